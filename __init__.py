@@ -1,0 +1,41 @@
+"""neuronlake: a warehouse for neuron dissection.
+
+The public Python API, imported on first use so that ``import neuronlake`` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neuronlake.ingest.pipeline import ingest
+    from neuronlake.ingest.recipe import Recipe
+    from neuronlake.reports.page import write_report
+    from neuronlake.sql.warehouse import Warehouse
+    from neuronlake.sql.warehouse import open_warehouse as open  # noqa: A004
+
+__version__ = "0.1.0"
+
+__all__ = ["NeuronlakeError", "Recipe", "Warehouse", "__version__", "ingest", "open", "write_report"]
+
+_HOMES = {
+    "Recipe": ("neuronlake.ingest.recipe", "Recipe"),
+    "Warehouse": ("neuronlake.sql.warehouse", "Warehouse"),
+    "ingest": ("neuronlake.ingest", ""),
+    "open": ("neuronlake.sql.warehouse", "open_warehouse"),
+    "write_report": ("neuronlake.reports.page", "write_report"),
+}
+
+
+class NeuronlakeError(Exception):
+    """Something the user can mend: its message says what is wrong and what to do next."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'neuronlake' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    imported = importlib.import_module(module)
+    return getattr(imported, attribute) if attribute else imported

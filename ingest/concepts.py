@@ -1,0 +1,169 @@
+"""Concepts: words and phrases from files and built-in sets, each with its category."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from neuronlake import NeuronlakeError
+
+BUILTIN_SETS = ("broden", "imagenet", "places365")
+CATEGORIES = ("color", "texture", "material", "part", "object", "scene", "none")
+_SHORTEST_COMMON_WORD = 3
+
+
+class ConceptError(NeuronlakeError):
+    """A concept set cannot be found or read."""
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A word or phrase; `category` is one of CATEGORIES."""
+
+    text: str
+    category: str = "none"
+
+
+@dataclass(frozen=True)
+class ConceptSet:
+    """Concepts in order, each once, and how many lines were dropped to make it so."""
+
+    name: str
+    concepts: tuple[Concept, ...]
+    dropped_duplicates: int
+    dropped_blanks: int
+
+    @property
+    def texts(self) -> list[str]:
+        """The concepts without their categories."""
+        return [concept.text for concept in self.concepts]
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over texts and categories, in order."""
+        return hashlib.sha256(repr([(c.text, c.category) for c in self.concepts]).encode()).hexdigest()
+
+
+def load_concepts(names: Sequence[str]) -> ConceptSet:
+    """Join concept sets: built-in ones by name, the most common English words as ``common:N``, and files.
+
+    Concepts that differ only in case, spacing or Unicode form are one: the first spelling stays, with the
+    first category that any of them has.
+
+    Args:
+        names: ``imagenet``, ``places365``, ``broden``, ``common:N``, or a path to a text file with one
+            concept a line, or to a csv file with columns concept and category.
+
+    Raises:
+        ConceptError: a set is unknown, unreadable or holds no concept.
+    """
+    gathered: dict[str, Concept] = {}
+    read = blanks = 0
+    for name in names:
+        for concept in _read(name):
+            read += 1
+            text = " ".join(unicodedata.normalize("NFC", concept.text).split())
+            if not text:
+                blanks += 1
+                continue
+            known = gathered.get(text.casefold())
+            if known is None or known.category == "none":
+                spelling = text if known is None else known.text
+                gathered[text.casefold()] = Concept(spelling, concept.category)
+    if not gathered:
+        raise ConceptError(f"{' and '.join(names) or 'the concept set'} holds no concept; write one a line")
+    return ConceptSet(
+        name=" + ".join(_display_name(name) for name in names),
+        concepts=tuple(gathered.values()),
+        dropped_duplicates=read - blanks - len(gathered),
+        dropped_blanks=blanks,
+    )
+
+
+@cache
+def builtin_names(name: str) -> tuple[str, ...]:
+    """The lines of a built-in set, as they are: class names in the order of a classifier's outputs."""
+    return tuple(concept.text for concept in _builtin(name))
+
+
+def _display_name(name: str) -> str:
+    """The name by which the warehouse knows a set: a file's without its folder."""
+    return Path(name).name if name not in BUILTIN_SETS and not name.startswith("common:") else name
+
+
+def _read(name: str) -> Iterable[Concept]:
+    """The concepts of one set, as they stand there."""
+    if name in BUILTIN_SETS:
+        return _builtin(name)
+    if name.startswith("common:"):
+        return _common_words(name)
+    path = Path(name).expanduser()
+    if not path.is_file():
+        sets = ", ".join(BUILTIN_SETS)
+        raise ConceptError(f"there is no concept file {name}; give a file, one concept a line, or {sets}, common:N")
+    return _parse(_decode(path), path)
+
+
+def _builtin(name: str) -> list[Concept]:
+    """A set that comes with the package."""
+    folder = resources.files("neuronlake.ingest") / "concept_sets"
+    if name == "broden":
+        return _parse((folder / "broden.csv").read_text(encoding="utf-8"), Path("broden.csv"))
+    return [Concept(line) for line in (folder / f"{name}.txt").read_text(encoding="utf-8").splitlines()]
+
+
+def _decode(path: Path) -> str:
+    """The text of a concept file.
+
+    Raises:
+        ConceptError: it is not UTF-8 text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConceptError(f"{path} is not UTF-8 text (byte {error.start}); convert it, for example with iconv") from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ConceptError(f"{path} holds a null byte in line {line}; it is not a text file")
+    return text
+
+
+def _parse(text: str, path: Path) -> list[Concept]:
+    """The concepts of a text or csv file."""
+    if path.suffix.lower() != ".csv":
+        return [Concept(line) for line in text.splitlines()]
+    rows = csv.DictReader(io.StringIO(text))
+    if rows.fieldnames is None or "concept" not in rows.fieldnames:
+        raise ConceptError(f"{path} has no column 'concept'; its first line must be: concept,category")
+    found: list[Concept] = []
+    for row in rows:
+        category = (row.get("category") or "none").strip().lower()
+        if category not in CATEGORIES:
+            raise ConceptError(f"{path} line {rows.line_num}: category {category!r} is not one of {', '.join(CATEGORIES)}")
+        found.append(Concept(row["concept"] or "", category))
+    return found
+
+
+def _common_words(name: str) -> list[Concept]:
+    """The N most frequent English words by wordfreq (Speer, 2022), of three letters or more."""
+    import wordfreq  # noqa: PLC0415  takes half a second, and most sets do without
+
+    count = name.removeprefix("common:")
+    if not count.isdecimal() or int(count) == 0:
+        raise ConceptError(f"{name!r} is not common:N with a number of words, such as common:20000")
+    candidates = (
+        word
+        for word in wordfreq.iter_wordlist("en")
+        if len(word) >= _SHORTEST_COMMON_WORD and word.isascii() and word.isalpha()
+    )
+    words = [Concept(word) for word, _ in zip(candidates, range(int(count)), strict=False)]
+    if len(words) < int(count):
+        raise ConceptError(f"{name} asks for more words than there are; the most is common:{len(words)}")
+    return words

@@ -1,0 +1,307 @@
+"""One pass over a probe: each image is decoded once and shown to every model and to the encoder."""
+
+from __future__ import annotations
+
+import difflib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from neuronlake import NeuronlakeError
+from neuronlake.ingest import probes
+from neuronlake.ingest.encoders import Encoder
+from neuronlake.ingest.models import Model
+from neuronlake.ingest.preprocessing import Preprocessing
+from neuronlake.ingest.similarity import top_image_indices
+
+POOLINGS = ("mean", "max")
+TOP_IMAGES = 20
+
+
+class LayerError(NeuronlakeError):
+    """A layer does not exist, or its output is nothing that has units."""
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """What a dry run showed of a layer: its place among the model's modules, and how many units it has."""
+
+    name: str
+    position: int
+    units: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a chunk of images is still needed for: layers of models, and perhaps the encoder's embeddings."""
+
+    layers: tuple[tuple[Model, tuple[str, ...]], ...]
+    encoder: Encoder | None
+    pooling: str
+
+    @property
+    def preprocessings(self) -> frozenset[Preprocessing]:
+        """The different ways in which the images must be prepared."""
+        needed = {model.preprocessing for model, _ in self.layers}
+        return frozenset(needed | ({self.encoder.preprocessing} if self.encoder else set()))
+
+
+@dataclass(frozen=True)
+class ChunkImage:
+    """An image to decode: its number in the warehouse, and its file."""
+
+    image_id: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """A decoded image as each preprocessing wants it."""
+
+    image_id: int
+    width: int
+    height: int
+    thumbnail: bytes
+    pixels: dict[Preprocessing, Tensor]
+
+
+@dataclass(frozen=True)
+class FailedImage:
+    """An image that could not be read, and why."""
+
+    image_id: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class TopCandidates:
+    """The images of a chunk with the highest activations of each unit.
+
+    Attributes:
+        rows: (units, k) int64, row numbers within the chunk, best first.
+        peaks: (units, k, 2) float32, x and y of the map's maximum in the whole image; None without a map.
+    """
+
+    rows: Tensor
+    peaks: Tensor | None
+
+
+@dataclass(frozen=True)
+class ExtractedChunk:
+    """All that one chunk of images gave.
+
+    Attributes:
+        images: those that could be read, in order.
+        failures: those that could not.
+        activations: for each (model name, layer) (images, units) float32 on the CPU.
+        candidates: for each (model name, layer) its top images within the chunk.
+        embeddings: (images, dimensions) float32 on the CPU, or None where they were not needed.
+    """
+
+    images: list[PreparedImage]
+    failures: list[FailedImage]
+    activations: dict[tuple[str, str], Tensor]
+    candidates: dict[tuple[str, str], TopCandidates]
+    embeddings: Tensor | None
+
+
+@contextmanager
+def recorded_outputs(module: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Forward passes within the block leave the named layers' outputs in the dict.
+
+    A layer that runs several times in one pass leaves its last output.
+    """
+    outputs: dict[str, object] = {}
+
+    def record(name: str):  # noqa: ANN202  a hook, as register_forward_hook wants it
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            outputs[name] = output
+
+        return hook
+
+    handles = [module.get_submodule(name).register_forward_hook(record(name)) for name in layers]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def inspect_layers(model: Model, layers: Sequence[str]) -> list[LayerShape]:
+    """Check that the layers exist and have units, with one forward pass of a blank image.
+
+    Raises:
+        LayerError: one does not.
+    """
+    names = [name for name, _ in model.module.named_modules() if name]
+    for layer in layers:
+        if layer not in names:
+            raise LayerError(_unknown_layer(model.name, layer, names))
+    side = model.preprocessing.crop
+    device = next(model.module.parameters()).device
+    with torch.inference_mode(), recorded_outputs(model.module, layers) as outputs:
+        model.module(torch.zeros(2, 3, side, side, device=device))
+    shapes: list[LayerShape] = []
+    for layer in layers:
+        units = pool(_tensor_output(model.name, layer, outputs), "mean")[0].shape[1]
+        shapes.append(LayerShape(layer, names.index(layer), units))
+    return shapes
+
+
+def _unknown_layer(model: str, layer: str, names: list[str]) -> str:
+    """The message for a layer that does not exist: near names, and where to look."""
+    near = difflib.get_close_matches(layer, names, n=3, cutoff=0.4)
+    outermost = [name for name in names if "." not in name]
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{model} has no layer {layer!r}; {hint}its outermost layers are {', '.join(outermost)}"
+
+
+def _tensor_output(model: str, layer: str, outputs: dict[str, object]) -> Tensor:
+    """The output that a layer left in a forward pass of two images.
+
+    Raises:
+        LayerError: it did not run, or its output is no tensor with images and units.
+    """
+    output = outputs.get(layer)
+    if output is None:
+        raise LayerError(f"layer {layer!r} of {model} gives no output in a forward pass; name another")
+    if not isinstance(output, Tensor):
+        raise LayerError(f"layer {layer!r} of {model} gives a {type(output).__name__}, not a tensor; name one within it")
+    if not 2 <= output.ndim <= 4:
+        raise LayerError(f"layer {layer!r} of {model} gives a tensor of shape {list(output.shape)}; name another")
+    return output
+
+
+def pool(output: Tensor, pooling: str) -> tuple[Tensor, Tensor | None]:
+    """A layer's output to one activation for each image and unit.
+
+    A map, (batch, channels, height, width), is averaged or its maximum taken; a map with channels last, as
+    Swin has them, is told by its equal second and third sizes. Of tokens, (batch, tokens, channels), the first
+    is taken, the class token. What is (batch, units) stays as it is.
+
+    Returns:
+        (batch, units) float32, and for maps larger than one pixel (batch, units, 2) float32: x and y of the
+        maximum in the model's square, from 0 to 1.
+    """
+    if output.ndim == 2:
+        return output.float(), None
+    if output.ndim == 3:
+        return output[:, 0].float(), None
+    if output.shape[1] == output.shape[2] != output.shape[3]:
+        output = output.permute(0, 3, 1, 2)
+    height, width = output.shape[2:]
+    maps = output.flatten(2).float()  # (batch, units, height * width)
+    values = maps.mean(dim=2) if pooling == "mean" else maps.amax(dim=2)
+    if height * width == 1:
+        return values, None
+    peak = maps.argmax(dim=2)
+    x = (peak % width + 0.5) / width
+    y = (torch.div(peak, width, rounding_mode="floor") + 0.5) / height
+    return values, torch.stack([x, y], dim=2)
+
+
+def _prepare(image: ChunkImage, preprocessings: frozenset[Preprocessing]) -> PreparedImage | FailedImage:
+    """Decode one image and cut out of it what each model sees."""
+    try:
+        decoded = probes.decode(image.path)
+    except probes.ProbeError as error:
+        return FailedImage(image.image_id, str(error))
+    rgb: Image.Image = decoded.rgb
+    pixels = {preprocessing: preprocessing.pixels(rgb) for preprocessing in preprocessings}
+    return PreparedImage(image.image_id, *rgb.size, decoded.thumbnail, pixels)
+
+
+def prepare_ahead(
+    images: Iterable[tuple[ChunkImage, frozenset[Preprocessing]]], workers: int, ahead: int
+) -> Iterator[PreparedImage | FailedImage]:
+    """Decode on `workers` threads, at most `ahead` images before they are asked for, in order.
+
+    Decoding and resizing leave Python's lock, so threads run beside the forward passes.
+    """
+    waiting: deque[Future[PreparedImage | FailedImage]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool_of_threads:
+        try:
+            for image, preprocessings in images:
+                waiting.append(pool_of_threads.submit(_prepare, image, preprocessings))
+                if len(waiting) >= ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool_of_threads.shutdown(wait=True, cancel_futures=True)
+
+
+class ChunkExtractor:
+    """Shows the images of one chunk to the networks, batch by batch, and gathers what they give."""
+
+    def __init__(self, work: Work, device: torch.device) -> None:
+        self._work = work
+        self._device = device
+        self._images: list[PreparedImage] = []
+        self._activations: dict[tuple[str, str], list[Tensor]] = {}
+        self._peaks: dict[tuple[str, str], list[Tensor]] = {}
+        self._embeddings: list[Tensor] = []
+
+    def add(self, batch: list[PreparedImage]) -> None:
+        """Run all networks on a batch."""
+        with torch.inference_mode():
+            inputs = {
+                preprocessing: preprocessing.normalise(
+                    torch.stack([image.pixels[preprocessing] for image in batch]).to(self._device)
+                )
+                for preprocessing in self._work.preprocessings
+            }
+            for model, layers in self._work.layers:
+                with recorded_outputs(model.module, layers) as outputs:
+                    model.module(inputs[model.preprocessing])
+                for layer in layers:
+                    self._keep(model, layer, _tensor_output(model.name, layer, outputs))
+            if self._work.encoder:
+                encoded = self._work.encoder.encode_images(inputs[self._work.encoder.preprocessing])
+                self._embeddings.append(encoded.float().cpu())
+        # the pixels have been seen: keep what the warehouse wants of the image
+        self._images += [
+            PreparedImage(image.image_id, image.width, image.height, image.thumbnail, {}) for image in batch
+        ]
+
+    def _keep(self, model: Model, layer: str, output: Tensor) -> None:
+        """Pool one layer's output and put it by."""
+        values, peaks = pool(output, self._work.pooling)
+        key = (model.name, layer)
+        self._activations.setdefault(key, []).append(values.cpu())
+        if peaks is not None:
+            self._peaks.setdefault(key, []).append(peaks.cpu())
+
+    def finish(self, failures: list[FailedImage]) -> ExtractedChunk:
+        """The whole chunk."""
+        if not self._images:
+            return ExtractedChunk([], failures, {}, {}, None)
+        activations = {key: torch.cat(parts) for key, parts in self._activations.items()}
+        candidates: dict[tuple[str, str], TopCandidates] = {}
+        for model, layers in self._work.layers:
+            for layer in layers:
+                key = (model.name, layer)
+                peaks = torch.cat(self._peaks[key]) if key in self._peaks else None
+                candidates[key] = self._candidates(activations[key], peaks, model.preprocessing)
+        embeddings = torch.cat(self._embeddings) if self._embeddings else None
+        return ExtractedChunk(self._images, failures, activations, candidates, embeddings)
+
+    def _candidates(self, activations: Tensor, peaks: Tensor | None, preprocessing: Preprocessing) -> TopCandidates:
+        """Each unit's top images within the chunk, with the place where it fired in the whole image."""
+        finite = torch.where(activations.isfinite(), activations, -torch.inf)
+        rows = top_image_indices(finite, TOP_IMAGES)
+        if peaks is None:
+            return TopCandidates(rows, None)
+        corners = [preprocessing.place_in_image(0, 0, image.width, image.height) for image in self._images]
+        opposite = [preprocessing.place_in_image(1, 1, image.width, image.height) for image in self._images]
+        start = torch.tensor(corners)[rows]  # (units, k, 2)
+        end = torch.tensor(opposite)[rows]
+        chosen = peaks.permute(1, 0, 2).gather(1, rows[:, :, None].expand(-1, -1, 2))
+        return TopCandidates(rows, start + chosen * (end - start))

@@ -1,0 +1,278 @@
+"""Plan, extract, load, score: from images to labels, resumable at every chunk."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+
+import torch
+
+import neuronlake
+from neuronlake.ingest import scoring
+from neuronlake.ingest.extract import ChunkExtractor, ChunkImage, FailedImage, PreparedImage, Work, prepare_ahead
+from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
+from neuronlake.ingest.memory import keep_freed_memory
+from neuronlake.ingest.models import Model
+from neuronlake.ingest.plan import Plan, PlannedLayer, Progress, make_plan
+from neuronlake.ingest.preprocessing import Preprocessing
+from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.register import Registered, register
+from neuronlake.sql.warehouse import Warehouse
+
+_VERSIONED = ("torch", "torchvision", "open-clip-torch", "duckdb", "numpy", "polars", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did."""
+
+    images: int
+    extracted_images: int
+    failed_images: int
+    scored_layers: int
+    layers: int
+    seconds: float
+
+    @property
+    def did_nothing(self) -> bool:
+        """Everything was in the warehouse already."""
+        return self.extracted_images == 0 and self.scored_layers == 0
+
+
+@dataclass
+class Timing:
+    """Seconds of each stage; loading runs beside extraction."""
+
+    extract: float = 0.0
+    load: float = 0.0
+    score: float = 0.0
+
+
+@dataclass(frozen=True)
+class ChunkWork:
+    """A chunk of images that layers or the encoder still need."""
+
+    number: int
+    images: tuple[ChunkImage, ...]
+    work: Work
+    parts: ChunkParts
+
+
+def no_progress(_stage: str, _done: int, _total: int) -> None:
+    """Report to nobody."""
+
+
+def ingest(
+    warehouse: Warehouse, recipe: Recipe, progress: Progress = no_progress, command: str = "neuronlake.ingest()"
+) -> Summary:
+    """Dissect models into a warehouse that is open for writing.
+
+    Work that the warehouse holds already is not done again, so the same recipe after an interruption goes on
+    where it stopped, and after success does nothing.
+
+    Args:
+        warehouse: see `neuronlake.open`.
+        recipe: what to do.
+        progress: called with a stage, the number done and the total.
+        command: stored with the run.
+
+    Raises:
+        NeuronlakeError: something about the recipe or its inputs is wrong; nothing was changed.
+    """
+    started = time.perf_counter()
+    plan = make_plan(recipe, progress)
+    registered = register(warehouse, plan)
+    chunks = pending_chunks(warehouse, plan, registered)
+    unscored = scoring.pending_scorings(warehouse, plan)
+    if chunks or unscored:
+        with _recorded_run(warehouse, plan, command) as (run_id, timing):
+            scoring.embed_concepts(warehouse, plan, registered, progress)
+            _extract_and_load(warehouse, plan, registered, chunks, run_id, timing, progress)
+            _score(warehouse, plan, registered, unscored, run_id, timing, progress)
+    failed = warehouse.scalar(
+        "select count(*) from store.failed_images where image_id between $first and $last",
+        first=registered.first_image_id,
+        last=registered.last_image_id,
+    )
+    return Summary(
+        images=len(plan.probe.images),
+        extracted_images=sum(len(chunk.images) for chunk in chunks),
+        failed_images=failed,
+        scored_layers=len(unscored),
+        layers=len(plan.layers),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> list[ChunkWork]:
+    """The chunks that some layer or the encoder lacks, with just what is lacking."""
+    rows = warehouse.sql(
+        "select chunk, layer_id, encoder_id from store.chunks where probe_id = $id", id=registered.probe_id
+    ).fetchall()
+    loaded_layers = {(chunk, layer_id) for chunk, layer_id, _ in rows if layer_id is not None}
+    loaded_encoders = {(chunk, encoder_id) for chunk, _, encoder_id in rows if encoder_id is not None}
+    images = [
+        ChunkImage(registered.first_image_id + place, plan.probe.folder / image.path)
+        for place, image in enumerate(plan.probe.images)
+    ]
+    pending: list[ChunkWork] = []
+    for number, start in enumerate(range(0, len(images), registered.chunk_images)):
+        lacking = [
+            layer
+            for layer in plan.layers
+            if (number, registered.layer_ids[layer.model.name, layer.name]) not in loaded_layers
+        ]
+        needs_encoder = (number, registered.encoder_id) not in loaded_encoders
+        if lacking or needs_encoder:
+            by_model: dict[str, tuple[Model, list[str]]] = {}
+            for layer in lacking:
+                by_model.setdefault(layer.model.name, (layer.model, []))[1].append(layer.name)
+            work = Work(
+                layers=tuple((model, tuple(names)) for model, names in by_model.values()),
+                encoder=plan.encoder if needs_encoder else None,
+                pooling=plan.recipe.pooling,
+            )
+            layer_ids = [registered.layer_ids[layer.model.name, layer.name] for layer in lacking]
+            chunk_images = tuple(images[start : start + registered.chunk_images])
+            pending.append(ChunkWork(number, chunk_images, work, ChunkParts(layer_ids, has_encoder=needs_encoder)))
+    return pending
+
+
+def _extract_and_load(
+    warehouse: Warehouse,
+    plan: Plan,
+    registered: Registered,
+    chunks: list[ChunkWork],
+    run_id: int,
+    timing: Timing,
+    progress: Progress,
+) -> None:
+    """Extract chunk after chunk while a thread loads the one before; at most two chunks are in memory."""
+    started = time.perf_counter()
+    keep_freed_memory()
+    for model in plan.models:
+        model.module.to(plan.device)
+    plan.encoder.to(plan.device)
+    total = sum(len(chunk.images) for chunk in chunks)
+    stream = prepare_ahead(_each_image(chunks), workers=max(2, os.cpu_count() or 2), ahead=2 * plan.batch_size)
+    loading: Future[None] | None = None
+    done = failed = 0
+    with ThreadPoolExecutor(1, thread_name_prefix="load") as loader:
+        for chunk in chunks:
+            extractor = ChunkExtractor(chunk.work, plan.device)
+            failures: list[FailedImage] = []
+            batch: list[PreparedImage] = []
+            for place in range(len(chunk.images)):
+                prepared = next(stream)
+                if isinstance(prepared, FailedImage):
+                    failures.append(prepared)
+                else:
+                    batch.append(prepared)
+                if batch and (len(batch) == plan.batch_size or place == len(chunk.images) - 1):
+                    extractor.add(batch)
+                    batch = []
+                done += 1
+                progress("Extracting images", done, total)
+            failed += len(failures)
+            extracted = extractor.finish(failures)
+            if loading:
+                loading.result()
+
+            def load(chunk: ChunkWork = chunk, extracted=extracted) -> None:  # noqa: ANN001
+                began = time.perf_counter()
+                load_chunk(warehouse, registered, chunk.number, extracted, chunk.parts, run_id)
+                timing.load += time.perf_counter() - began
+
+            loading = loader.submit(load)
+        if loading:
+            loading.result()
+    timing.extract += time.perf_counter() - started
+    warehouse.execute(
+        "update store.runs set images = $images, failed_images = $failed where run_id = $run_id",
+        images=done,
+        failed=failed,
+        run_id=run_id,
+    )
+
+
+def _each_image(chunks: list[ChunkWork]) -> Iterator[tuple[ChunkImage, frozenset[Preprocessing]]]:
+    """All images of all chunks, with what is needed of each."""
+    for chunk in chunks:
+        preprocessings = chunk.work.preprocessings
+        for image in chunk.images:
+            yield image, preprocessings
+
+
+def _score(
+    warehouse: Warehouse,
+    plan: Plan,
+    registered: Registered,
+    unscored: list[PlannedLayer],
+    run_id: int,
+    timing: Timing,
+    progress: Progress,
+) -> None:
+    """Finish the layers whose chunks are all there, then score those that have no such scoring."""
+    started = time.perf_counter()
+    for layer_id in registered.layer_ids.values():
+        keys = {"layer_id": layer_id, "probe_id": registered.probe_id}
+        finished = warehouse.scalar(
+            "select count(*) from store.units where layer_id = $layer_id and probe_id = $probe_id", **keys
+        )
+        if not finished:
+            finish_layer(warehouse, registered, layer_id)
+    for done, layer in enumerate(unscored):
+        progress("Scoring layers", done, len(unscored))
+        scoring.score_layer(warehouse, plan, registered, layer, run_id)
+    progress("Scoring layers", len(unscored), len(unscored))
+    timing.score += time.perf_counter() - started
+
+
+@contextmanager
+def _recorded_run(warehouse: Warehouse, plan: Plan, command: str) -> Iterator[tuple[int, Timing]]:
+    """A row in `runs` that says how it ended; a run that was killed is called interrupted by the next one."""
+    warehouse.execute("update store.runs set status = 'interrupted' where status = 'running'")
+    run_id = warehouse.next_id("runs", "run_id")
+    versions = {"neuronlake": neuronlake.__version__, "python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in _VERSIONED}
+    warehouse.execute(
+        "insert into store.runs (run_id, command, status, started_at, device, versions, recipe)"
+        " values ($run_id, $command, 'running', now(), $device, $versions, $recipe)",
+        run_id=run_id,
+        command=command,
+        device=_device_name(plan.device),
+        versions=json.dumps(versions),
+        recipe=plan.recipe.as_json(),
+    )
+    timing = Timing()
+    status = "failed"
+    try:
+        yield run_id, timing
+        status = "finished"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        warehouse.execute(
+            "update store.runs set status = $status, finished_at = now(), extract_seconds = $extract,"
+            " load_seconds = $load, score_seconds = $score where run_id = $run_id",
+            status=status,
+            extract=timing.extract,
+            load=timing.load,
+            score=timing.score,
+            run_id=run_id,
+        )
+
+
+def _device_name(device: torch.device) -> str:
+    """The device as a reader knows it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"

@@ -1,0 +1,58 @@
+"""One run's settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+DEFAULT_ENCODER = "ViT-B-16/openai"
+DEFAULT_METHOD = "soft_wpmi"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to dissect, with what, and how.
+
+    Attributes:
+        models: names of models, see `models.load_model`.
+        layers: names of layers, the same for every model.
+        probe: a folder of images.
+        concepts: concept sets, joined; see `concepts.load_concepts`.
+        encoder: see `encoders.load_encoder`.
+        prompt: text that each concept is put into, at ``{}``.
+        method: a similarity function.
+        parameters: of the method, where they differ from its defaults.
+        pooling: ``mean`` or ``max``: how a feature map becomes one number.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        batch_size: images in one forward pass; by the device where None.
+        weights: a checkpoint for a model's name.
+        random_weights: use random weights, for tests and timing.
+        keep_concepts: how many of each unit's best concepts to store; all where None.
+        null_draws: pseudo-units behind the p-values.
+        seed: of the pseudo-units.
+        chunk_images: images in one transaction.
+    """
+
+    models: tuple[str, ...]
+    layers: tuple[str, ...]
+    probe: Path
+    concepts: tuple[str, ...]
+    encoder: str = DEFAULT_ENCODER
+    prompt: str = "{}"
+    method: str = DEFAULT_METHOD
+    parameters: Mapping[str, int | float] = field(default_factory=dict[str, "int | float"])
+    pooling: str = "mean"
+    device: str = "auto"
+    batch_size: int | None = None
+    weights: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    random_weights: bool = False
+    keep_concepts: int | None = None
+    null_draws: int = 1000
+    seed: int = 0
+    chunk_images: int = 512
+
+    def as_json(self) -> str:
+        """All settings, as they are stored with the run."""
+        return json.dumps(asdict(self), default=str)

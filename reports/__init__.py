@@ -1,0 +1,1 @@
+"""Answers to pages: charts and the HTML report."""

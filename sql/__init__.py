@@ -1,0 +1,1 @@
+"""Numbers to answers: the warehouse, its schema, views and named queries."""

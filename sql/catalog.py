@@ -1,0 +1,167 @@
+"""The SQL files of this package: migrations, views and named queries, with their comments."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from neuronlake import NeuronlakeError
+
+_COMMENT_LINE = re.compile(r"--\s?(.*)")
+_DOCUMENTED_NAME = re.compile(r"\s{2,}(\$?\w+): (.+)")
+_DEFAULT = re.compile(r"(\w+)(?: = (.*?))?; (.*)")
+
+
+class UnknownQueryError(NeuronlakeError):
+    """No named query has this name."""
+
+
+class QueryParameterError(NeuronlakeError):
+    """A named query got a parameter it does not know, or lacks one it needs."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One view: a file of ``sql/views``."""
+
+    name: str
+    body: str
+    comment: str
+    column_comments: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a named query; `default` is None where a value must be given."""
+
+    name: str
+    type: str
+    default: str | None
+    comment: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """One named question: a file of ``sql/queries``."""
+
+    name: str
+    body: str
+    comment: str
+    parameters: tuple[Parameter, ...]
+
+    def bind(self, given: dict[str, str]) -> dict[str, str | None]:
+        """The value of each parameter: as given, else its default; an empty default stands for null.
+
+        Raises:
+            QueryParameterError: a parameter is unknown, or has no value.
+        """
+        names = [parameter.name for parameter in self.parameters]
+        for name in given:
+            if name not in names:
+                hint = f"it takes {', '.join(names)}" if names else "it takes none"
+                raise QueryParameterError(f"query {self.name} has no parameter {name!r}; {hint}")
+        values: dict[str, str | None] = {}
+        for parameter in self.parameters:
+            value = given.get(parameter.name, parameter.default)
+            if value is None:
+                raise QueryParameterError(
+                    f"query {self.name} needs {parameter.name}, {parameter.comment}; "
+                    f"add {parameter.name}=VALUE"
+                )
+            values[parameter.name] = value or None
+        return values
+
+
+def _files(folder: str) -> dict[str, str]:
+    """The texts of ``sql/FOLDER/*.sql`` by file name without its ending, in alphabetical order."""
+    found = list((resources.files("neuronlake.sql") / folder).iterdir())
+    texts = {entry.name: entry.read_text(encoding="utf-8") for entry in found if entry.name.endswith(".sql")}
+    return {name.removesuffix(".sql"): texts[name] for name in sorted(texts)}
+
+
+def _split_head(text: str) -> tuple[str, dict[str, str], str]:
+    """The head comment of a SQL file: its prose, its documented names, and the statement below it."""
+    lines = text.splitlines()
+    prose: list[str] = []
+    named: dict[str, str] = {}
+    for number, line in enumerate(lines):
+        comment = _COMMENT_LINE.fullmatch(line)
+        if comment is None:
+            return " ".join(prose), named, "\n".join(lines[number:]).strip()
+        if documented := _DOCUMENTED_NAME.fullmatch(comment[1]):
+            named[documented[1]] = documented[2]
+        else:
+            prose.append(comment[1].strip())
+    return " ".join(prose), named, ""
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Number and script of each migration, in order."""
+    return [(int(name.split("_")[0]), text) for name, text in _files("schema").items()]
+
+
+@cache
+def steps() -> dict[str, str]:
+    """Statements of the pipeline, by name: the files of ``sql/steps``."""
+    return _files("steps")
+
+
+@cache
+def views() -> tuple[View, ...]:
+    """All views, each after those it reads."""
+    found: dict[str, View] = {}
+    for name, text in _files("views").items():
+        comment, columns, body = _split_head(text)
+        found[name] = View(name, body, comment, columns)
+    reads = {
+        name: {
+            other
+            for other in found
+            if other != name and re.search(rf"(?<![.\w])(?:from|join)\s+{other}\b", view.body)
+        }
+        for name, view in found.items()
+    }
+    ordered: list[View] = []
+    placed: set[str] = set()
+    while len(ordered) < len(found):
+        ready = [name for name in found if name not in placed and reads[name] <= placed]
+        if not ready:
+            raise AssertionError(f"views read each other in a circle: {sorted(set(found) - placed)}")
+        ordered.extend(found[name] for name in ready)
+        placed.update(ready)
+    return tuple(ordered)
+
+
+@cache
+def queries() -> dict[str, Query]:
+    """All named queries, by name."""
+    found: dict[str, Query] = {}
+    for name, text in _files("queries").items():
+        comment, named, body = _split_head(text)
+        parameters = tuple(_parameter(key, text) for key, text in named.items() if key.startswith("$"))
+        found[name] = Query(name, body, comment, parameters)
+    return found
+
+
+def _parameter(name: str, text: str) -> Parameter:
+    """A parameter from its line in the head comment: ``$name: type = default; what it is``."""
+    parts = _DEFAULT.fullmatch(text)
+    if parts is None:
+        raise AssertionError(f"parameter {name} is documented as {text!r}, not as 'type = default; comment'")
+    return Parameter(name.removeprefix("$"), parts[1], parts[2], parts[3])
+
+
+def named_query(name: str) -> Query:
+    """The named query of that name.
+
+    Raises:
+        UnknownQueryError: there is none.
+    """
+    if name not in queries():
+        near = difflib.get_close_matches(name, queries(), n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UnknownQueryError(f"no query is named {name!r}; {hint}`cli views` lists all")
+    return queries()[name]

@@ -1,0 +1,35 @@
+-- How does what a model learned change with depth: distinct concepts, significance, and categories?
+--   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+with categories as (
+    select
+        scoring,
+        coalesce(sum(share) filter (category = 'color'), 0) as color,
+        coalesce(sum(share) filter (category = 'texture'), 0) as texture,
+        coalesce(sum(share) filter (category = 'material'), 0) as material,
+        coalesce(sum(share) filter (category = 'part'), 0) as part,
+        coalesce(sum(share) filter (category = 'object'), 0) as object,
+        coalesce(sum(share) filter (category = 'scene'), 0) as scene,
+        coalesce(sum(share) filter (category = 'none'), 0) as none
+    from category_by_layer
+    group by scoring
+)
+
+select
+    layer_summary.model,
+    layer_summary.layer,
+    layer_summary.position,
+    layer_summary.scoring,
+    layer_summary.units,
+    layer_summary.labelled,
+    layer_summary.dead,
+    layer_summary.significant,
+    layer_summary.significant / nullif(layer_summary.labelled, 0) as significant_share,
+    layer_summary.concepts,
+    layer_summary.top_concept,
+    layer_summary.top_units,
+    layer_summary.mean_similarity,
+    categories.* exclude (scoring)
+from layer_summary
+left join categories using (scoring)
+where layer_summary.setting = coalesce($setting::integer, (select max(setting) from scorings))
+order by layer_summary.model asc, layer_summary.position asc

@@ -1,0 +1,23 @@
+-- Which concepts did several models learn, and with how many units each?
+--   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $top: integer = 25; how many concepts, those with most units in the model that has fewest first
+with most_shared as (
+    select
+        setting,
+        concept,
+        category,
+        row_number() over (order by fewest desc, units desc, concept asc) as place
+    from shared_concepts
+    where setting = coalesce($setting::integer, (select max(setting) from scorings))
+    qualify place <= $top::integer
+)
+
+select
+    most_shared.place,
+    most_shared.concept,
+    most_shared.category,
+    model_concepts.model,
+    model_concepts.units
+from most_shared
+inner join model_concepts using (setting, concept)
+order by most_shared.place asc, model_concepts.model asc

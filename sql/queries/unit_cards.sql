@@ -1,0 +1,39 @@
+-- What does each unit stand for, and which images make it fire?
+--   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $images: integer = 5; how many images of each unit
+with pictures as (
+    select
+        model,
+        layer,
+        unit,
+        probe,
+        list(image_id order by rank) as image_ids,
+        list(activation order by rank) as activations,
+        list(peak_x order by rank) as peaks_x,
+        list(peak_y order by rank) as peaks_y
+    from top_images
+    where rank <= $images::integer
+    group by model, layer, unit, probe
+)
+
+select
+    unit_labels.model,
+    unit_labels.layer,
+    unit_labels.unit,
+    unit_labels.concept,
+    unit_labels.category,
+    unit_labels.similarity,
+    unit_labels.runner_up,
+    unit_labels.margin,
+    unit_labels.p_value,
+    unit_labels.q_value,
+    unit_labels.is_significant,
+    unit_labels.status,
+    pictures.image_ids,
+    pictures.activations,
+    pictures.peaks_x,
+    pictures.peaks_y
+from unit_labels
+left join pictures using (model, layer, unit, probe)
+where unit_labels.setting = coalesce($setting::integer, (select max(setting) from scorings))
+order by unit_labels.model asc, unit_labels.position asc, unit_labels.unit asc

@@ -1,0 +1,53 @@
+-- One row per scoring: a layer at a glance.
+--   position: place of the layer in the model, in the order of named_modules()
+--   units: units of the layer
+--   labelled: units with a label
+--   dead: units with the same activation for every image, or with values that are not finite
+--   concepts: distinct labels
+--   top_concept: the label of the most units; the first in alphabetical order where several tie
+--   top_units: how many units that is
+--   mean_similarity: mean score of the labels
+--   significant: labels better than chance (q < 0.05)
+with label_counts as (
+    select
+        scoring,
+        count(concept) as labelled,
+        count(distinct concept) as concepts,
+        avg(similarity) as mean_similarity,
+        count(*) filter (is_significant) as significant,
+        count(*) filter (status <> 'live') as dead
+    from unit_labels
+    group by scoring
+),
+
+top_concepts as (
+    select
+        scoring,
+        concept as top_concept,
+        units as top_units
+    from concept_frequency
+    qualify row_number() over (partition by scoring order by units desc, concept asc) = 1
+)
+
+select
+    scorings.scoring,
+    scorings.model,
+    scorings.layer,
+    scorings.position,
+    scorings.units,
+    label_counts.labelled,
+    label_counts.dead,
+    label_counts.concepts,
+    top_concepts.top_concept,
+    top_concepts.top_units,
+    label_counts.mean_similarity,
+    label_counts.significant,
+    scorings.method,
+    scorings.encoder,
+    scorings.concept_set,
+    scorings.probe,
+    scorings.pooling,
+    scorings.setting
+from scorings
+inner join label_counts using (scoring)
+left join top_concepts using (scoring)

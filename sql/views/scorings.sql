@@ -1,0 +1,42 @@
+-- One row per scoring: one method, encoder, concept set and probe applied to one layer, with all names.
+-- Scores compare only within a scoring. Counts over layers group by setting, which is the same number for all
+-- scorings with the same method, encoder, prompt, concept set, probe and pooling.
+--   scoring: number of the scoring
+--   setting: number of the settings that it shares with scorings of other layers
+--   position: place of the layer in the model, in the order of named_modules()
+--   method: similarity function, with the parameters that differ from its defaults
+--   encoder: image-text model, with its prompt where that is not the plain concept
+--   pooling: how a feature map becomes one number: mean or max
+--   units: units of the layer
+--   images: images of the probe that were scored
+--   concepts: size of the concept set
+--   null_draws: pseudo-units with random top images behind the p-values
+--   is_random: true where the model's weights are random, for tests and timing
+select
+    scorings.scoring_id as scoring,
+    min(scorings.scoring_id) over (
+        partition by scorings.method, encoders.encoder_id, scorings.prompt, concept_sets.concept_set_id,
+        probes.probe_id, layers.pooling, scorings.null_draws, scorings.seed, scorings.kept_concepts
+    ) as setting,
+    models.name as model,
+    layers.name as layer,
+    layers.position,
+    scorings.method,
+    case
+        when scorings.prompt = '{}' then encoders.name
+        else encoders.name || ' "' || scorings.prompt || '"'
+    end as encoder,
+    concept_sets.name as concept_set,
+    probes.name as probe,
+    layers.pooling,
+    scorings.units,
+    scorings.images,
+    concept_sets.concepts,
+    scorings.null_draws,
+    models.is_random
+from store.scorings
+inner join store.layers using (layer_id)
+inner join store.models using (model_id)
+inner join store.encoders using (encoder_id)
+inner join store.concept_sets using (concept_set_id)
+inner join store.probes on scorings.probe_id = probes.probe_id

@@ -1,0 +1,43 @@
+-- One row per unit of a scoring: the concept it stands for, and whether that is better than chance.
+-- A unit that is dead (the same activation for every image) or not finite has a row without a concept.
+--   concept: the concept with the highest similarity
+--   category: texture, object, part, scene, material, color, or none
+--   similarity: score of the label; compares only within its scoring
+--   runner_up: the second best concept
+--   margin: similarity of the label minus that of the runner-up
+--   p_value: share of pseudo-units with random top images whose best score is at least as high
+--   q_value: p_value corrected for the number of units of the layer (Benjamini-Hochberg)
+--   is_significant: q_value below 0.05
+--   status: live, dead or not finite
+select
+    scorings.scoring,
+    scorings.model,
+    scorings.layer,
+    labels.unit,
+    label_concepts.concept,
+    coalesce(concept_set_concepts.category, 'none') as category,
+    labels.similarity,
+    runner_up_concepts.concept as runner_up,
+    labels.similarity - labels.runner_up_similarity as margin,
+    labels.p_value,
+    labels.q_value,
+    coalesce(labels.q_value < 0.05, false) as is_significant,
+    coalesce(units.status, 'live') as status,
+    scorings.method,
+    scorings.encoder,
+    scorings.concept_set,
+    scorings.probe,
+    scorings.pooling,
+    scorings.position,
+    scorings.setting
+from store.labels
+inner join scorings on labels.scoring_id = scorings.scoring
+inner join store.scorings as keys on labels.scoring_id = keys.scoring_id
+left join store.units
+    on keys.layer_id = units.layer_id and keys.probe_id = units.probe_id and labels.unit = units.unit
+left join store.concepts as label_concepts on labels.concept_id = label_concepts.concept_id
+left join store.concepts as runner_up_concepts on labels.runner_up_id = runner_up_concepts.concept_id
+left join store.concept_set_concepts
+    on
+        keys.concept_set_id = concept_set_concepts.concept_set_id
+        and labels.concept_id = concept_set_concepts.concept_id
