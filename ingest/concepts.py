@@ -128,7 +128,9 @@ def _decode(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConceptError(f"{path} is not UTF-8 text (byte {error.start}); convert it, for example with iconv") from error
+        raise ConceptError(
+            f"{path} is not UTF-8 text (byte {error.start}); convert it, for example with iconv"
+        ) from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise ConceptError(f"{path} holds a null byte in line {line}; it is not a text file")
@@ -146,7 +148,9 @@ def _parse(text: str, path: Path) -> list[Concept]:
     for row in rows:
         category = (row.get("category") or "none").strip().lower()
         if category not in CATEGORIES:
-            raise ConceptError(f"{path} line {rows.line_num}: category {category!r} is not one of {', '.join(CATEGORIES)}")
+            raise ConceptError(
+                f"{path} line {rows.line_num}: category {category!r} is not one of {', '.join(CATEGORIES)}"
+            )
         found.append(Concept(row["concept"] or "", category))
     return found
 

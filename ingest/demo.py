@@ -7,11 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
-
 from neuronlake.ingest.models import ModelError
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.weights import cache_folder
+from PIL import Image
 
 # Photographs of scikit-image, all free to use; its drawings and test patterns are left out.
 _PHOTOGRAPHS = (
@@ -32,7 +31,6 @@ _PHOTOGRAPHS = (
     "page.png",
     "retina.jpg",
     "rocket.jpg",
-    "text.png",
 )
 # Each photograph whole, and cut into grids of 2 x 2, 3 x 3 and 4 x 4 overlapping crops.
 _GRIDS = (1, 2, 3, 4)
@@ -50,7 +48,7 @@ def demo_recipe() -> Recipe:
         models=("efficientnet-lite0-imagenet", "efficientnet-lite1-imagenet"),
         layers=("_blocks.4", "_blocks.10", "_fc"),
         probe=make_probe(cache_folder() / "demo-photographs"),
-        concepts=("broden", "common:2000"),
+        concepts=("broden", "common:1500"),
         encoder="conse",
         parameters={"top_k": 10},
         keep_concepts=50,

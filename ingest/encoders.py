@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import normalize
-
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import concepts, models, weights
 from neuronlake.ingest.preprocessing import Preprocessing
+from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 _TEXT_BATCH = 256
 _CONSE_MODEL = "efficientnet-lite2-imagenet"
@@ -284,7 +283,7 @@ def _load_sentence_encoder() -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Silence the log lines and progress bars of libraries while they load weights."""
     import transformers.utils.logging as transformers_logging  # noqa: PLC0415
 

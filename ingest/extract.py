@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
-from torch import Tensor, nn
-
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import probes
 from neuronlake.ingest.encoders import Encoder
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.preprocessing import Preprocessing
 from neuronlake.ingest.similarity import top_image_indices
+from PIL import Image
+from torch import Tensor, nn
 
 POOLINGS = ("mean", "max")
 TOP_IMAGES = 20
@@ -113,14 +112,14 @@ class ExtractedChunk:
 
 
 @contextmanager
-def recorded_outputs(module: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, object]]:
+def recorded_outputs(module: nn.Module, layers: Sequence[str]) -> Generator[dict[str, object]]:
     """Forward passes within the block leave the named layers' outputs in the dict.
 
     A layer that runs several times in one pass leaves its last output.
     """
     outputs: dict[str, object] = {}
 
-    def record(name: str):  # noqa: ANN202  a hook, as register_forward_hook wants it
+    def record(name: str):
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             outputs[name] = output
 
@@ -173,7 +172,9 @@ def _tensor_output(model: str, layer: str, outputs: dict[str, object]) -> Tensor
     if output is None:
         raise LayerError(f"layer {layer!r} of {model} gives no output in a forward pass; name another")
     if not isinstance(output, Tensor):
-        raise LayerError(f"layer {layer!r} of {model} gives a {type(output).__name__}, not a tensor; name one within it")
+        raise LayerError(
+            f"layer {layer!r} of {model} gives a {type(output).__name__}, not a tensor; name one within it"
+        )
     if not 2 <= output.ndim <= 4:
         raise LayerError(f"layer {layer!r} of {model} gives a tensor of shape {list(output.shape)}; name another")
     return output

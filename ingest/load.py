@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from torch import Tensor
-
 from neuronlake.ingest.extract import TOP_IMAGES, ExtractedChunk, TopCandidates
 from neuronlake.ingest.register import Registered
 from neuronlake.sql.warehouse import Warehouse
+from torch import Tensor
 
 
 def load_chunk(
-    warehouse: Warehouse, registered: Registered, number: int, extracted: ExtractedChunk, done: ChunkParts, run_id: int
+    warehouse: Warehouse,
+    registered: Registered,
+    number: int,
+    extracted: ExtractedChunk,
+    done: ChunkParts,
+    run_id: int,
 ) -> None:
     """Commit a chunk: its values, its images' pictures and its own record, all or nothing."""
     with warehouse.transaction():
@@ -31,10 +36,9 @@ def load_chunk(
             rows = embedding_rows("image_id", image_ids, extracted.embeddings)
             warehouse.insert("image_embeddings", rows, encoder_id=registered.encoder_id)
         records = pl.DataFrame(
-            {"layer_id": [*done.layer_ids, *([None] if done.has_encoder else [])]}, schema={"layer_id": pl.Int32}
-        ).with_columns(
-            encoder_id=pl.when(pl.col("layer_id").is_null()).then(pl.lit(registered.encoder_id, pl.Int32))
-        )
+            {"layer_id": [*done.layer_ids, *([None] if done.has_encoder else [])]},
+            schema={"layer_id": pl.Int32},
+        ).with_columns(encoder_id=pl.when(pl.col("layer_id").is_null()).then(pl.lit(registered.encoder_id, pl.Int32)))
         warehouse.insert(
             "chunks",
             records,
@@ -53,8 +57,8 @@ class ChunkParts:
         self.has_encoder = has_encoder
 
 
-def embedding_rows(key: str, numbers: np.ndarray, embeddings: Tensor) -> pa.Table:
-    """A table of numbers and their embeddings, (rows, dimensions) float32."""
+def embedding_rows(key: str, numbers: np.ndarray, embeddings: Tensor) -> Any:
+    """An Arrow table of numbers and their embeddings, (rows, dimensions) float32."""
     count, dimensions = embeddings.shape
     offsets = np.arange(0, (count + 1) * dimensions, dimensions, dtype=np.int32)
     values = pa.array(embeddings.contiguous().numpy().reshape(-1))
@@ -72,9 +76,11 @@ def _load_images(warehouse: Warehouse, extracted: ExtractedChunk) -> None:
                 "webp": [image.thumbnail for image in extracted.images],
             }
         )
-        first, last = pictures["image_id"].min(), pictures["image_id"].max()
+        first, last = extracted.images[0].image_id, extracted.images[-1].image_id
         known = warehouse.sql(
-            "select image_id from store.thumbnails where image_id between $first and $last", first=first, last=last
+            "select image_id from store.thumbnails where image_id between $first and $last",
+            first=first,
+            last=last,
         ).pl()
         warehouse.insert("thumbnails", pictures.join(known.cast(pl.Int64), on="image_id", how="anti"))
     for failure in extracted.failures:

@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 import torchvision
-from torch import nn
-
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import concepts, weights
 from neuronlake.ingest.preprocessing import Preprocessing
+from torch import nn
 
 PLACES365_WEIGHTS = {
     "resnet18": weights.RemoteFile(
@@ -213,4 +212,6 @@ def _demo_package(package: str, name: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise ModelError(f"{name} needs the package {package}; install it with: pip install 'neuronlake[demo]'") from error
+        raise ModelError(
+            f"{name} needs the package {package}; install it with: pip install 'neuronlake[demo]'"
+        ) from error

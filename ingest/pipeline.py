@@ -6,17 +6,24 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 
-import torch
-
 import neuronlake
+import torch
 from neuronlake.ingest import scoring
-from neuronlake.ingest.extract import ChunkExtractor, ChunkImage, FailedImage, PreparedImage, Work, prepare_ahead
+from neuronlake.ingest.extract import (
+    ChunkExtractor,
+    ChunkImage,
+    ExtractedChunk,
+    FailedImage,
+    PreparedImage,
+    Work,
+    prepare_ahead,
+)
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
 from neuronlake.ingest.memory import keep_freed_memory
 from neuronlake.ingest.models import Model
@@ -26,6 +33,8 @@ from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.register import Registered, register
 from neuronlake.sql.warehouse import Warehouse
 
+# soft_wpmi's 100 top images were chosen for probes of tens of thousands
+_IMAGES_PER_TOP_IMAGE = 20
 _VERSIONED = ("torch", "torchvision", "open-clip-torch", "duckdb", "numpy", "polars", "pyarrow")
 
 
@@ -39,6 +48,7 @@ class Summary:
     scored_layers: int
     layers: int
     seconds: float
+    notes: tuple[str, ...]
 
     @property
     def did_nothing(self) -> bool:
@@ -70,7 +80,10 @@ def no_progress(_stage: str, _done: int, _total: int) -> None:
 
 
 def ingest(
-    warehouse: Warehouse, recipe: Recipe, progress: Progress = no_progress, command: str = "neuronlake.ingest()"
+    warehouse: Warehouse,
+    recipe: Recipe,
+    progress: Progress = no_progress,
+    command: str = "neuronlake.ingest()",
 ) -> Summary:
     """Dissect models into a warehouse that is open for writing.
 
@@ -108,7 +121,26 @@ def ingest(
         scored_layers=len(unscored),
         layers=len(plan.layers),
         seconds=time.perf_counter() - started,
+        notes=tuple(_notes(plan, failed)),
     )
+
+
+def _notes(plan: Plan, failed_images: int) -> Iterator[str]:
+    """What a user should know about the numbers."""
+    if failed_images:
+        yield f"{failed_images} of {len(plan.probe.images)} files could not be read: cli sql failed_images"
+    concept_set = plan.concept_set
+    if concept_set.dropped_duplicates or concept_set.dropped_blanks:
+        yield (
+            f"{concept_set.name}: {len(concept_set.concepts)} concepts; dropped {concept_set.dropped_duplicates} "
+            f"duplicates and {concept_set.dropped_blanks} blank lines"
+        )
+    top_k = plan.scoring.parameters.get("top_k")
+    if top_k and len(plan.probe.images) < _IMAGES_PER_TOP_IMAGE * top_k:
+        yield (
+            f"the probe has {len(plan.probe.images)} images and {plan.scoring.method} looks at the "
+            f"top {top_k:g} of each unit; with so few images a smaller --parameter top_k=N gives sharper labels"
+        )
 
 
 def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> list[ChunkWork]:
@@ -185,7 +217,7 @@ def _extract_and_load(
             if loading:
                 loading.result()
 
-            def load(chunk: ChunkWork = chunk, extracted=extracted) -> None:  # noqa: ANN001
+            def load(chunk: ChunkWork = chunk, extracted: ExtractedChunk = extracted) -> None:
                 began = time.perf_counter()
                 load_chunk(warehouse, registered, chunk.number, extracted, chunk.parts, run_id)
                 timing.load += time.perf_counter() - began
@@ -236,7 +268,7 @@ def _score(
 
 
 @contextmanager
-def _recorded_run(warehouse: Warehouse, plan: Plan, command: str) -> Iterator[tuple[int, Timing]]:
+def _recorded_run(warehouse: Warehouse, plan: Plan, command: str) -> Generator[tuple[int, Timing]]:
     """A row in `runs` that says how it ended; a run that was killed is called interrupted by the next one."""
     warehouse.execute("update store.runs set status = 'interrupted' where status = 'running'")
     run_id = warehouse.next_id("runs", "run_id")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from PIL import Image
@@ -36,7 +37,8 @@ class Preprocessing:
     def pixels(self, image: Image.Image) -> Tensor:
         """The part of an RGB image that the model sees, as (3, crop, crop) uint8."""
         width, height = self._resized(*image.size)
-        resized = transforms.resize(image, [height, width], InterpolationMode(self.interpolation))
+        picture: Any = image  # torchvision takes pictures too, but is typed for tensors alone
+        resized = transforms.resize(picture, [height, width], InterpolationMode(self.interpolation))
         return transforms.pil_to_tensor(transforms.center_crop(resized, [self.crop, self.crop]))
 
     def normalise(self, pixels: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-
 from neuronlake.ingest.plan import Plan, PlannedLayer
 from neuronlake.sql.warehouse import Warehouse
 
@@ -39,9 +38,7 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
         )
         concept_ids = _register_concepts(warehouse, plan.concept_set.texts)
         concept_set_id = _register_concept_set(warehouse, plan, concept_ids)
-        layer_ids = {
-            (layer.model.name, layer.name): _register_layer(warehouse, layer) for layer in plan.layers
-        }
+        layer_ids = {(layer.model.name, layer.name): _register_layer(warehouse, layer) for layer in plan.layers}
     first = int(warehouse.scalar("select min(image_id) from store.images where probe_id = $id", id=probe_id))
     return Registered(
         probe_id=probe_id,
@@ -123,9 +120,7 @@ def _register_concepts(warehouse: Warehouse, texts: list[str]) -> list[int]:
     if new:
         first = warehouse.next_id("concepts", "concept_id")
         numbers.update({text: first + place for place, text in enumerate(new)})
-        warehouse.insert(
-            "concepts", pl.DataFrame({"concept_id": [numbers[text] for text in new], "concept": new})
-        )
+        warehouse.insert("concepts", pl.DataFrame({"concept_id": [numbers[text] for text in new], "concept": new}))
     return [numbers[text] for text in texts]
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import torch
-from torch import Tensor
-
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import similarity
 from neuronlake.ingest.load import embedding_rows
 from neuronlake.ingest.plan import Plan, PlannedLayer, Progress, scoring_fingerprint
 from neuronlake.ingest.register import Registered
 from neuronlake.sql.warehouse import Warehouse
+from torch import Tensor
 
 _ROWS_PER_INSERT = 4_000_000
 
@@ -46,7 +46,8 @@ def embed_concepts(warehouse: Warehouse, plan: Plan, registered: Registered, pro
     """Embed the concepts that this encoder has not embedded with this prompt yet."""
     keys = {"encoder_id": registered.encoder_id, "prompt": plan.scoring.prompt}
     known = warehouse.sql(
-        "select concept_id from store.concept_embeddings where encoder_id = $encoder_id and prompt = $prompt", **keys
+        "select concept_id from store.concept_embeddings where encoder_id = $encoder_id and prompt = $prompt",
+        **keys,
     ).fetchall()
     done = {row[0] for row in known}
     texts = dict(zip(registered.concept_ids, plan.concept_set.texts, strict=True))
@@ -54,9 +55,7 @@ def embed_concepts(warehouse: Warehouse, plan: Plan, registered: Registered, pro
     if not missing:
         return
     prompts = [plan.scoring.prompt.replace("{}", texts[number]) for number in missing]
-    embeddings = plan.encoder.encode_texts(
-        prompts, lambda count, total: progress("Embedding concepts", count, total)
-    )
+    embeddings = plan.encoder.encode_texts(prompts, lambda count, total: progress("Embedding concepts", count, total))
     with warehouse.transaction():
         rows = embedding_rows("concept_id", np.array(missing, dtype=np.int32), embeddings)
         warehouse.insert("concept_embeddings", rows, **keys)
@@ -153,8 +152,8 @@ def _read_text_features(warehouse: Warehouse, plan: Plan, registered: Registered
     return _matrix(table)
 
 
-def _matrix(table: pa.Table) -> Tensor:
-    """The column of embeddings as a matrix."""
+def _matrix(table: Any) -> Tensor:
+    """The column of embeddings of an Arrow table as a matrix."""
     values = table["embedding"].combine_chunks().flatten().to_numpy()
     return torch.from_numpy(values.reshape(table.num_rows, -1).copy())
 
@@ -197,8 +196,9 @@ def _insert_scoring(
     """The scoring's own row."""
     scoring = plan.scoring
     concepts = len(plan.concept_set.concepts)
+    scoring_id = warehouse.next_id("scorings", "scoring_id")
     row = {
-        "scoring_id": warehouse.next_id("scorings", "scoring_id"),
+        "scoring_id": scoring_id,
         "fingerprint": scoring_fingerprint(layer, plan),
         "run_id": run_id,
         "layer_id": layer_id,
@@ -215,7 +215,7 @@ def _insert_scoring(
         "kept_concepts": min(scoring.keep_concepts or concepts, concepts),
     }
     warehouse.insert("scorings", pl.DataFrame([row]))
-    return row["scoring_id"]
+    return scoring_id
 
 
 def _insert_similarities(

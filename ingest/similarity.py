@@ -122,7 +122,7 @@ def rank_reorder(
     p: float = 3.0,
     top_fraction: float = 0.05,
     scale_p: float = 0.5,
-    layer_units: int | None = None,  # noqa: ARG001  every unit is scored by itself
+    layer_units: int | None = None,
 ) -> Tensor:
     """How little a unit's top activations change when they are put in the order of the concept's similarity.
 
@@ -152,7 +152,7 @@ def cos_similarity(
     text_features: Tensor,
     activations: Tensor,
     *,
-    layer_units: int | None = None,  # noqa: ARG001  every unit is scored by itself
+    layer_units: int | None = None,
 ) -> Tensor:
     """Cosine of a unit's activations and a concept's similarities over all images.
 
@@ -174,7 +174,7 @@ def cos_similarity_cubed(
     activations: Tensor,
     *,
     min_norm: float = 1e-3,
-    layer_units: int | None = None,  # noqa: ARG001  every unit is scored by itself
+    layer_units: int | None = None,
 ) -> Tensor:
     """Cosine of activations and similarities after taking off their means and cubing them.
 
@@ -191,8 +191,7 @@ def cos_similarity_cubed(
 
 
 METHODS: dict[str, Similarity] = {
-    function.__name__: function
-    for function in (soft_wpmi, wpmi, rank_reorder, cos_similarity, cos_similarity_cubed)
+    function.__name__: function for function in (soft_wpmi, wpmi, rank_reorder, cos_similarity, cos_similarity_cubed)
 }
 
 

@@ -19,9 +19,8 @@ import platformdirs
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
-
 from neuronlake import NeuronlakeError
+from torch import Tensor, nn
 
 
 class WeightsError(NeuronlakeError):

@@ -68,8 +68,7 @@ class Query:
             value = given.get(parameter.name, parameter.default)
             if value is None:
                 raise QueryParameterError(
-                    f"query {self.name} needs {parameter.name}, {parameter.comment}; "
-                    f"add {parameter.name}=VALUE"
+                    f"query {self.name} needs {parameter.name}, {parameter.comment}; add {parameter.name}=VALUE"
                 )
             values[parameter.name] = value or None
         return values
@@ -118,9 +117,7 @@ def views() -> tuple[View, ...]:
         found[name] = View(name, body, comment, columns)
     reads = {
         name: {
-            other
-            for other in found
-            if other != name and re.search(rf"(?<![.\w])(?:from|join)\s+{other}\b", view.body)
+            other for other in found if other != name and re.search(rf"(?<![.\w])(?:from|join)\s+{other}\b", view.body)
         }
         for name, view in found.items()
     }
@@ -161,7 +158,32 @@ def named_query(name: str) -> Query:
         UnknownQueryError: there is none.
     """
     if name not in queries():
-        near = difflib.get_close_matches(name, queries(), n=3)
+        near = difflib.get_close_matches(name, [*queries(), *(view.name for view in views())], n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UnknownQueryError(f"no query is named {name!r}; {hint}`cli views` lists all")
+        raise UnknownQueryError(f"no query or view is named {name!r}; {hint}`cli views` lists all")
     return queries()[name]
+
+
+def describe(name: str) -> str:
+    """A view or named query in full: comment, columns or parameters, SQL.
+
+    Raises:
+        UnknownQueryError: there is neither.
+    """
+    for view in views():
+        if view.name == name:
+            columns = [f"  {column}: {comment}" for column, comment in view.column_comments.items()]
+            return "\n".join([view.comment, "", "Columns:", *columns, "", view.body])
+    query = named_query(name)
+    parameters = [
+        f"  {parameter.name} ({parameter.type}{_default_text(parameter)}): {parameter.comment}"
+        for parameter in query.parameters
+    ]
+    return "\n".join([query.comment, "", "Parameters:", *(parameters or ["  none"]), "", query.body])
+
+
+def _default_text(parameter: Parameter) -> str:
+    """How a parameter's default reads."""
+    if parameter.default is None:
+        return ""
+    return f", {parameter.default} if not given" if parameter.default else ", optional"

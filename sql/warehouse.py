@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from typing import Any
 import duckdb
 import polars as pl
 import psutil
-import pyarrow as pa
-
 from neuronlake import NeuronlakeError
 from neuronlake.sql import catalog
 
 # Files of this storage version open in DuckDB 1.5 and later.
 STORAGE_VERSION = "v1.5.0"
+# A quarter of DuckDB's default: as fast for large tables, and the many small ones take less space.
+BLOCK_BYTES = 65_536
 
 Value = str | int | float | bool | bytes | None
 
@@ -70,6 +70,21 @@ class Warehouse:
         query = catalog.named_query(name)
         return self.sql(query.body, **query.bind(parameters))
 
+    def ask(self, text: str, parameters: dict[str, str]) -> duckdb.DuckDBPyRelation | None:
+        """The answer to what a user typed: SQL, or the name of a view or named query; None for a statement.
+
+        Raises:
+            QueryError: DuckDB rejects the SQL.
+            UnknownQueryError: a single word names neither a view nor a query.
+            QueryParameterError: a parameter of a named query is unknown or lacks its value.
+        """
+        name = text.strip()
+        if not re.fullmatch(r"\w+", name):
+            return self.sql(text, **parameters)
+        if name in {view.name for view in catalog.views()} and not parameters:
+            return self.sql(f"select * from {name}")  # noqa: S608  a name of ours
+        return self.query(name, **parameters)
+
     def scalar(self, query: str, **parameters: Value) -> Any:
         """The first value of the first row, or None where there is no row."""
         row = self.connection.execute(query, parameters or None).fetchone()
@@ -84,12 +99,12 @@ class Warehouse:
         """Run a statement of ``sql/steps``."""
         self.execute(catalog.steps()[name], **parameters)
 
-    def insert(self, table: str, rows: pa.Table | pl.DataFrame, **constants: Value) -> None:
+    def insert(self, table: str, rows: Any, **constants: Value) -> None:
         """Append an Arrow table or Polars frame to ``store.TABLE`` by column names.
 
         `constants` fill further columns with one value each.
         """
-        arrow = rows.to_arrow() if isinstance(rows, pl.DataFrame) else rows
+        arrow: Any = rows.to_arrow() if isinstance(rows, pl.DataFrame) else rows
         columns = [*constants, *arrow.column_names]
         self.connection.register("incoming_rows", arrow)
         try:
@@ -106,7 +121,7 @@ class Warehouse:
         return int(self.scalar(f"select coalesce(max({column}), 0) + 1 from store.{table}"))  # noqa: S608
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None]:
         """All of the block's changes are committed, or none of them."""
         self.connection.begin()
         try:
@@ -117,13 +132,16 @@ class Warehouse:
         self.connection.commit()
 
 
-def open_warehouse(path: str | Path, *, write: bool = False, memory_limit: str | None = None) -> Warehouse:
+def open_warehouse(
+    path: str | Path, *, write: bool = False, memory_limit: str | None = None, allow_files: bool = True
+) -> Warehouse:
     """Open a warehouse; for writing, make or migrate it as needed.
 
     Args:
         path: the DuckDB file.
         write: open for changes. Only one process can; while it does, no other can read.
         memory_limit: DuckDB's memory, such as ``4GB``; half of the machine's by default.
+        allow_files: let SQL read and write other files and addresses.
 
     Raises:
         WarehouseError: the file is missing, is no warehouse, is newer than this version of neuronlake,
@@ -142,6 +160,9 @@ def open_warehouse(path: str | Path, *, write: bool = False, memory_limit: str |
         _check_version(warehouse, write=write, is_new=is_new)
         if write:
             _migrate(warehouse)
+        if not allow_files:
+            warehouse.execute("set enable_external_access = false")
+            warehouse.execute("set lock_configuration = true")
     except BaseException:
         warehouse.close()
         if is_new:
@@ -159,6 +180,7 @@ def _connect(path: Path, *, write: bool, is_new: bool, memory_limit: str | None)
     }
     if is_new:
         config["storage_compatibility_version"] = STORAGE_VERSION
+        config["default_block_size"] = BLOCK_BYTES
     try:
         return duckdb.connect(str(path), read_only=not write, config=config)
     except duckdb.Error as error:
@@ -198,7 +220,7 @@ def _check_version(warehouse: Warehouse, *, write: bool, is_new: bool) -> None:
     if version < newest and not write:
         raise WarehouseError(
             f"{warehouse.path} has schema version {version} and this neuronlake reads version {newest}; "
-            "`cli migrate` brings it up to date, after a copy"
+            '`cli sql --write "select 1"` brings it up to date, after a copy'
         )
 
 
@@ -220,7 +242,9 @@ def _create_views(warehouse: Warehouse) -> None:
     """Write all views with their comments, unless the file holds just these."""
     digest = hashlib.sha256(repr(catalog.views()).encode()).hexdigest()[:16]
     marker = f"neuronlake views {digest}"
-    stored = warehouse.scalar("select comment from duckdb_tables() where schema_name = 'store' and table_name = 'migrations'")
+    stored = warehouse.scalar(
+        "select comment from duckdb_tables() where schema_name = 'store' and table_name = 'migrations'"
+    )
     if stored == marker:
         return
     with warehouse.transaction():

@@ -12,7 +12,7 @@ select
 from similarities
 inner join scorings using (scoring)
 where
-    scorings.setting = coalesce($setting::integer, (select max(setting) from scorings))
+    scorings.setting = coalesce($setting::integer, (select max(newest.setting) from scorings as newest))
     and similarities.model = $model and similarities.layer = $layer and similarities.unit = $unit::integer
 order by similarities.similarity desc
 limit $top::integer

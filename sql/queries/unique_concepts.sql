@@ -3,7 +3,11 @@
 --   $top: integer = 20; how many concepts of each model
 with known as (
     select
-        model_concepts.*,
+        model,
+        concept,
+        category,
+        units,
+        significant,
         count(*) over (partition by concept) as models
     from model_concepts
     where setting = coalesce($setting::integer, (select max(setting) from scorings))

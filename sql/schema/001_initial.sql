@@ -107,13 +107,13 @@ create table store.concept_embeddings (
     encoder_id integer not null,
     prompt varchar not null,
     concept_id integer not null,
-    embedding float [] not null
+    embedding float[] not null
 );
 
 create table store.image_embeddings (
     encoder_id integer not null,
     image_id integer not null,
-    embedding float [] not null
+    embedding float[] not null
 );
 
 -- The pooled response of a unit to an image; null where it was not a finite number.

@@ -1,8 +1,8 @@
 -- What became of each unit of a layer over a probe, once all its activations are there.
 insert into store.units
 select
-    $layer_id as layer_id,
-    $probe_id as probe_id,
+    $layer_id,
+    $probe_id,
     unit,
     case
         when count(activation) < count(*) then 'not finite'

@@ -15,8 +15,16 @@
 select
     scorings.scoring_id as scoring,
     min(scorings.scoring_id) over (
-        partition by scorings.method, encoders.encoder_id, scorings.prompt, concept_sets.concept_set_id,
-        probes.probe_id, layers.pooling, scorings.null_draws, scorings.seed, scorings.kept_concepts
+        partition by
+            scorings.method,
+            scorings.prompt,
+            scorings.null_draws,
+            scorings.seed,
+            scorings.kept_concepts,
+            encoders.encoder_id,
+            concept_sets.concept_set_id,
+            probes.probe_id,
+            layers.pooling
     ) as setting,
     models.name as model,
     layers.name as layer,

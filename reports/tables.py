@@ -1,0 +1,86 @@
+"""Answers as tables: for a terminal, or as csv, json, markdown and Parquet for other programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import polars as pl
+from rich.markup import escape
+from rich.table import Table
+
+FORMATS = ("table", "csv", "json", "md", "parquet")
+
+
+def terminal_table(frame: pl.DataFrame, title: str | None = None, more_rows: bool = False) -> Table:
+    """A table for a terminal; numbers stand right, floats have four digits."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for name, kind in frame.schema.items():
+        table.add_column(escape(name), justify="right" if kind.is_numeric() else "left", overflow="ellipsis")
+    for row in frame.iter_rows():
+        table.add_row(*(escape(_cell(value)) for value in row))
+    if more_rows:
+        table.add_row(*["…" for _ in frame.columns])
+    return table
+
+
+def write_frame(frame: pl.DataFrame, file_format: str, output: BinaryIO) -> None:
+    """Write a frame to a binary stream in one of FORMATS other than ``table``."""
+    if file_format == "parquet":
+        frame.write_parquet(output)
+    elif file_format == "csv":
+        output.write(_flat(frame).write_csv().encode())
+    elif file_format == "json":
+        rows = [{name: _json_value(value) for name, value in row.items()} for row in frame.iter_rows(named=True)]
+        output.write((json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode())
+    else:
+        output.write(_markdown(frame).encode())
+
+
+def write_description_file(frame: pl.DataFrame, path: Path) -> None:
+    """A description file in CLIP-Dissect's columns: layer, unit, description, similarity."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.write_csv(path)
+
+
+def _cell(value: Any) -> str:
+    """One value as a reader wants it."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    return str(value)
+
+
+def _json_value(value: Any) -> Any:
+    """What JSON has no word for, as text."""
+    if value is None or isinstance(value, (bool, int, str, list)):
+        return value
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124  NaN
+    return str(value)
+
+
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """Lists and bytes as text, which csv needs."""
+    texts = {
+        name: pl.Series(name, [None if value is None else str(value) for value in frame[name].to_list()], pl.String)
+        for name, kind in frame.schema.items()
+        if kind.is_nested() or kind == pl.Binary
+    }
+    return frame.with_columns(**texts)
+
+
+def _markdown(frame: pl.DataFrame) -> str:
+    """A GitHub table."""
+    lines = [
+        "| " + " | ".join(frame.columns) + " |",
+        "|" + "|".join(" ---: " if kind.is_numeric() else " --- " for kind in frame.dtypes) + "|",
+    ]
+    for row in frame.iter_rows():
+        cells = ("" if value is None else _cell(value).replace("|", "\\|").replace("\n", " ") for value in row)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
