@@ -178,7 +178,7 @@ def demo(
         f"  cli sql most_repeated_concept -w {name}\n"
         f"  cli sql units_for_concept concept=cat -w {name}\n"
         f'  cli sql "select layer, concept, units from concept_frequency where rank = 1" -w {name}\n'
-        "then with your own images: cli ingest --help",  # noqa: S608  nothing is run
+        "then with your own images: cli ingest --help",
         err=True,
     )
 
