@@ -168,6 +168,7 @@ def demo(
     """
     from neuronlake.ingest.demo import demo_recipe
 
+    folder.mkdir(parents=True, exist_ok=True)
     warehouse, page = folder / "demo.duckdb", folder / "demo.html"
     summary = _run_ingest(warehouse, demo_recipe())
     _print_summary(summary, warehouse)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -47,12 +48,18 @@ def demo_recipe() -> Recipe:
     return Recipe(
         models=("efficientnet-lite0-imagenet", "efficientnet-lite1-imagenet"),
         layers=("_blocks.4", "_blocks.10", "_fc"),
-        probe=make_probe(cache_folder() / "demo-photographs"),
+        probe=make_probe(cache_folder() / f"demo-{_crops_version()}" / "photographs"),
         concepts=("broden", "common:1500"),
         encoder="conse",
         parameters={"top_k": 10},
         keep_concepts=50,
     )
+
+
+def _crops_version() -> str:
+    """Other crops lie in another folder."""
+    settings = repr((_PHOTOGRAPHS, _GRIDS, _CROP_OVERLAP, _LARGEST_SIDE))
+    return hashlib.sha256(settings.encode()).hexdigest()[:8]
 
 
 def make_probe(folder: Path) -> Path:

@@ -73,6 +73,20 @@ class Query:
             values[parameter.name] = value or None
         return values
 
+    def spelled_out(self, given: dict[str, str]) -> str:
+        """The SQL with its parameters in place, for a reader to copy.
+
+        Raises:
+            QueryParameterError: a parameter is unknown, or has no value.
+        """
+        body = self.body
+        for name, value in self.bind(given).items():
+            literal = "null" if value is None else "'" + value.replace("'", "''") + "'"
+            plain = value if value is not None and re.fullmatch(r"\d+", value) else literal
+            body = re.sub(rf"\${name}::\w+", lambda _, text=plain: text, body)
+            body = re.sub(rf"\${name}\b", lambda _, text=literal: text, body)
+        return body
+
 
 def _files(folder: str) -> dict[str, str]:
     """The texts of ``sql/FOLDER/*.sql`` by file name without its ending, in alphabetical order."""

@@ -1,0 +1,226 @@
+"""The charts of the report: a frame in, an Altair chart out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+# Okabe & Ito's palette, which colour-blind readers can tell apart; grey for what has no category.
+CATEGORY_COLORS = {
+    "color": "#cc79a7",
+    "texture": "#e69f00",
+    "material": "#d55e00",
+    "part": "#56b4e9",
+    "object": "#0072b2",
+    "scene": "#009e73",
+    "none": "#8c8c8c",
+}
+MODEL_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+ALL_LAYERS = "all layers"
+_BAR_STEP = 19
+_LONGEST_LEGEND = 300
+
+
+def learnt_concepts(concepts: pl.DataFrame, model: str) -> alt.Chart | alt.LayerChart:
+    """How many units of a model learned each concept, in one of its layers or in all.
+
+    The part of a bar in full colour is the units whose label is better than chance.
+
+    Args:
+        concepts: columns layer (or ALL_LAYERS), concept, category, units, significant; some rows a layer.
+        model: for the title.
+    """
+    layer = alt.param(name="layer", value=ALL_LAYERS)
+    base = (
+        alt.Chart(concepts)
+        .transform_filter("datum.layer == layer")
+        .encode(
+            y=alt.Y("concept:N", title=None, sort=alt.EncodingSortField("units", op="max", order="descending")),
+            tooltip=[
+                alt.Tooltip("concept:N"),
+                alt.Tooltip("category:N"),
+                alt.Tooltip("units:Q"),
+                alt.Tooltip("significant:Q", title="better than chance"),
+            ],
+        )
+    )
+    units = alt.X("units:Q", title="units with this label", axis=alt.Axis(tickMinStep=1))
+    bars = base.mark_bar(cursor="pointer", opacity=0.4).encode(x=units, color=_category_color())
+    significant = base.mark_bar(cursor="pointer").encode(x="significant:Q", color=_category_color())
+    counts = base.mark_text(align="left", dx=4).encode(x="units:Q", text="units:Q")
+    return _titled((bars + significant + counts).add_params(layer), model, alt.Step(_BAR_STEP))
+
+
+def layer_measure(layers: pl.DataFrame, measure: str, title: str, axis_title: str, form: str) -> Any:
+    """One measure of each layer, early to late, models side by side.
+
+    Args:
+        layers: columns model, layer, position and the measure; one row a layer.
+        measure: name of the column.
+        title: of the chart.
+        axis_title: with the unit.
+        form: of the numbers, as d3-format has it.
+    """
+    chart = (
+        alt.Chart(layers)
+        .mark_bar()
+        .encode(
+            x=alt.X("layer:N", title="layer, early to late", sort=_by_depth(layers), axis=alt.Axis(labelAngle=-30)),
+            xOffset=alt.XOffset("model:N"),
+            y=alt.Y(f"{measure}:Q", title=axis_title, axis=alt.Axis(format=form)),
+            color=_model_color(layers["model"].unique(maintain_order=True).to_list()),
+            tooltip=["model:N", "layer:N", alt.Tooltip(f"{measure}:Q", title=axis_title, format=form), "units:Q"],
+        )
+    )
+    return _titled(chart, title, 200)
+
+
+def category_mix(mix: pl.DataFrame, model: str) -> Any:
+    """Categories of the labels of each layer of a model, as shares that add up to 1.
+
+    Args:
+        mix: columns layer, position, category, units, share; one row a layer and category.
+        model: for the title.
+    """
+    places = {category: place for place, category in enumerate(CATEGORY_COLORS)}
+    placed = mix.with_columns(place=pl.col("category").replace_strict(places, return_dtype=pl.Int32))
+    chart = (
+        alt.Chart(placed)
+        .mark_bar()
+        .encode(
+            y=alt.Y("layer:N", title=None, sort=_by_depth(mix)),
+            x=alt.X(
+                "share:Q",
+                title="share of labelled units",
+                axis=alt.Axis(format="%"),
+                scale=alt.Scale(domain=[0, 1]),
+                stack="zero",
+            ),
+            color=_category_color(),
+            order=alt.Order("place:Q"),
+            tooltip=["layer:N", "category:N", "units:Q", alt.Tooltip("share:Q", format=".1%")],
+        )
+    )
+    return _titled(chart, model, alt.Step(26))
+
+
+def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
+    """Units with each shared concept: two models on the two sides of one axis, more as a table of shades.
+
+    Args:
+        counts: columns concept, place, model, units; one row a concept and model.
+        models: their names, in order.
+    """
+    by_place = alt.EncodingSortField("place", op="min", order="ascending")
+    concept = alt.Y("concept:N", title=None, sort=by_place)
+    if len(models) > 2:
+        chart = (
+            alt.Chart(counts)
+            .mark_rect()
+            .encode(y=concept, x=alt.X("model:N", title=None), color=alt.Color("units:Q"), tooltip=_shared_tooltip())
+        )
+        return _titled(chart, "Concepts that several models learned", alt.Step(_BAR_STEP))
+    sided = counts.with_columns(
+        side=pl.when(pl.col("model") == models[0]).then(-pl.col("units")).otherwise(pl.col("units"))
+    )
+    chart = (
+        alt.Chart(sided)
+        .mark_bar(cursor="pointer")
+        .encode(
+            y=concept,
+            x=alt.X(
+                "side:Q",
+                title=f"units: {models[0]} to the left, {models[-1]} to the right",
+                axis=alt.Axis(labelExpr="abs(datum.value)"),
+            ),
+            color=_model_color(models),
+            tooltip=_shared_tooltip(),
+        )
+    )
+    return _titled(chart, "Concepts that both models learned", alt.Step(_BAR_STEP))
+
+
+def own_concepts(concepts: pl.DataFrame, model: str) -> Any:
+    """Units with each concept that only this model learned.
+
+    Args:
+        concepts: columns concept, category, units; one row a concept.
+        model: for the title.
+    """
+    chart = (
+        alt.Chart(concepts)
+        .mark_bar(cursor="pointer")
+        .encode(
+            y=alt.Y("concept:N", title=None, sort="-x"),
+            x=alt.X("units:Q", title="units with this label", axis=alt.Axis(tickMinStep=1)),
+            color=_category_color(),
+            tooltip=["concept:N", "category:N", "units:Q"],
+        )
+    )
+    return _titled(chart, model, alt.Step(_BAR_STEP))
+
+
+def layer_similarity(pairs: pl.DataFrame, model_a: str, model_b: str) -> Any:
+    """How alike the layers of two models are, as a heat map of Jaccard indices.
+
+    Args:
+        pairs: columns layer_a, position_a, layer_b, position_b, shared, jaccard; one row a pair of layers.
+        model_a: whose layers stand at the side.
+        model_b: whose layers stand below.
+    """
+    base = alt.Chart(pairs).encode(
+        y=alt.Y("layer_a:N", title=model_a, sort=_order(pairs, "layer_a", "position_a")),
+        x=alt.X("layer_b:N", title=model_b, sort=_order(pairs, "layer_b", "position_b"), axis=alt.Axis(labelAngle=-30)),
+        tooltip=["layer_a:N", "layer_b:N", "shared:Q", alt.Tooltip("jaccard:Q", format=".3f")],
+    )
+    highest = float(pairs["jaccard"].max() or 1.0)  # pyright: ignore[reportArgumentType]  a number
+    cells = base.mark_rect().encode(
+        color=alt.Color("jaccard:Q", title="Jaccard index", scale=alt.Scale(scheme="blues", domain=[0, highest]))
+    )
+    numbers = base.mark_text().encode(
+        text=alt.Text("jaccard:Q", format=".2f"),
+        color=alt.condition(f"datum.jaccard > {0.55 * highest}", alt.value("white"), alt.value("#222")),
+    )
+    return _titled(cells + numbers, "Concepts that two layers share, of all they have", alt.Step(40))
+
+
+def _titled(chart: Any, title: str, height: Any) -> Any:
+    """A chart as wide as its place on the page."""
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+    return chart.properties(title=title, width="container", height=height, autosize=fit)
+
+
+def _category_color() -> alt.Color:
+    """Colour by category, the same in every chart."""
+    return alt.Color(
+        "category:N",
+        title="category",
+        scale=alt.Scale(domain=list(CATEGORY_COLORS), range=list(CATEGORY_COLORS.values())),
+        legend=alt.Legend(orient="bottom", columns=4, symbolType="square"),
+    )
+
+
+def _model_color(models: list[str]) -> alt.Color:
+    """Colour by model, the same in every chart."""
+    colors = [MODEL_COLORS[place % len(MODEL_COLORS)] for place in range(len(models))]
+    return alt.Color(
+        "model:N",
+        title=None,
+        scale=alt.Scale(domain=models, range=colors),
+        legend=alt.Legend(orient="bottom", columns=1, labelLimit=_LONGEST_LEGEND, symbolType="square"),
+    )
+
+
+def _shared_tooltip() -> list[Any]:
+    return ["concept:N", "model:N", "units:Q"]
+
+
+def _by_depth(frame: pl.DataFrame) -> list[str]:
+    """Names of layers, early to late."""
+    return _order(frame, "layer", "position")
+
+
+def _order(frame: pl.DataFrame, name: str, position: str) -> list[str]:
+    return frame.sort(position)[name].unique(maintain_order=True).to_list()

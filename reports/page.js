@@ -1,0 +1,158 @@
+"use strict";
+(() => {
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const byId = (id) => document.getElementById(id);
+  const specs = read("specs"), units = read("unit-data"), images = read("image-data"), colors = read("category-colors");
+  const CARDS_AT_ONCE = 48;
+
+  // --- charts -------------------------------------------------------------------------------------------------
+  const views = new Map();
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const theme = () => {
+    const ink = css("--ink"), quiet = css("--quiet"), line = css("--line");
+    const axis = { labelColor: ink, titleColor: quiet, gridColor: line, domainColor: line, tickColor: line,
+      titleFontWeight: "normal", labelFontSize: 12, labelLimit: 190 };
+    return { background: "transparent", view: { stroke: null }, axis, mark: { tooltip: true },
+      text: { color: ink, fontSize: 12 }, title: { color: ink, fontSize: 15, anchor: "start", offset: 8 },
+      legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12 }, font: "system-ui, sans-serif" };
+  };
+  const draw = async () => {
+    for (const place of document.querySelectorAll(".plot")) {
+      const key = place.dataset.spec;
+      const spec = { ...specs[key], config: { ...specs[key].config, ...theme() } };
+      views.get(key)?.finalize();
+      const drawn = await vegaEmbed(place, spec, { actions: false, ast: true, renderer: "canvas", logLevel: 1 });
+      views.set(key, drawn);
+      drawn.view.addEventListener("click", (_event, item) => {
+        if (item?.datum?.concept !== undefined) showConcept(item.datum.concept);
+      });
+    }
+    chooseLayer();
+    document.documentElement.dataset.charts = "drawn";
+  };
+  const chooseLayer = () => {
+    for (const [key, drawn] of views) {
+      if (key.startsWith("learnt-")) drawn.view.signal("layer", byId("layer-of-charts").value).resize().runAsync();
+    }
+  };
+  byId("layer-of-charts").addEventListener("change", chooseLayer);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+
+  for (const button of document.querySelectorAll(".copy")) {
+    button.addEventListener("click", async () => {
+      const text = button.parentElement.querySelector("pre");
+      try {
+        await navigator.clipboard.writeText(text.textContent);
+        button.textContent = "Copied";
+      } catch {
+        getSelection().selectAllChildren(text);
+        button.textContent = "Selected";
+      }
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    });
+  }
+
+  // --- the gallery of units -----------------------------------------------------------------------------------
+  const total = units.unit.length;
+  const lower = units.concept.map((concept) => (concept ?? "").toLowerCase());
+  let chosen = [], shown = 0;
+
+  const element = (tag, name, text) => {
+    const made = document.createElement(tag);
+    if (name) made.className = name;
+    if (text !== undefined) made.textContent = text;
+    return made;
+  };
+  const picture = (row, place) => {
+    const image = images[units.image_ids[row][place]];
+    const frame = element("div", "picture");
+    if (!image) return frame;
+    frame.title = `${image.path}\nactivation ${units.activations[row][place]}`;
+    const shape = element("img");
+    shape.alt = image.path;
+    shape.decoding = "async";
+    frame.append(shape);
+    const x = units.peaks_x[row][place], y = units.peaks_y[row][place];
+    if (x !== null && y !== null) {
+      shape.addEventListener("load", () => {
+        // the picture is fitted into its square: the ring goes where the picture is
+        const { naturalWidth: w, naturalHeight: h } = shape, side = Math.max(w, h);
+        const ring = element("div", "ring");
+        ring.style.left = `${(0.5 + (x - 0.5) * w / side) * 100}%`;
+        ring.style.top = `${(0.5 + (y - 0.5) * h / side) * 100}%`;
+        frame.append(ring);
+      });
+    }
+    shape.src = `data:image/webp;base64,${image.webp}`;
+    return frame;
+  };
+  const card = (row) => {
+    const made = element("article", "unit");
+    const title = element("h4");
+    const concept = units.concept[row];
+    title.append(element("bdi", "", concept ?? `no label: ${units.status[row]}`));
+    if (concept !== null) {
+      const chip = element("span", "chip", units.category[row]);
+      chip.style.background = colors[units.category[row]] ?? colors.none;
+      title.append(chip);
+      if (!units.is_significant[row]) title.append(element("span", "chance", " not better than chance"));
+    }
+    made.append(title, element("div", "where", `${units.model[row]} · ${units.layer[row]} · unit ${units.unit[row]}`));
+    if (concept !== null) {
+      const scores = element("div", "scores");
+      const q = units.q_value[row];
+      const runnerUp = element("bdi", "", units.runner_up[row] ?? "none");
+      scores.append(`similarity ${units.similarity[row]} · q ${q ?? "unknown"} · then `, runnerUp);
+      if (units.margin[row] !== null) scores.append(` (−${units.margin[row]})`);
+      made.append(scores);
+    }
+    const count = units.image_ids[row]?.length ?? 0;
+    if (count) {
+      const pictures = element("div", "pictures");
+      for (let place = 0; place < count; place += 1) pictures.append(picture(row, place));
+      made.append(pictures);
+    }
+    return made;
+  };
+  const showMore = () => {
+    const next = chosen.slice(shown, shown + CARDS_AT_ONCE);
+    byId("gallery").append(...next.map(card));
+    shown += next.length;
+  };
+  const filter = () => {
+    const text = byId("search").value.trim().toLowerCase();
+    const exact = text.length > 1 && text.startsWith('"') && text.endsWith('"') ? text.slice(1, -1) : null;
+    const model = byId("model").value, layer = byId("layer").value, category = byId("category").value;
+    const significant = byId("significant").checked, sort = byId("sort").value;
+    chosen = [];
+    for (let row = 0; row < total; row += 1) {
+      if (exact !== null ? lower[row] !== exact : text && !lower[row].includes(text)) continue;
+      if (model && units.model[row] !== model) continue;
+      if (layer && units.layer[row] !== layer) continue;
+      if (category && (units.category[row] !== category || units.concept[row] === null)) continue;
+      if (significant && !units.is_significant[row]) continue;
+      chosen.push(row);
+    }
+    if (sort !== "unit") chosen.sort((a, b) => (units[sort][b] ?? -Infinity) - (units[sort][a] ?? -Infinity));
+    byId("gallery").replaceChildren();
+    shown = 0;
+    byId("count").textContent = `${chosen.length.toLocaleString("en")} of ${total.toLocaleString("en")} units`;
+    byId("no-units").hidden = chosen.length > 0;
+    showMore();
+  };
+  const showConcept = (concept) => {
+    byId("filters").reset();
+    byId("search").value = `"${concept}"`;
+    filter();
+    byId("units").scrollIntoView({ behavior: "smooth" });
+  };
+  byId("filters").addEventListener("input", filter);
+  byId("filters").addEventListener("reset", () => setTimeout(filter));
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+  new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting) && shown < chosen.length) showMore();
+  }, { rootMargin: "600px" }).observe(byId("more"));
+
+  filter();
+  draw();
+})();

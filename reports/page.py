@@ -1,0 +1,260 @@
+"""The report: one HTML file that opens with no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import jinja2
+import polars as pl
+import vl_convert
+
+import neuronlake
+from neuronlake import NeuronlakeError
+from neuronlake.reports import charts
+from neuronlake.sql import catalog
+from neuronlake.sql.warehouse import Warehouse
+
+IMAGES_PER_UNIT = 5
+_CONCEPTS_PER_CHART = 20
+
+
+class ReportError(NeuronlakeError):
+    """There is nothing to report."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart on the page: its Vega-Lite specification, and the SQL behind it."""
+
+    key: str
+    section: str
+    chart: Any
+    sql: str
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The Vega-Lite specification."""
+        return self.chart.to_dict()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the warehouse says about one setting.
+
+    Attributes:
+        setting: method, encoder, concept set, probe, pooling and number of the setting.
+        layers: one row a layer, of the query layer_progression.
+        parameters: of every query here.
+    """
+
+    warehouse: Warehouse
+    setting: dict[str, Any]
+    layers: pl.DataFrame
+    parameters: dict[str, str]
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, in alphabetical order."""
+        return sorted(set(self.layers["model"].to_list()))
+
+    def ask(self, name: str, **parameters: str) -> tuple[pl.DataFrame, str]:
+        """A named query's answer, and its SQL spelled out."""
+        given = {**self.parameters, **parameters}
+        return self.warehouse.query(name, **given).pl(), catalog.named_query(name).spelled_out(given)
+
+
+def write_report(warehouse: Warehouse, path: str | Path, setting: int | None = None) -> None:
+    """Write the report of one setting.
+
+    Args:
+        warehouse: to read.
+        path: the HTML file.
+        setting: number of the setting, as in the view scorings; the newest where None.
+
+    Raises:
+        ReportError: the warehouse holds no scoring, or none of that setting.
+    """
+    answers = _ask_setting(warehouse, setting)
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise ReportError(f"the folder {path.parent} does not exist; make it or name another with --output")
+    path.write_text(_render(answers), encoding="utf-8")
+
+
+def _ask_setting(warehouse: Warehouse, setting: int | None) -> Answers:
+    """The setting to report, and what its layers are."""
+    settings = warehouse.query("settings").pl()
+    chosen = settings if setting is None else settings.filter(pl.col("setting") == setting)
+    if chosen.is_empty():
+        known = ", ".join(str(number) for number in settings["setting"].to_list())
+        reason = f"has no setting {setting}; it has {known}" if known else "holds no scoring yet; run `cli ingest` first"
+        raise ReportError(f"{warehouse.path} {reason}")
+    row = chosen.row(0, named=True)
+    parameters = {"setting": str(row["setting"])}
+    return Answers(warehouse, row, warehouse.query("layer_progression", **parameters).pl(), parameters)
+
+
+def _render(answers: Answers) -> str:
+    """The page as text."""
+    figures = list(_figures(answers))
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(_resource("template.html"))
+    vega = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_vega_lite_version())
+    scripts = [vega, _resource("page.js")]
+    return template.render(
+        title=" and ".join(answers.models),
+        setting=answers.setting,
+        totals=_totals(answers),
+        headlines=_headlines(answers),
+        layers=answers.layers.to_dicts(),
+        models=answers.models,
+        sections=sorted({figure.section for figure in figures}),
+        figures=figures,
+        all_layers=charts.ALL_LAYERS,
+        specs={figure.key: figure.spec for figure in figures},
+        units=_units(answers),
+        images=_images(answers),
+        category_colors=charts.CATEGORY_COLORS,
+        run=answers.warehouse.query("recent_runs", top="1").pl().to_dicts(),
+        provenance=answers.warehouse.query("provenance", **answers.parameters).pl().to_dicts(),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=neuronlake.__version__,
+        warehouse=answers.warehouse.path.name,
+        style=_resource("page.css"),
+        scripts=scripts,
+        script_hashes=[_content_hash(script) for script in scripts],
+    )
+
+
+def _resource(name: str) -> str:
+    """A file beside this module."""
+    return (resources.files("neuronlake.reports") / name).read_text(encoding="utf-8")
+
+
+def _vega_lite_version() -> str:
+    """The version of Vega-Lite that Altair writes, as vl-convert spells it: 6.1."""
+    return ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+
+
+def _content_hash(script: str) -> str:
+    """A script's hash for the page's content security policy, which lets only these scripts run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _figures(answers: Answers) -> Iterator[Figure]:
+    """All charts, in the order of the page."""
+    yield from _learnt(answers)
+    yield from _by_layer(answers)
+    if len(answers.models) > 1:
+        yield from _across_models(answers)
+
+
+def _learnt(answers: Answers) -> Iterator[Figure]:
+    """The most learnt concepts of each model, over all layers and for each."""
+    top = str(_CONCEPTS_PER_CHART)
+    over_all, sql = answers.ask("most_learnt_concepts", top=top)
+    by_layer, layer_sql = answers.ask("most_frequent_concepts", top=top)
+    columns = ["model", "layer", "concept", "category", "units", "significant"]
+    both = pl.concat(
+        [over_all.with_columns(layer=pl.lit(charts.ALL_LAYERS)).select(columns), by_layer.select(columns)]
+    )
+    for place, model in enumerate(answers.models):
+        mine = both.filter(pl.col("model") == model).drop("model")
+        if not mine.is_empty():
+            chart = charts.learnt_concepts(mine, model)
+            yield Figure(f"learnt-{place}", "learnt", chart, f"{sql};\n\n{layer_sql}")
+
+
+def _by_layer(answers: Answers) -> Iterator[Figure]:
+    """Measures and categories from early to late layers."""
+    layers, sql = answers.ask("layer_progression")
+    measures = [
+        ("concepts", "Distinct concepts", "distinct concepts", "d"),
+        ("significant_share", "Better than chance", "share of labels with q < 0.05", "%"),
+        ("mean_similarity", "Similarity of the labels", "mean similarity (no unit)", ".2f"),
+    ]
+    for measure, title, axis_title, form in measures:
+        chart = charts.layer_measure(layers, measure, title, axis_title, form)
+        yield Figure(f"layers-{measure}", "layers", chart, sql)
+    mix, mix_sql = answers.ask("category_mix")
+    for place, model in enumerate(answers.models):
+        mine = mix.filter(pl.col("model") == model)
+        if not mine.is_empty():
+            yield Figure(f"mix-{place}", "mix", charts.category_mix(mine, model), mix_sql)
+
+
+def _across_models(answers: Answers) -> Iterator[Figure]:
+    """What models share, and what each has for itself."""
+    shared, sql = answers.ask("shared_concept_counts")
+    if not shared.is_empty():
+        yield Figure("shared", "shared", charts.shared_concepts(shared, answers.models), sql)
+    pairs, pairs_sql = answers.ask("layer_similarity")
+    for place, ((model_a, model_b), pair) in enumerate(pairs.group_by("model_a", "model_b", maintain_order=True)):
+        yield Figure(f"overlap-{place}", "shared", charts.layer_similarity(pair, str(model_a), str(model_b)), pairs_sql)
+    own, own_sql = answers.ask("unique_concepts")
+    for place, model in enumerate(answers.models):
+        mine = own.filter(pl.col("model") == model)
+        if not mine.is_empty():
+            yield Figure(f"own-{place}", "own", charts.own_concepts(mine, model), own_sql)
+
+
+def _totals(answers: Answers) -> list[tuple[str, str]]:
+    """The figures at the top of the page."""
+    layers = answers.layers
+    labelled, significant = int(layers["labelled"].sum()), int(layers["significant"].sum())
+    scoring = answers.warehouse.query("provenance", **answers.parameters).pl().row(0, named=True)
+    return [
+        (f"{len(answers.models)}", "models" if len(answers.models) > 1 else "model"),
+        (f"{layers.height}", "layers"),
+        (f"{int(layers['units'].sum()):,}", "units"),
+        (f"{significant:,}", f"labels better than chance, of {labelled:,}"),
+        (f"{int(layers['dead'].sum()):,}", "dead units"),
+        (f"{scoring['images']:,}", "images"),
+        (f"{scoring['concepts']:,}", "concepts"),
+    ]
+
+
+def _headlines(answers: Answers) -> list[dict[str, Any]]:
+    """For each model, the concepts that most of its units learned."""
+    top, _ = answers.ask("most_learnt_concepts", top="5")
+    return [
+        {"model": model, "concepts": top.filter(pl.col("model") == model).to_dicts()} for model in answers.models
+    ]
+
+
+def _units(answers: Answers) -> dict[str, list[Any]]:
+    """The gallery's units, by column, which takes half the space of row by row."""
+    cards, _ = answers.ask("unit_cards", images=str(IMAGES_PER_UNIT))
+    rounded = cards.with_columns(
+        pl.col("similarity", "margin", "p_value", "q_value").round_sig_figs(4),
+        pl.col("activations").list.eval(pl.element().round_sig_figs(3)),
+        pl.col("peaks_x", "peaks_y").list.eval(pl.element().round(3)),
+    )
+    # float32 digits beyond those rounded to are noise that JSON would spell out
+    return json.loads(json.dumps(rounded.to_dict(as_series=False), default=float), parse_float=_short)
+
+
+def _short(text: str) -> float:
+    """A float with at most five significant digits."""
+    return float(f"{float(text):.5g}")
+
+
+def _images(answers: Answers) -> dict[int, dict[str, Any]]:
+    """The pictures of the gallery, each once."""
+    pictures, _ = answers.ask("pictures", images=str(IMAGES_PER_UNIT))
+    return {
+        row["image_id"]: {
+            "path": row["image"],
+            "webp": "" if row["webp"] is None else base64.b64encode(row["webp"]).decode(),
+        }
+        for row in pictures.iter_rows(named=True)
+    }
