@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -229,12 +230,24 @@ def _load_pretrained(open_clip: Any, name: str, architecture: str, pretrained: s
 
 def _load_file(open_clip: Any, name: str, architecture: str, path: Path) -> Any:
     """A model from a checkpoint: OpenAI's TorchScript archive or state dict, or one of open_clip."""
-    if weights.is_torchscript(path):
-        return _create(name, lambda: open_clip.load_openai_model(str(path), precision="fp32", device="cpu"))
-    state_dict = weights.read_state_dict(path)
+    state_dict = _torchscript_tensors(path) if weights.is_torchscript(path) else weights.read_state_dict(path)
     if state_dict.keys() >= _OPENAI_KEYS:
-        return _create(name, lambda: open_clip.load_openai_model(str(path), precision="fp32", device="cpu"))
+        return _create(
+            name, lambda: open_clip.build_model_from_openai_state_dict(state_dict, cast_dtype=torch.float32).float()
+        )
     return _create(name, lambda: open_clip.create_model(architecture, pretrained=str(path), precision="fp32"))
+
+
+def _torchscript_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a TorchScript archive, the form in which OpenAI published CLIP.
+
+    Raises:
+        EncoderError: it cannot be read.
+    """
+    try:
+        return dict(torch.jit.load(path, map_location="cpu").state_dict())
+    except RuntimeError as error:
+        raise EncoderError(f"{path} is no readable TorchScript archive; it may be truncated: get it again") from error
 
 
 def _create(name: str, build: Callable[[], Any]) -> Any:
@@ -284,13 +297,15 @@ def _load_sentence_encoder() -> Any:
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Silence the log lines and progress bars of libraries while they load weights."""
+    """Silence the log lines, warnings and progress bars of libraries while they load weights."""
     import transformers.utils.logging as transformers_logging  # noqa: PLC0415
 
     previous = logging.root.manager.disable
     logging.disable(logging.ERROR)
     transformers_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.disable(previous)

@@ -47,10 +47,11 @@ def learnt_concepts(concepts: pl.DataFrame, model: str) -> alt.Chart | alt.Layer
         )
     )
     units = alt.X("units:Q", title="units with this label", axis=alt.Axis(tickMinStep=1))
-    bars = base.mark_bar(cursor="pointer", opacity=0.4).encode(x=units, color=_category_color())
-    significant = base.mark_bar(cursor="pointer").encode(x="significant:Q", color=_category_color())
+    bars = base.mark_bar(cursor="pointer", size=_BAR_STEP - 3, opacity=0.4).encode(x=units, color=_category_color())
+    significant = base.mark_bar(cursor="pointer", size=_BAR_STEP - 3).encode(x="significant:Q", color=_category_color())
     counts = base.mark_text(align="left", dx=4).encode(x="units:Q", text="units:Q")
-    return _titled((bars + significant + counts).add_params(layer), model, alt.Step(_BAR_STEP))
+    longest = int(concepts.group_by("layer").len()["len"].max() or 1)  # pyright: ignore[reportArgumentType]  a number
+    return _titled((bars + significant + counts).add_params(layer), model, _BAR_STEP * longest)
 
 
 def layer_measure(layers: pl.DataFrame, measure: str, title: str, axis_title: str, form: str) -> Any:
@@ -103,7 +104,7 @@ def category_mix(mix: pl.DataFrame, model: str) -> Any:
             tooltip=["layer:N", "category:N", "units:Q", alt.Tooltip("share:Q", format=".1%")],
         )
     )
-    return _titled(chart, model, alt.Step(26))
+    return _titled(chart, model, 26 * mix["layer"].n_unique())
 
 
 def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
@@ -121,7 +122,7 @@ def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
             .mark_rect()
             .encode(y=concept, x=alt.X("model:N", title=None), color=alt.Color("units:Q"), tooltip=_shared_tooltip())
         )
-        return _titled(chart, "Concepts that several models learned", alt.Step(_BAR_STEP))
+        return _titled(chart, "Concepts that several models learned", _BAR_STEP * counts["concept"].n_unique())
     sided = counts.with_columns(
         side=pl.when(pl.col("model") == models[0]).then(-pl.col("units")).otherwise(pl.col("units"))
     )
@@ -139,7 +140,7 @@ def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
             tooltip=_shared_tooltip(),
         )
     )
-    return _titled(chart, "Concepts that both models learned", alt.Step(_BAR_STEP))
+    return _titled(chart, "Concepts that both models learned", _BAR_STEP * counts["concept"].n_unique())
 
 
 def own_concepts(concepts: pl.DataFrame, model: str) -> Any:
@@ -159,7 +160,7 @@ def own_concepts(concepts: pl.DataFrame, model: str) -> Any:
             tooltip=["concept:N", "category:N", "units:Q"],
         )
     )
-    return _titled(chart, model, alt.Step(_BAR_STEP))
+    return _titled(chart, model, _BAR_STEP * concepts.height)
 
 
 def layer_similarity(pairs: pl.DataFrame, model_a: str, model_b: str) -> Any:
@@ -183,10 +184,10 @@ def layer_similarity(pairs: pl.DataFrame, model_a: str, model_b: str) -> Any:
         text=alt.Text("jaccard:Q", format=".2f"),
         color=alt.condition(f"datum.jaccard > {0.55 * highest}", alt.value("white"), alt.value("#222")),
     )
-    return _titled(cells + numbers, "Concepts that two layers share, of all they have", alt.Step(40))
+    return _titled(cells + numbers, "Concepts that two layers share, of all they have", 40 * pairs["layer_a"].n_unique())
 
 
-def _titled(chart: Any, title: str, height: Any) -> Any:
+def _titled(chart: Any, title: str, height: int) -> Any:
     """A chart as wide as its place on the page."""
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
     return chart.properties(title=title, width="container", height=height, autosize=fit)
@@ -198,7 +199,7 @@ def _category_color() -> alt.Color:
         "category:N",
         title="category",
         scale=alt.Scale(domain=list(CATEGORY_COLORS), range=list(CATEGORY_COLORS.values())),
-        legend=alt.Legend(orient="bottom", columns=4, symbolType="square"),
+        legend=alt.Legend(orient="bottom", columns=4, symbolType="square", symbolOpacity=1),
     )
 
 

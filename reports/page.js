@@ -93,7 +93,7 @@
     title.append(element("bdi", "", concept ?? `no label: ${units.status[row]}`));
     if (concept !== null) {
       const chip = element("span", "chip", units.category[row]);
-      chip.style.background = colors[units.category[row]] ?? colors.none;
+      chip.style.setProperty("--dot", colors[units.category[row]] ?? colors.none);
       title.append(chip);
       if (!units.is_significant[row]) title.append(element("span", "chance", " not better than chance"));
     }

@@ -1,0 +1,129 @@
+"""Extraction: hooks, pooling, and values equal to those of an independent hook."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from neuronlake.ingest.extract import LayerError, inspect_layers, pool, prepare_ahead, recorded_outputs
+from neuronlake.ingest.models import Model, load_model
+from neuronlake.ingest.preprocessing import Preprocessing
+from torch import Tensor, nn
+
+
+def model_of(module: nn.Module) -> Model:
+    """A model around any module that takes 8 x 8 images."""
+    preprocessing = Preprocessing(8, 8, (0.5,) * 3, (0.5,) * 3)
+    return Model("toy", module.eval(), preprocessing, (), "here", is_random=True, fingerprint="0")
+
+
+def test_a_map_is_averaged_or_its_maximum_taken_and_its_peak_located() -> None:
+    maps = torch.zeros(1, 2, 3, 3)
+    maps[0, 0, 1, 2] = 9.0
+    maps[0, 1] = -1.0
+    maps[0, 1, 0, 0] = 1.0
+    mean, peaks = pool(maps, "mean")
+    highest, _ = pool(maps, "max")
+    torch.testing.assert_close(mean, torch.tensor([[1.0, -7 / 9]]))
+    torch.testing.assert_close(highest, torch.tensor([[9.0, 1.0]]))
+    assert peaks is not None
+    torch.testing.assert_close(peaks, torch.tensor([[[2.5 / 3, 1.5 / 3], [0.5 / 3, 0.5 / 3]]]))
+
+
+def test_the_class_token_stands_for_all_tokens() -> None:
+    tokens = torch.arange(2 * 3 * 4).reshape(2, 3, 4).float()
+    values, peaks = pool(tokens, "mean")
+    assert values.tolist() == [[0, 1, 2, 3], [12, 13, 14, 15]]
+    assert peaks is None
+
+
+def test_what_is_one_number_a_unit_stays_as_it_is() -> None:
+    values, peaks = pool(torch.tensor([[1.0, 2.0]]), "max")
+    assert values.tolist() == [[1.0, 2.0]]
+    assert peaks is None
+
+
+def test_a_map_of_one_pixel_has_no_peak() -> None:
+    values, peaks = pool(torch.tensor([[[[5.0]], [[6.0]]]]), "mean")
+    assert values.tolist() == [[5.0, 6.0]]
+    assert peaks is None
+
+
+def test_channels_last_are_told_by_their_shape() -> None:
+    maps = torch.randn(2, 16, 7, 7)
+    last = maps.permute(0, 2, 3, 1)
+    torch.testing.assert_close(pool(last, "mean")[0], pool(maps, "mean")[0])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "layer", "units"),
+    [
+        ("resnet18", "layer3", 256),
+        ("resnet18", "layer4.1.conv2", 512),
+        ("resnet18", "fc", 1000),
+        ("vit_b_16", "encoder.layers.encoder_layer_3", 768),
+        ("swin_t", "features.3", 192),
+        ("convnext_tiny", "features.5", 384),
+    ],
+)
+def test_layers_of_every_shape_have_their_units(architecture: str, layer: str, units: int) -> None:
+    model = load_model(f"{architecture}-imagenet", random_weights=True)
+    (shape,) = inspect_layers(model, [layer])
+    assert shape.units == units
+
+
+def test_positions_follow_the_order_of_the_modules() -> None:
+    model = load_model("resnet18-imagenet", random_weights=True)
+    early, middle, late = inspect_layers(model, ["layer1", "layer3", "fc"])
+    assert early.position < middle.position < late.position
+
+
+def test_hooks_are_gone_after_the_block_even_if_it_fails() -> None:
+    module = nn.Sequential(nn.Linear(2, 2))
+    with pytest.raises(RuntimeError), recorded_outputs(module, ["0"]):
+        module(torch.zeros(1, 3))
+    assert not module[0]._forward_hooks
+
+
+def test_an_unknown_layer_gets_near_names_and_the_outermost_layers() -> None:
+    model = load_model("resnet18-imagenet", random_weights=True)
+    with pytest.raises(LayerError) as error:
+        inspect_layers(model, ["layer3", "layr4"])
+    assert "has no layer 'layr4'" in str(error.value)
+    assert "did you mean layer4" in str(error.value)
+    assert "conv1, bn1, relu, maxpool, layer1, layer2, layer3, layer4, avgpool, fc" in str(error.value)
+
+
+class Unused(nn.Module):
+    """A module with one submodule that never runs, and one whose output is no tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = nn.Linear(2, 2)
+        self.pair = Pair()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pair(x)[0].flatten(1)
+
+
+class Pair(nn.Module):
+    """Gives two tensors."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
+def test_layers_without_units_are_refused() -> None:
+    with pytest.raises(LayerError, match="'idle' of toy gives no output"):
+        inspect_layers(model_of(Unused()), ["idle"])
+    with pytest.raises(LayerError, match="'pair' of toy gives a tuple, not a tensor"):
+        inspect_layers(model_of(Unused()), ["pair"])
+
+
+def test_images_come_in_order_however_many_threads_decode() -> None:
+    from pathlib import Path
+
+    from neuronlake.ingest.extract import ChunkImage
+
+    files = ((ChunkImage(number, Path(f"/nowhere/{number}.png")), frozenset[Preprocessing]()) for number in range(50))
+    results = list(prepare_ahead(files, workers=4, ahead=7))
+    assert [result.image_id for result in results] == list(range(50))

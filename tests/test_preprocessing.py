@@ -1,0 +1,49 @@
+"""Preprocessing gives what the presets of torchvision and open_clip give."""
+
+from __future__ import annotations
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import torchvision
+from neuronlake.ingest.models import load_model
+from neuronlake.ingest.preprocessing import Preprocessing
+from PIL import Image
+
+SIZES = [(300, 200), (200, 333), (256, 256), (64, 100), (1000, 30)]
+
+
+def noise(size: tuple[int, int]) -> Image.Image:
+    width, height = size
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("architecture", ["resnet18", "convnext_tiny", "swin_t"])
+def test_it_equals_torchvisions_own_transforms(architecture: str, size: tuple[int, int]) -> None:
+    preset = torchvision.models.get_model_weights(architecture)["DEFAULT"].transforms()
+    ours = load_model(f"{architecture}-imagenet", random_weights=True).preprocessing
+    image = noise(size)
+    torch.testing.assert_close(ours.normalise(ours.pixels(image)[None]), preset(image)[None], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("resize_mode", ["shortest", "longest", "squash"])
+def test_it_equals_open_clips_transform(resize_mode: str, size: tuple[int, int]) -> None:
+    mean, std = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
+    theirs = open_clip.image_transform(
+        64, is_train=False, mean=mean, std=std, resize_mode=resize_mode, interpolation="bicubic"
+    )
+    ours = Preprocessing(64, 64, mean, std, "bicubic", resize_mode)
+    image = noise(size)
+    torch.testing.assert_close(ours.normalise(ours.pixels(image)[None]), theirs(image)[None], rtol=0, atol=1e-6)
+
+
+def test_a_place_in_the_crop_is_found_in_the_whole_image() -> None:
+    cropped = Preprocessing(256, 224, (0.5,) * 3, (0.5,) * 3)
+    # 512 x 256 keeps its size, and the crop of 224 begins at x = 144, y = 16
+    assert cropped.place_in_image(0, 0, 512, 256) == (144 / 512, 16 / 256)
+    assert cropped.place_in_image(1, 0.5, 512, 256) == ((144 + 224) / 512, 0.5)
+    squashed = Preprocessing(224, 224, (0.5,) * 3, (0.5,) * 3, resize_mode="squash")
+    assert squashed.place_in_image(0.25, 0.75, 512, 256) == (0.25, 0.75)

@@ -1,0 +1,29 @@
+"""A small CLIP, small images and a handful of concepts: the tests' own inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+TINY_CLIP = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2},
+}
+TINY_PREPROCESSING = {
+    "size": 32,
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+}
+CONCEPTS = ["cat", "dog", "red", "striped", "sky", "wheel", "forest", "kitchen"]
+
+
+def write_image(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> None:
+    """A picture of smooth random colours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path)
