@@ -63,7 +63,10 @@ def test_openais_torchscript_archive_runs_with_quickgelu(tmp_path: Path, pixels:
             if hasattr(published, name):
                 delattr(published, name)
             published.register_buffer(name, torch.tensor(size))
-        traced = torch.jit.trace_module(published, {"encode_image": pixels})
+        mask = published.attn_mask
+        del published.attn_mask
+        published.attn_mask = mask  # no buffer in OpenAI's archives
+        traced = torch.jit.trace(published, (pixels, open_clip.SimpleTokenizer()(["a", "b", "c"])))
         torch.jit.save(traced, tmp_path / "tiny.pt")
     encoder = load_encoder(f"ViT-B-16/{tmp_path / 'tiny.pt'}")
     with torch.inference_mode():
