@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,6 @@ from torch.nn.functional import normalize
 _TEXT_BATCH = 256
 _CONSE_MODEL = "efficientnet-lite2-imagenet"
 _CONSE_CLASSES = 10
-_LONGEST_REASON = 300
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 # OpenAI's state dicts hold these beside the weights, and their networks use QuickGELU
@@ -234,7 +234,8 @@ def _load_file(open_clip: Any, name: str, architecture: str, path: Path) -> Any:
     state_dict = _torchscript_tensors(path) if weights.is_torchscript(path) else weights.read_state_dict(path)
     if state_dict.keys() >= _OPENAI_KEYS:
         return _create(
-            name, lambda: open_clip.model.build_model_from_openai_state_dict(state_dict, cast_dtype=torch.float32).float()
+            name,
+            lambda: open_clip.model.build_model_from_openai_state_dict(state_dict, cast_dtype=torch.float32).float(),
         )
     return _create(name, lambda: open_clip.create_model(architecture, pretrained=str(path), precision="fp32"))
 
@@ -257,7 +258,7 @@ def _create(name: str, build: Callable[[], Any]) -> Any:
         return build()
     except (RuntimeError, OSError, ValueError, KeyError, ImportError, AssertionError) as error:
         # open_clip raises these for everything from a wrong shape to a missing network
-        reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+        reason = re.split(r"(?<=\.)\s", " ".join(str(error).split()))[0].rstrip(".") or type(error).__name__
         raise EncoderError(f"encoder {name} cannot be loaded: {reason}; {_OFFLINE_HINT}") from error
 
 

@@ -184,7 +184,9 @@ def layer_similarity(pairs: pl.DataFrame, model_a: str, model_b: str) -> Any:
         text=alt.Text("jaccard:Q", format=".2f"),
         color=alt.condition(f"datum.jaccard > {0.55 * highest}", alt.value("white"), alt.value("#222")),
     )
-    return _titled(cells + numbers, "Concepts that two layers share, of all they have", 40 * pairs["layer_a"].n_unique())
+    return _titled(
+        cells + numbers, "Concepts that two layers share, of all they have", 40 * pairs["layer_a"].n_unique()
+    )
 
 
 def _titled(chart: Any, title: str, height: int) -> Any:

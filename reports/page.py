@@ -96,7 +96,9 @@ def _ask_setting(warehouse: Warehouse, setting: int | None) -> Answers:
     chosen = settings if setting is None else settings.filter(pl.col("setting") == setting)
     if chosen.is_empty():
         known = ", ".join(str(number) for number in settings["setting"].to_list())
-        reason = f"has no setting {setting}; it has {known}" if known else "holds no scoring yet; run `cli ingest` first"
+        reason = (
+            f"has no setting {setting}; it has {known}" if known else "holds no scoring yet; run `cli ingest` first"
+        )
         raise ReportError(f"{warehouse.path} {reason}")
     row = chosen.row(0, named=True)
     parameters = {"setting": str(row["setting"])}
@@ -164,9 +166,7 @@ def _learnt(answers: Answers) -> Iterator[Figure]:
     over_all, sql = answers.ask("most_learnt_concepts", top=top)
     by_layer, layer_sql = answers.ask("most_frequent_concepts", top=top)
     columns = ["model", "layer", "concept", "category", "units", "significant"]
-    both = pl.concat(
-        [over_all.with_columns(layer=pl.lit(charts.ALL_LAYERS)).select(columns), by_layer.select(columns)]
-    )
+    both = pl.concat([over_all.with_columns(layer=pl.lit(charts.ALL_LAYERS)).select(columns), by_layer.select(columns)])
     for place, model in enumerate(answers.models):
         mine = both.filter(pl.col("model") == model).drop("model")
         if not mine.is_empty():
@@ -226,9 +226,7 @@ def _totals(answers: Answers) -> list[tuple[str, str]]:
 def _headlines(answers: Answers) -> list[dict[str, Any]]:
     """For each model, the concepts that most of its units learned."""
     top, _ = answers.ask("most_learnt_concepts", top="5")
-    return [
-        {"model": model, "concepts": top.filter(pl.col("model") == model).to_dicts()} for model in answers.models
-    ]
+    return [{"model": model, "concepts": top.filter(pl.col("model") == model).to_dicts()} for model in answers.models]
 
 
 def _units(answers: Answers) -> dict[str, list[Any]]:

@@ -35,15 +35,20 @@ class QueryError(NeuronlakeError):
 class Warehouse:
     """An open warehouse. Close it, or use it as a context manager."""
 
-    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, *, is_new: bool) -> None:
         self.path = path
         self.connection = connection
+        self._is_new = is_new
 
     def __enter__(self) -> Warehouse:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        """Close; a file that was made for work that failed before it began is removed again."""
+        is_empty = failure is not None and self._is_new and not self.scalar("select count(*) from store.probes")
         self.close()
+        if is_empty:
+            self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file; what was committed stays."""
@@ -155,7 +160,7 @@ def open_warehouse(
         )
     if not path.parent.is_dir():
         raise WarehouseError(f"the folder {path.parent} does not exist; make it or name another with --warehouse")
-    warehouse = Warehouse(path, _connect(path, write=write, is_new=is_new, memory_limit=memory_limit))
+    warehouse = Warehouse(path, _connect(path, write=write, is_new=is_new, memory_limit=memory_limit), is_new=is_new)
     try:
         _check_version(warehouse, write=write, is_new=is_new)
         if write:

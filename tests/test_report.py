@@ -1,0 +1,279 @@
+"""The report, opened in a real browser: every chart drawn, the gallery answers, nothing leaks in or out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import neuronlake
+import pytest
+from neuronlake.ingest import models, plan
+from neuronlake.ingest.recipe import Recipe
+from neuronlake.reports.page import ReportError
+from playwright.sync_api import Browser, Page, sync_playwright
+from tiny import write_image
+
+NASTY = [
+    '</script><script>document.title="taken"</script>',
+    '<img src=x onerror="document.title=1">',
+    'it\'s "quoted" & <b>bold</b>',
+    "🦓 zebra",
+    "חתול",
+    "line\u2028separator",
+    "{{ 7 * 7 }}",
+    "$setting",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=quiet)
+        yield launched
+        launched.close()
+
+
+@dataclasses.dataclass
+class Opened:
+    """A report in the browser, and what the page said and asked for while it was open."""
+
+    page: Page
+    messages: list[str]
+    requests: list[str]
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[object]:
+    contexts: list[object] = []
+
+    def open_report(path: Path, **options: object) -> Opened:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)  # pyright: ignore
+        contexts.append(context)
+        page = context.new_page()
+        opened = Opened(page, [], [])
+        page.on("console", lambda message: opened.messages.append(message.text))
+        page.on("pageerror", lambda error: opened.messages.append(str(error)))
+        page.on("request", lambda request: opened.requests.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-charts=drawn]")
+        return opened
+
+    yield open_report
+    for context in contexts:
+        context.close()  # pyright: ignore
+
+
+def is_drawn(page: Page, place: int) -> bool:
+    """Whether the canvas of a chart holds more than one colour."""
+    return page.evaluate(
+        """(place) => {
+            const canvas = document.querySelectorAll(".plot canvas")[place];
+            const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+            const colours = new Set();
+            for (let i = 0; i < data.length; i += 4) colours.add(data.slice(i, i + 4).join());
+            return colours.size > 3;
+        }""",
+        place,
+    )
+
+
+@pytest.fixture(scope="module")
+def two_models(tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "two.duckdb"
+    recipe = dataclasses.replace(
+        tiny_recipe, models=("resnet18-imagenet", "resnet18-places365"), concepts=("broden",), layers=("layer1", "fc")
+    )
+    with neuronlake.open(path, write=True) as warehouse:
+        neuronlake.ingest(warehouse, recipe)
+    return path
+
+
+def report(warehouse: Path, page: Path) -> Path:
+    with neuronlake.open(warehouse) as opened:
+        neuronlake.write_report(opened, page)
+    return page
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_chart_is_drawn_with_no_message_and_no_request(two_models: Path, tmp_path: Path, open_page) -> None:
+    opened = open_page(report(two_models, tmp_path / "page.html"))
+    plots = opened.page.locator(".plot").count()
+    assert plots >= 9
+    assert all(is_drawn(opened.page, place) for place in range(plots))
+    assert opened.messages == []
+    assert [url for url in opened.requests if not url.startswith("data:")] == [(tmp_path / "page.html").as_uri()]
+
+
+def test_the_gallery_answers_to_search_filters_and_sorting(two_models: Path, tmp_path: Path, open_page) -> None:
+    page: Page = open_page(report(two_models, tmp_path / "page.html")).page
+    # 64 units in each layer1; 1000 and 365 classes
+    assert page.text_content("#count") == "1,493 of 1,493 units"
+    page.select_option("#layer", "layer1")
+    assert page.text_content("#count") == "128 of 1,493 units"
+    page.select_option("#model", "resnet18-places365")
+    assert page.text_content("#count") == "64 of 1,493 units"
+    concept = page.locator(".unit h4 bdi").first.text_content() or ""
+    page.fill("#search", concept)
+    found = page.locator(".unit h4 bdi").all_text_contents()
+    assert found
+    assert all(concept in text for text in found)
+    page.fill("#search", "no such concept")
+    assert page.is_visible("#no-units")
+    page.click("text=Clear")
+    page.wait_for_function("document.querySelector('#count').textContent.startsWith('1,493')")
+    page.select_option("#sort", "margin")
+    margins = page.evaluate("JSON.parse(document.getElementById('unit-data').textContent).margin")
+    first = page.locator(".unit .scores").first.text_content() or ""
+    assert f"(−{max(margins)})" in first
+
+
+def test_more_units_come_as_the_reader_scrolls(two_models: Path, tmp_path: Path, open_page) -> None:
+    page: Page = open_page(report(two_models, tmp_path / "page.html")).page
+    before = page.locator(".unit").count()
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_function(f"document.querySelectorAll('.unit').length > {before}")
+    assert before < 200
+
+
+def test_a_click_on_a_bar_shows_its_units(two_models: Path, tmp_path: Path, open_page) -> None:
+    page: Page = open_page(report(two_models, tmp_path / "page.html")).page
+    page.locator(".plot canvas").first.scroll_into_view_if_needed()
+    box = page.locator(".plot canvas").first.bounding_box()
+    assert box
+    # the first bar is the longest, and begins right of the concepts' names
+    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 42)
+    page.wait_for_function("document.querySelector('#search').value !== ''")
+    concept = page.input_value("#search").strip('"')
+    assert set(page.locator(".unit h4 bdi").all_text_contents()) == {concept}
+
+
+def test_pictures_are_shown_with_the_place_where_the_unit_fired(two_models: Path, tmp_path: Path, open_page) -> None:
+    page: Page = open_page(report(two_models, tmp_path / "page.html")).page
+    page.select_option("#layer", "layer1")
+    page.wait_for_selector(".unit .ring")
+    card = page.locator(".unit").first
+    assert card.locator("img").count() == 5
+    assert card.locator(".ring").count() == 5
+    assert page.evaluate("document.querySelector('.unit img').naturalWidth") > 0
+    page.select_option("#layer", "fc")
+    page.wait_for_function("document.querySelectorAll('.unit .ring').length === 0")
+
+
+def test_each_chart_shows_sql_that_answers(two_models: Path, tmp_path: Path, open_page) -> None:
+    page: Page = open_page(report(two_models, tmp_path / "page.html")).page
+    queries = page.locator(".sql pre").all_text_contents()
+    assert len(queries) == page.locator(".plot").count()
+    with neuronlake.open(two_models) as warehouse:
+        for text in queries:
+            for query in text.split(";\n"):
+                assert "$" not in query
+                assert warehouse.sql(query).fetchall()
+
+
+def test_dark_mode_has_dark_paper_and_light_ink(two_models: Path, tmp_path: Path, open_page) -> None:
+    page: Page = open_page(report(two_models, tmp_path / "page.html"), color_scheme="dark").page
+    paper, ink = (
+        [int(value) for value in re.findall(r"\d+", page.evaluate(f"getComputedStyle(document.body).{name}"))]
+        for name in ("backgroundColor", "color")
+    )
+    assert max(paper[:3]) < 60
+    assert min(ink[:3]) > 200
+    assert is_drawn(page, 0)
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(two_models: Path, tmp_path: Path, open_page) -> None:
+    page: Page = open_page(report(two_models, tmp_path / "page.html")).page
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.reload()
+    page.wait_for_selector("html[data-charts=drawn]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_hostile_names_are_shown_as_text(
+    tiny_recipe: Recipe, tmp_path: Path, open_page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_model(name: str, *arguments: object, **options: object) -> models.Model:
+        loaded = models.load_model(name, *arguments, **options)  # pyright: ignore[reportArgumentType]
+        return dataclasses.replace(loaded, name=NASTY[0]) if name == "resnet18-imagenet" else loaded
+
+    monkeypatch.setattr(plan, "load_model", load_model)
+    concepts = tmp_path / "nasty.txt"
+    concepts.write_text("\n".join(NASTY), encoding="utf-8")
+    for number in range(12):
+        write_image(tmp_path / "images" / f'{number} <img src=x onerror="document.title=2">🦓 {"א" * 3}.png', number)
+    path = tmp_path / "nasty.duckdb"
+    recipe = dataclasses.replace(
+        tiny_recipe,
+        models=("resnet18-imagenet", "resnet18-places365"),
+        concepts=(str(concepts),),
+        probe=tmp_path / "images",
+        layers=("layer1",),
+    )
+    with neuronlake.open(path, write=True) as warehouse:
+        neuronlake.ingest(warehouse, recipe)
+    opened = open_page(report(path, tmp_path / "page.html"))
+    page: Page = opened.page
+    assert page.title() == f"What did {NASTY[0]} and resnet18-places365 learn?"
+    assert opened.messages == []
+    shown = set(page.locator(".unit h4 bdi").all_text_contents())
+    # a line separator counts as space in a concept
+    assert shown <= {name.replace("\u2028", " ") for name in NASTY}
+    assert page.locator("img:not(.picture img)").count() == 0
+    assert NASTY[0] in (page.text_content("h1") or "")
+    page.select_option("#model", NASTY[0])
+    assert page.text_content("#count") == "64 of 128 units"
+
+
+def test_one_model_alone_has_no_comparison(tiny_warehouse: Path, tmp_path: Path, open_page) -> None:
+    opened = open_page(report(tiny_warehouse, tmp_path / "page.html"))
+    assert opened.page.locator("#models").count() == 0
+    assert opened.messages == []
+
+
+def test_labels_without_images_and_without_significance_still_make_a_page(
+    tiny_warehouse: Path, tmp_path: Path, open_page
+) -> None:
+    path = Path(shutil.copy(tiny_warehouse, tmp_path / "bare.duckdb"))
+    with neuronlake.open(path, write=True) as warehouse:
+        warehouse.execute("delete from store.top_images")
+        warehouse.execute("delete from store.thumbnails")
+        warehouse.execute("update store.labels set p_value = null, q_value = null")
+    opened = open_page(report(path, tmp_path / "page.html"))
+    assert "holds no images" in (opened.page.text_content("#units") or "")
+    assert "q unknown" in (opened.page.locator(".unit .scores").first.text_content() or "")
+    assert opened.messages == []
+
+
+def test_dead_units_say_so(tiny_warehouse: Path, tmp_path: Path, open_page) -> None:
+    path = Path(shutil.copy(tiny_warehouse, tmp_path / "dead.duckdb"))
+    with neuronlake.open(path, write=True) as warehouse:
+        warehouse.execute("update store.labels set concept_id = null, similarity = null, q_value = null")
+        warehouse.execute("update store.units set status = 'dead'")
+    opened = open_page(report(path, tmp_path / "page.html"))
+    assert opened.page.locator(".unit h4").first.text_content() == "no label: dead"
+    assert "no unit has a label" in (opened.page.text_content(".lead") or "")
+    assert opened.messages == []
+
+
+def test_a_warehouse_without_scorings_has_nothing_to_report(tmp_path: Path) -> None:
+    with neuronlake.open(tmp_path / "empty.duckdb", write=True) as warehouse:
+        with pytest.raises(ReportError, match="holds no scoring yet; run `cli ingest` first"):
+            neuronlake.write_report(warehouse, tmp_path / "page.html")
+        assert not (tmp_path / "page.html").exists()
+
+
+def test_the_specifications_are_vega_lite(two_models: Path, tmp_path: Path) -> None:
+    text = report(two_models, tmp_path / "page.html").read_text(encoding="utf-8")
+    found = re.search(r'id="specs">(.*?)</script>', text, re.DOTALL)
+    assert found
+    for spec in json.loads(found[1]).values():
+        assert spec["$schema"].startswith("https://vega.github.io/schema/vega-lite/v6")
+        assert spec["title"]
