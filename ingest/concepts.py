@@ -140,7 +140,8 @@ def _decode(path: Path) -> str:
 def _parse(text: str, path: Path) -> list[Concept]:
     """The concepts of a text or csv file."""
     if path.suffix.lower() != ".csv":
-        return [Concept(line) for line in text.splitlines()]
+        # not splitlines(), which would also cut at separators inside a line
+        return [Concept(line) for line in text.removesuffix("\n").split("\n")] if text else []
     rows = csv.DictReader(io.StringIO(text))
     if rows.fieldnames is None or "concept" not in rows.fieldnames:
         raise ConceptError(f"{path} has no column 'concept'; its first line must be: concept,category")

@@ -168,8 +168,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 def test_a_reader_that_leaves_early_is_no_error(tiny_warehouse: Path) -> None:
     done = subprocess.run(
-        f"{CLI} sql activations -w {tiny_warehouse} | head -1",
-        shell=True,
+        ["sh", "-c", f"{CLI} sql activations -w {tiny_warehouse} | head -1"],
         capture_output=True,
         text=True,
         check=True,
