@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import neuronlake
 import typer
+
+import neuronlake
 from neuronlake import NeuronlakeError
 
 if TYPE_CHECKING:
@@ -218,9 +219,10 @@ def sql(
 ) -> None:
     """Ask the warehouse: free SQL, a named query, or a file."""
     import polars as pl
+    from rich.console import Console
+
     from neuronlake.reports import tables
     from neuronlake.sql.warehouse import open_warehouse
-    from rich.console import Console
 
     shape = output_format or ("table" if sys.stdout.isatty() else "csv")
     if shape not in tables.FORMATS:
@@ -265,9 +267,10 @@ def views(
 @app.command()
 def status(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
     """What is in the warehouse, and which runs made it."""
+    from rich.console import Console
+
     from neuronlake.reports.tables import terminal_table
     from neuronlake.sql.warehouse import open_warehouse
-    from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 200)
     with open_warehouse(warehouse, allow_files=False) as opened:

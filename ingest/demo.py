@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from PIL import Image
+
 from neuronlake.ingest.models import ModelError
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.weights import cache_folder
-from PIL import Image
 
 # Photographs of scikit-image, all free to use; its drawings and test patterns are left out.
 _PHOTOGRAPHS = (

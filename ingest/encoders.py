@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import concepts, models, weights
 from neuronlake.ingest.preprocessing import Preprocessing
-from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 _TEXT_BATCH = 256
 _CONSE_MODEL = "efficientnet-lite2-imagenet"

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
+from torch import Tensor, nn
+
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import probes
 from neuronlake.ingest.encoders import Encoder
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.preprocessing import Preprocessing
 from neuronlake.ingest.similarity import top_image_indices
-from PIL import Image
-from torch import Tensor, nn
 
 POOLINGS = ("mean", "max")
 TOP_IMAGES = 20

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from torch import Tensor
+
 from neuronlake.ingest.extract import TOP_IMAGES, ExtractedChunk, TopCandidates
 from neuronlake.ingest.register import Registered
 from neuronlake.sql.warehouse import Warehouse
-from torch import Tensor
 
 
 def load_chunk(

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 import torchvision
+from torch import nn
+
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import concepts, weights
 from neuronlake.ingest.preprocessing import Preprocessing
-from torch import nn
 
 PLACES365_WEIGHTS = {
     "resnet18": weights.RemoteFile(

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 
-import neuronlake
 import torch
+
+import neuronlake
 from neuronlake.ingest import scoring
 from neuronlake.ingest.extract import (
     ChunkExtractor,

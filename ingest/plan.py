@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import similarity
 from neuronlake.ingest.concepts import ConceptSet, load_concepts

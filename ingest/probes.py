@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.weights import sha256_of
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 # Files with other endings are no images and are passed over; these are tried, and failures recorded.
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+
 from neuronlake.ingest.plan import Plan, PlannedLayer
 from neuronlake.sql.warehouse import Warehouse
 

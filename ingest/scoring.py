@@ -10,13 +10,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import torch
+from torch import Tensor
+
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import similarity
 from neuronlake.ingest.load import embedding_rows
 from neuronlake.ingest.plan import Plan, PlannedLayer, Progress, scoring_fingerprint
 from neuronlake.ingest.register import Registered
 from neuronlake.sql.warehouse import Warehouse
-from torch import Tensor
 
 _ROWS_PER_INSERT = 4_000_000
 

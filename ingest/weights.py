@@ -19,8 +19,9 @@ import platformdirs
 import safetensors
 import safetensors.torch
 import torch
-from neuronlake import NeuronlakeError
 from torch import Tensor, nn
+
+from neuronlake import NeuronlakeError
 
 
 class WeightsError(NeuronlakeError):

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import psutil
+
 from neuronlake import NeuronlakeError
 from neuronlake.sql import catalog
 

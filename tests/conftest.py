@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import neuronlake
 import open_clip
 import pytest
 import torch
+
+import neuronlake
 from neuronlake.ingest.recipe import Recipe
 from tiny import CONCEPTS, TINY_CLIP, TINY_PREPROCESSING, write_image
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
+from torch.nn.functional import normalize
+
 from neuronlake.ingest.encoders import EncoderError, load_encoder
 from tiny import TINY_CLIP, TINY_PREPROCESSING
-from torch.nn.functional import normalize
 
 
 @pytest.fixture(scope="module")

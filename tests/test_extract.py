@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from neuronlake.ingest.extract import LayerError, inspect_layers, pool, prepare_ahead, recorded_outputs
 from neuronlake.ingest.models import Model, load_model
 from neuronlake.ingest.preprocessing import Preprocessing
-from torch import Tensor, nn
 
 
 def model_of(module: nn.Module) -> Model:

@@ -6,19 +6,20 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-import neuronlake
 import numpy as np
 import polars as pl
 import pytest
 import torch
 import torchvision
+from PIL import Image
+
+import neuronlake
 from neuronlake.ingest import pipeline
 from neuronlake.ingest.encoders import load_encoder
 from neuronlake.ingest.load import load_chunk
 from neuronlake.ingest.models import load_model
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql.warehouse import Warehouse
-from PIL import Image
 from tiny import CONCEPTS, write_image
 
 TABLES = ("activations", "image_embeddings", "top_images", "units", "labels", "similarities", "scorings", "chunks")

@@ -7,9 +7,10 @@ import open_clip
 import pytest
 import torch
 import torchvision
+from PIL import Image
+
 from neuronlake.ingest.models import load_model
 from neuronlake.ingest.preprocessing import Preprocessing
-from PIL import Image
 
 SIZES = [(300, 200), (200, 333), (256, 256), (64, 100), (1000, 30)]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from neuronlake.ingest.probes import ProbeError, decode, load_probe
 from PIL import Image
+
+from neuronlake.ingest.probes import ProbeError, decode, load_probe
 
 
 def corner(path: Path) -> tuple[int, ...]:

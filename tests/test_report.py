@@ -9,12 +9,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import neuronlake
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import neuronlake
 from neuronlake.ingest import models, plan
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.page import ReportError
-from playwright.sync_api import Browser, Page, sync_playwright
 from tiny import write_image
 
 NASTY = [

@@ -14,10 +14,11 @@ import pytest
 import safetensors.torch
 import torch
 import torchvision
+from torch import nn
+
 from neuronlake.ingest import models, weights
 from neuronlake.ingest.models import ModelError, load_model
 from neuronlake.ingest.weights import RemoteFile, WeightsError
-from torch import nn
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

@@ -7,7 +7,7 @@ with probes_scored as (
         layer,
         probe
     from scorings
-    where setting = coalesce($setting::integer, (select max(setting) from scorings))
+    where setting = coalesce($setting::integer, (select max(newest.setting) from scorings as newest))
 ),
 
 shown as (
