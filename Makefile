@@ -52,7 +52,7 @@ format: $(VENV)/dev.stamp  ## Format Python and SQL
 
 example: $(VENV)/demo.stamp  ## Rebuild warehouse.duckdb.example with the demo
 	rm -rf build/example && mkdir -p build/example
-	$(BIN)/cli demo --folder build/example
+	NEURONLAKE_CACHE=build/example/cache $(BIN)/cli demo --folder build/example
 	mv build/example/demo.duckdb warehouse.duckdb.example
 
 clean:  ## Remove the virtual environment and what was built

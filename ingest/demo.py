@@ -30,7 +30,6 @@ _PHOTOGRAPHS = (
     "ihc.png",
     "moon.png",
     "motorcycle_left.png",
-    "page.png",
     "retina.jpg",
     "rocket.jpg",
 )
@@ -50,7 +49,7 @@ def demo_recipe() -> Recipe:
         models=("efficientnet-lite0-imagenet", "efficientnet-lite1-imagenet"),
         layers=("_blocks.4", "_blocks.10", "_fc"),
         probe=make_probe(cache_folder() / f"demo-{_crops_version()}" / "photographs"),
-        concepts=("broden", "common:1500"),
+        concepts=("broden", "common:1000"),
         encoder="conse",
         parameters={"top_k": 10},
         keep_concepts=50,

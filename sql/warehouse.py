@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 import psutil
 
+import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.sql import catalog
 
@@ -244,10 +245,15 @@ def _migrate(warehouse: Warehouse) -> None:
     _create_views(warehouse)
 
 
+def views_marker() -> str:
+    """What a file says that holds just the views of this version."""
+    digest = hashlib.sha256(repr(catalog.views()).encode()).hexdigest()[:16]
+    return f"The views of this file are those of neuronlake {neuronlake.__version__}, {digest}."
+
+
 def _create_views(warehouse: Warehouse) -> None:
     """Write all views with their comments, unless the file holds just these."""
-    digest = hashlib.sha256(repr(catalog.views()).encode()).hexdigest()[:16]
-    marker = f"neuronlake views {digest}"
+    marker = views_marker()
     stored = warehouse.scalar(
         "select comment from duckdb_tables() where schema_name = 'store' and table_name = 'migrations'"
     )

@@ -113,6 +113,19 @@ def test_every_chart_is_drawn_with_no_message_and_no_request(two_models: Path, t
     assert [url for url in opened.requests if not url.startswith("data:")] == [(tmp_path / "page.html").as_uri()]
 
 
+def test_screenshots_of_each_section_are_left_to_look_at(two_models: Path, tmp_path: Path, open_page) -> None:
+    folder = Path(__file__).parent.parent / "screenshots"
+    folder.mkdir(exist_ok=True)
+    for scheme in ("light", "dark"):
+        page: Page = open_page(report(two_models, tmp_path / "page.html"), color_scheme=scheme).page
+        for section in ("learnt", "layers", "models", "method"):
+            picture = folder / f"{section}-{scheme}.png"
+            page.locator(f"#{section}").screenshot(path=picture)
+            assert picture.stat().st_size > 10_000
+        page.evaluate("document.getElementById('units').scrollIntoView()")
+        page.screenshot(path=folder / f"units-{scheme}.png")
+
+
 def test_the_gallery_answers_to_search_filters_and_sorting(two_models: Path, tmp_path: Path, open_page) -> None:
     page: Page = open_page(report(two_models, tmp_path / "page.html")).page
     # 64 units in each layer1; 1000 and 365 classes
