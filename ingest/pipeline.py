@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,10 +32,11 @@ from neuronlake.ingest.plan import Plan, PlannedLayer, Progress, make_plan
 from neuronlake.ingest.preprocessing import Preprocessing
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.register import Registered, register
-from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.warehouse import Warehouse, utc_now
 
 # soft_wpmi's 100 top images were chosen for probes of tens of thousands
 _IMAGES_PER_TOP_IMAGE = 20
+_EXTRACTING = "Extracting images"
 _VERSIONED = ("torch", "torchvision", "open-clip-torch", "duckdb", "numpy", "polars", "pyarrow")
 
 
@@ -199,22 +200,11 @@ def _extract_and_load(
     done = failed = 0
     with ThreadPoolExecutor(1, thread_name_prefix="load") as loader:
         for chunk in chunks:
-            extractor = ChunkExtractor(chunk.work, plan.device)
-            failures: list[FailedImage] = []
-            batch: list[PreparedImage] = []
-            for place in range(len(chunk.images)):
-                prepared = next(stream)
-                if isinstance(prepared, FailedImage):
-                    failures.append(prepared)
-                else:
-                    batch.append(prepared)
-                if batch and (len(batch) == plan.batch_size or place == len(chunk.images) - 1):
-                    extractor.add(batch)
-                    batch = []
-                done += 1
-                progress("Extracting images", done, total)
-            failed += len(failures)
-            extracted = extractor.finish(failures)
+            extracted = _extract_chunk(
+                chunk, stream, plan, lambda seen, before=done: progress(_EXTRACTING, before + seen, total)
+            )
+            done += len(chunk.images)
+            failed += len(extracted.failures)
             if loading:
                 loading.result()
 
@@ -233,6 +223,28 @@ def _extract_and_load(
         failed=failed,
         run_id=run_id,
     )
+
+
+def _extract_chunk(
+    chunk: ChunkWork, stream: Iterator[PreparedImage | FailedImage], plan: Plan, seen: Callable[[int], None]
+) -> ExtractedChunk:
+    """Take the chunk's images off the stream and show them to the networks, batch by batch."""
+    extractor = ChunkExtractor(chunk.work, plan.device)
+    failures: list[FailedImage] = []
+    batch: list[PreparedImage] = []
+    for place in range(len(chunk.images)):
+        prepared = next(stream)
+        if isinstance(prepared, FailedImage):
+            failures.append(prepared)
+        else:
+            batch.append(prepared)
+        if len(batch) == plan.batch_size:
+            extractor.add(batch)
+            batch = []
+        seen(place + 1)
+    if batch:
+        extractor.add(batch)
+    return extractor.finish(failures)
 
 
 def _each_image(chunks: list[ChunkWork]) -> Iterator[tuple[ChunkImage, frozenset[Preprocessing]]]:
@@ -277,9 +289,10 @@ def _recorded_run(warehouse: Warehouse, plan: Plan, command: str) -> Generator[t
     versions |= {name: metadata.version(name) for name in _VERSIONED}
     warehouse.execute(
         "insert into store.runs (run_id, command, status, started_at, device, versions, recipe)"
-        " values ($run_id, $command, 'running', now(), $device, $versions, $recipe)",
+        " values ($run_id, $command, 'running', $at, $device, $versions, $recipe)",
         run_id=run_id,
         command=command,
+        at=utc_now(),
         device=_device_name(plan.device),
         versions=json.dumps(versions),
         recipe=plan.recipe.as_json(),
@@ -294,9 +307,10 @@ def _recorded_run(warehouse: Warehouse, plan: Plan, command: str) -> Generator[t
         raise
     finally:
         warehouse.execute(
-            "update store.runs set status = $status, finished_at = now(), extract_seconds = $extract,"
+            "update store.runs set status = $status, finished_at = $at, extract_seconds = $extract,"
             " load_seconds = $load, score_seconds = $score where run_id = $run_id",
             status=status,
+            at=utc_now(),
             extract=timing.extract,
             load=timing.load,
             score=timing.score,

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,12 @@ STORAGE_VERSION = "v1.5.0"
 # A quarter of DuckDB's default: as fast for large tables, and the many small ones take less space.
 BLOCK_BYTES = 65_536
 
-Value = str | int | float | bool | bytes | None
+Value = str | int | float | bool | bytes | datetime | None
+
+
+def utc_now() -> datetime:
+    """The time in UTC, without a zone: with one, DuckDB's Python client would need another package to read it."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 class WarehouseError(NeuronlakeError):
@@ -241,7 +247,7 @@ def _migrate(warehouse: Warehouse) -> None:
     for number, script in pending:
         with warehouse.transaction():
             warehouse.execute(script)
-            warehouse.execute("insert into store.migrations values ($number, now())", number=number)
+            warehouse.execute("insert into store.migrations values ($number, $at)", number=number, at=utc_now())
     _create_views(warehouse)
 
 

@@ -292,3 +292,39 @@ def test_max_pooling_is_a_layer_of_its_own(tiny_warehouse: Path, tiny_recipe: Re
         assert rows["layer"].to_list() == ["fc", "layer3", "layer3:max"]
         mean = rows.filter(pl.col("layer") == "layer3").row(0)[1]
         assert rows.filter(pl.col("layer") == "layer3:max").row(0)[1] > mean
+
+
+def test_units_that_never_change_are_dead_and_have_no_label(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    for number in range(6):
+        write_image(tmp_path / "same" / f"{number}.png", seed=1)
+    with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
+        neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, probe=tmp_path / "same", layers=("fc",)))
+        summary = warehouse.sql("select labelled, dead, concepts, top_concept from layer_summary").fetchall()
+        assert summary == [(0, 1000, 0, None)]
+        assert warehouse.scalar("select count(*) from similarities") == 0
+        assert warehouse.sql("select distinct concept, status, is_significant from unit_labels").fetchall() == [
+            (None, "dead", False)
+        ]
+
+
+def test_values_that_are_not_finite_are_counted_and_never_stored_as_nan(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    torch.manual_seed(12)
+    network = torchvision.models.resnet18()
+    with torch.no_grad():
+        network.fc.bias[3] = torch.nan
+        network.fc.bias[5] = torch.inf
+    torch.save(network.state_dict(), tmp_path / "nan.pth")
+    recipe = dataclasses.replace(
+        tiny_recipe, layers=("fc",), random_weights=False, weights={"resnet18-imagenet": tmp_path / "nan.pth"}
+    )
+    with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
+        neuronlake.ingest(warehouse, recipe)
+        odd = warehouse.sql(
+            "select unit, concept from unit_labels where status = 'not finite' order by unit"
+        ).fetchall()
+        assert odd == [(3, None), (5, None)]
+        assert warehouse.scalar("select sum(not_finite) from store.units") == 2 * 20
+        assert warehouse.scalar("select count(*) from activations where activation is null") == 2 * 20
+        assert warehouse.scalar("select count(*) from activations where not isfinite(activation)") == 0
+        assert warehouse.scalar("select count(*) from unit_labels where concept is not null") == 998
+        assert warehouse.scalar("select count(*) from similarities where not isfinite(similarity)") == 0

@@ -6,15 +6,15 @@ create schema store;
 
 create table store.migrations (
     version integer primary key,
-    applied_at timestamptz not null
+    applied_at timestamp not null
 );
 
 create table store.runs (
     run_id integer primary key,
     command varchar not null,
     status varchar not null check (status in ('running', 'finished', 'failed', 'interrupted')),
-    started_at timestamptz not null,
-    finished_at timestamptz,
+    started_at timestamp not null,
+    finished_at timestamp,
     device varchar not null,
     versions json not null,
     recipe json not null,

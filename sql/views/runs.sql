@@ -1,5 +1,6 @@
 -- One row per run: what was done to this file.
 --   run: number of the run
+--   started: in UTC, as finished is
 --   status: running, finished, failed or interrupted
 --   command: the command as it was typed
 --   versions: versions of neuronlake and of the libraries that matter
