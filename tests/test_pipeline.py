@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -294,31 +295,45 @@ def test_max_pooling_is_a_layer_of_its_own(tiny_warehouse: Path, tiny_recipe: Re
         assert rows.filter(pl.col("layer") == "layer3:max").row(0)[1] > mean
 
 
-def test_units_that_never_change_are_dead_and_have_no_label(tiny_recipe: Recipe, tmp_path: Path) -> None:
-    for number in range(6):
-        write_image(tmp_path / "same" / f"{number}.png", seed=1)
-    with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
-        neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, probe=tmp_path / "same", layers=("fc",)))
-        summary = warehouse.sql("select labelled, dead, concepts, top_concept from layer_summary").fetchall()
-        assert summary == [(0, 1000, 0, None)]
-        assert warehouse.scalar("select count(*) from similarities") == 0
-        assert warehouse.sql("select distinct concept, status, is_significant from unit_labels").fetchall() == [
-            (None, "dead", False)
-        ]
-
-
-def test_values_that_are_not_finite_are_counted_and_never_stored_as_nan(tiny_recipe: Recipe, tmp_path: Path) -> None:
+def random_resnet18_file(path: Path, change: Callable[[torch.nn.Linear], None]) -> Path:
+    """A checkpoint whose last layer was changed by hand."""
     torch.manual_seed(12)
     network = torchvision.models.resnet18()
     with torch.no_grad():
-        network.fc.bias[3] = torch.nan
-        network.fc.bias[5] = torch.inf
-    torch.save(network.state_dict(), tmp_path / "nan.pth")
-    recipe = dataclasses.replace(
-        tiny_recipe, layers=("fc",), random_weights=False, weights={"resnet18-imagenet": tmp_path / "nan.pth"}
-    )
+        change(network.fc)
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def ingest_file(recipe: Recipe, file: Path, warehouse: Warehouse) -> None:
+    """The last layer of a ResNet-18 from a file."""
+    weights = {"resnet18-imagenet": file}
+    neuronlake.ingest(warehouse, dataclasses.replace(recipe, layers=("fc",), random_weights=False, weights=weights))
+
+
+@pytest.mark.parametrize(("dead", "labelled"), [(7, 993), (1000, 0)])
+def test_units_that_never_change_are_dead_and_have_no_label(
+    tiny_recipe: Recipe, tmp_path: Path, dead: int, labelled: int
+) -> None:
+    file = random_resnet18_file(tmp_path / "dead.pth", lambda fc: fc.weight[:dead].zero_())
     with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
-        neuronlake.ingest(warehouse, recipe)
+        ingest_file(tiny_recipe, file, warehouse)
+        assert warehouse.sql("select labelled, dead from layer_summary").fetchall() == [(labelled, dead)]
+        rows = warehouse.sql(
+            "select unit, concept, is_significant from unit_labels where status = 'dead' order by unit"
+        )
+        assert rows.fetchall() == [(unit, None, False) for unit in range(dead)]
+        assert warehouse.scalar("select count(*) from similarities") == labelled * len(CONCEPTS)
+
+
+def test_values_that_are_not_finite_are_counted_and_never_stored_as_nan(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    def spoil(fc: torch.nn.Linear) -> None:
+        fc.bias[3] = torch.nan
+        fc.bias[5] = torch.inf
+
+    file = random_resnet18_file(tmp_path / "nan.pth", spoil)
+    with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
+        ingest_file(tiny_recipe, file, warehouse)
         odd = warehouse.sql(
             "select unit, concept from unit_labels where status = 'not finite' order by unit"
         ).fetchall()

@@ -1,4 +1,6 @@
 -- What became of each unit of a layer over a probe, once all its activations are there.
+-- Dead is a unit whose activations differ by no more than the noise of float32 sums, which depends on how
+-- images fell into batches: equal to five digits.
 insert into store.units
 select
     $layer_id,
@@ -6,7 +8,8 @@ select
     unit,
     case
         when count(activation) < count(*) then 'not finite'
-        when min(activation) = max(activation) then 'dead'
+        when max(activation) - min(activation) <= 1e-5 * greatest(abs(min(activation)), abs(max(activation)))
+            then 'dead'
         else 'live'
     end as status,
     avg(activation) as mean,

@@ -2,7 +2,7 @@
 --   position: place of the layer in the model, in the order of named_modules()
 --   units: units of the layer
 --   labelled: units with a label
---   dead: units with the same activation for every image, or with values that are not finite
+--   dead: units with the same activation for every image (to five digits), or values that are not finite
 --   concepts: distinct labels
 --   top_concept: the label of the most units; the first in alphabetical order where several tie
 --   top_units: how many units that is

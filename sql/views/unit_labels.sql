@@ -1,5 +1,5 @@
 -- One row per unit of a scoring: the concept it stands for, and whether that is better than chance.
--- A unit that is dead (the same activation for every image) or not finite has a row without a concept.
+-- A unit that is dead (the same activation for every image, to five digits) or not finite has a row without a concept.
 --   concept: the concept with the highest similarity
 --   category: texture, object, part, scene, material, color, or none
 --   similarity: score of the label; compares only within its scoring
