@@ -31,11 +31,19 @@ class LayerError(NeuronlakeError):
 
 @dataclass(frozen=True)
 class LayerShape:
-    """What a dry run showed of a layer: its place among the model's modules, and how many units it has."""
+    """What a dry run showed of a layer.
+
+    Attributes:
+        position: among the model's modules.
+        units: how many.
+        receptive_field: side of the square that a pixel of its map sees, as a share of the image's shorter side;
+            None where it has no map.
+    """
 
     name: str
     position: int
     units: int
+    receptive_field: float | None
 
 
 @dataclass(frozen=True)
@@ -150,9 +158,31 @@ def inspect_layers(model: Model, layers: Sequence[str]) -> list[LayerShape]:
         model.module(torch.zeros(2, 3, side, side, device=device))
     shapes: list[LayerShape] = []
     for layer in layers:
-        units = pool(_tensor_output(model.name, layer, outputs), "mean")[0].shape[1]
-        shapes.append(LayerShape(layer, names.index(layer), units))
+        values, peaks = pool(_tensor_output(model.name, layer, outputs), "mean")
+        field = None if peaks is None else _receptive_field(model, layer)
+        shapes.append(LayerShape(layer, names.index(layer), values.shape[1], field))
     return shapes
+
+
+def _receptive_field(model: Model, layer: str) -> float:
+    """The side of what the middle of a layer's map sees, found by which pixels its gradient reaches."""
+    side = model.preprocessing.crop
+    device = next(model.module.parameters()).device
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 3, side, side, generator=generator).to(device).requires_grad_()
+    with torch.enable_grad(), recorded_outputs(model.module, [layer]) as outputs:
+        model.module(image)
+        maps = channels_first(_tensor_output(model.name, layer, outputs))
+        height, width = maps.shape[2:]
+        (gradient,) = torch.autograd.grad(maps[0, :, height // 2, width // 2].sum(), image)
+    rows, columns = gradient.abs().sum(dim=(0, 1)).nonzero(as_tuple=True)
+    seen = max(_extent(rows), _extent(columns))
+    return min(1.0, seen / side) * side / max(side, model.preprocessing.resize)
+
+
+def _extent(places: Tensor) -> int:
+    """From the first place to the last; 0 of none."""
+    return int(places.max() - places.min()) + 1 if len(places) else 0
 
 
 def _unknown_layer(model: str, layer: str, names: list[str]) -> str:
@@ -181,12 +211,19 @@ def _tensor_output(model: str, layer: str, outputs: dict[str, object]) -> Tensor
     return output
 
 
+def channels_first(maps: Tensor) -> Tensor:
+    """(batch, channels, height, width), also of maps that have their channels last.
+
+    Those are told by their equal second and third sizes: images are square, so maps are.
+    """
+    return maps.permute(0, 3, 1, 2) if maps.shape[1] == maps.shape[2] != maps.shape[3] else maps
+
+
 def pool(output: Tensor, pooling: str) -> tuple[Tensor, Tensor | None]:
     """A layer's output to one activation for each image and unit.
 
-    A map, (batch, channels, height, width), is averaged or its maximum taken; a map with channels last, as
-    Swin has them, is told by its equal second and third sizes. Of tokens, (batch, tokens, channels), the first
-    is taken, the class token. What is (batch, units) stays as it is.
+    A map, (batch, channels, height, width) or with its channels last as Swin has them, is averaged or its maximum
+    taken. Of tokens, (batch, tokens, channels), the first is taken, the class token. What is (batch, units) stays.
 
     Returns:
         (batch, units) float32, and for maps larger than one pixel (batch, units, 2) float32: x and y of the
@@ -196,8 +233,7 @@ def pool(output: Tensor, pooling: str) -> tuple[Tensor, Tensor | None]:
         return output.float(), None
     if output.ndim == 3:
         return output[:, 0].float(), None
-    if output.shape[1] == output.shape[2] != output.shape[3]:
-        output = output.permute(0, 3, 1, 2)
+    output = channels_first(output)
     height, width = output.shape[2:]
     maps = output.flatten(2).float()  # (batch, units, height * width)
     values = maps.mean(dim=2) if pooling == "mean" else maps.amax(dim=2)

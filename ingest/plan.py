@@ -35,6 +35,7 @@ class PlannedLayer:
     name: str
     position: int
     units: int
+    receptive_field: float | None
     pooling: str
 
     @property
@@ -126,7 +127,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         progress("Loading models", done, len(names) + 1)
         model = load_model(name, recipe.weights.get(name), random_weights=recipe.random_weights)
         shapes = inspect_layers(model, list(dict.fromkeys(recipe.layers)))
-        layers += [PlannedLayer(model, s.name, s.position, s.units, recipe.pooling) for s in shapes]
+        layers += [PlannedLayer(model, s.name, s.position, s.units, s.receptive_field, recipe.pooling) for s in shapes]
     progress("Loading models", len(names), len(names) + 1)
     encoder = load_encoder(recipe.encoder)
     progress("Loading models", len(names) + 1, len(names) + 1)

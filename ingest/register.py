@@ -174,6 +174,7 @@ def _register_layer(warehouse: Warehouse, layer: PlannedLayer) -> int:
         "position": layer.position,
         "units": layer.units,
         "pooling": layer.pooling,
+        "receptive_field": layer.receptive_field,
     }
-    warehouse.insert("layers", pl.DataFrame([row]))
+    warehouse.insert("layers", pl.DataFrame([row], schema_overrides={"receptive_field": pl.Float32}))
     return layer_id

@@ -4,6 +4,7 @@
   const byId = (id) => document.getElementById(id);
   const specs = read("specs"), units = read("unit-data"), images = read("image-data"), colors = read("category-colors");
   const CARDS_AT_ONCE = 48;
+  const LARGEST_CROP = 0.8;  // of the image's shorter side; more is nearly the whole image
 
   // --- charts -------------------------------------------------------------------------------------------------
   const views = new Map();
@@ -63,6 +64,24 @@
     if (text !== undefined) made.textContent = text;
     return made;
   };
+  // a square of the image's receptive field around the unit's maximum, enlarged
+  const crop = (row, place) => {
+    const frame = element("div", "picture");
+    const shape = element("img", "crop");
+    shape.alt = "";
+    shape.addEventListener("load", () => {
+      const { naturalWidth: w, naturalHeight: h } = shape, field = units.receptive_field[row] * Math.min(w, h);
+      const scale = 100 / field;  // percent of the frame for a pixel of the picture
+      const start = (middle, side) => Math.max(0, Math.min(side - field, middle * side - field / 2));
+      shape.style.width = `${w * scale}%`;
+      shape.style.height = `${h * scale}%`;
+      shape.style.left = `${-start(units.peaks_x[row][place], w) * scale}%`;
+      shape.style.top = `${-start(units.peaks_y[row][place], h) * scale}%`;
+    });
+    shape.src = `data:image/webp;base64,${images[units.image_ids[row][place]].webp}`;
+    frame.append(shape);
+    return frame;
+  };
   const picture = (row, place) => {
     const image = images[units.image_ids[row][place]];
     const frame = element("div", "picture");
@@ -111,6 +130,13 @@
       const pictures = element("div", "pictures");
       for (let place = 0; place < count; place += 1) pictures.append(picture(row, place));
       made.append(pictures);
+      const field = units.receptive_field[row];
+      if (field !== null && field < LARGEST_CROP && images[units.image_ids[row][0]]?.webp) {
+        const crops = element("div", "pictures");
+        crops.title = "what the unit saw where it fired most: its receptive field";
+        for (let place = 0; place < count; place += 1) crops.append(crop(row, place));
+        made.append(crops);
+      }
     }
     return made;
   };

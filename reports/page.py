@@ -233,7 +233,7 @@ def _units(answers: Answers) -> dict[str, list[Any]]:
     """The gallery's units, by column, which takes half the space of row by row."""
     cards, _ = answers.ask("unit_cards", images=str(IMAGES_PER_UNIT))
     rounded = cards.with_columns(
-        pl.col("similarity", "margin", "p_value", "q_value").round_sig_figs(4),
+        pl.col("similarity", "margin", "p_value", "q_value", "receptive_field").round_sig_figs(4),
         pl.col("activations").list.eval(pl.element().round_sig_figs(3)),
         pl.col("peaks_x", "peaks_y").list.eval(pl.element().round(3)),
     )

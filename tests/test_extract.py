@@ -128,3 +128,12 @@ def test_images_come_in_order_however_many_threads_decode() -> None:
     files = ((ChunkImage(number, Path(f"/nowhere/{number}.png")), frozenset[Preprocessing]()) for number in range(50))
     results = list(prepare_ahead(files, workers=4, ahead=7))
     assert [result.image_id for result in results] == list(range(50))
+
+
+def test_the_receptive_field_is_what_the_middle_of_a_map_sees() -> None:
+    # two 3 x 3 convolutions, the second behind a stride of 2: 1 + 2 + 2 * 2 = 7 of the 8 pixels of a side
+    stack = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, stride=2), nn.Conv2d(4, 4, 3, padding=1), nn.Flatten())
+    near, far, flat = inspect_layers(model_of(stack), ["0", "1", "2"])
+    assert near.receptive_field == pytest.approx(3 / 8)
+    assert far.receptive_field == pytest.approx(7 / 8)
+    assert flat.receptive_field is None

@@ -29,11 +29,14 @@ select
     unit_labels.q_value,
     unit_labels.is_significant,
     unit_labels.status,
+    layers.receptive_field,
     pictures.image_ids,
     pictures.activations,
     pictures.peaks_x,
     pictures.peaks_y
 from unit_labels
+inner join store.scorings as keys on unit_labels.scoring = keys.scoring_id
+inner join store.layers on keys.layer_id = layers.layer_id
 left join pictures using (model, layer, unit, probe)
 where unit_labels.setting = coalesce($setting::integer, (select max(setting) from scorings))
 order by unit_labels.model asc, unit_labels.position asc, unit_labels.unit asc

@@ -41,6 +41,8 @@ create table store.layers (
     position integer not null,
     units integer not null check (units > 0),
     pooling varchar not null,
+    -- side of the square that a pixel of the map sees, as a share of the image's shorter side; null without a map
+    receptive_field float,
     unique (model_id, name)
 );
 
