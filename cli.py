@@ -35,6 +35,12 @@ WarehouseFile = Annotated[
     typer.Option("--warehouse", "-w", envvar="NEURONLAKE_WAREHOUSE", help="The DuckDB file.", show_default=True),
 ]
 DEFAULT_WAREHOUSE = Path("warehouse.duckdb")
+Setting = Annotated[
+    int | None,
+    typer.Option(
+        help="The setting to show (`cli sql settings` lists them); the newest if not given.", show_default=False
+    ),
+]
 
 
 class UsageError(NeuronlakeError):
@@ -287,34 +293,62 @@ def report(
         typer.Option(
             "--output",
             "-o",
-            help="The page; the warehouse's name with .html if not given.",
+            help="The page, or the folder for charts; named after the warehouse if not given.",
             show_default=False,
         ),
     ] = None,
-    setting: Annotated[
-        int | None,
-        typer.Option(
-            help="Report this setting (`cli sql settings` lists them); the newest if not given.",
-            show_default=False,
-        ),
-    ] = None,
+    output_format: Annotated[
+        str, typer.Option("--format", help="html: one page; svg, png or csv: each chart or its numbers in a file.")
+    ] = "html",
+    setting: Setting = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
-    """Draw one HTML file with charts and units, to open with no network."""
-    page = output or Path(re.sub(r"\.duckdb(\.example)?$", "", warehouse.name) + ".html")
-    _write_report(warehouse, page, setting)
+    """Draw one HTML file with charts and units, to open with no network; or each chart for a paper."""
+    from neuronlake.sql.warehouse import open_warehouse
+
+    stem = re.sub(r"\.duckdb(\.example)?$", "", warehouse.name)
+    if output_format == "html":
+        _write_report(warehouse, output or Path(f"{stem}.html"), setting)
+        return
+    if output_format not in ("svg", "png", "csv"):
+        raise UsageError(f"there is no format {output_format!r}; choose html, svg, png or csv")
+    from neuronlake.reports.page import write_charts
+
+    with open_warehouse(warehouse, allow_files=False) as opened:
+        for path in write_charts(opened, output or Path(f"{stem}-charts"), output_format, setting):
+            typer.echo(path)
+
+
+@app.command(epilog="Example: cli unit resnet18-imagenet layer4 17")
+def unit(
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    layer: Annotated[str, typer.Argument(help="Name of the layer.")],
+    number: Annotated[int, typer.Argument(min=0, help="Number of the unit, from 0.")],
+    open_page: Annotated[bool, typer.Option("--open", help="Show it as a page in the browser.")] = False,
+    setting: Setting = None,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """One unit: its label, its best concepts, its top images."""
+    import tempfile
+
+    from neuronlake.reports.tables import print_unit
+    from neuronlake.reports.unit import read_unit, write_unit_page
+    from neuronlake.sql.warehouse import open_warehouse
+
+    with open_warehouse(warehouse, allow_files=False) as opened:
+        card = read_unit(opened, model, layer, number, setting)
+    print_unit(card)
+    if open_page:
+        page = Path(tempfile.mkdtemp(prefix="neuronlake-")) / "unit.html"
+        write_unit_page(card, page)
+        typer.echo(page)
+        typer.launch(page.as_uri())
 
 
 @app.command()
 def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = Path("descriptions"),
-    setting: Annotated[
-        int | None,
-        typer.Option(
-            help="Export this setting (`cli sql settings` lists them); the newest if not given.",
-            show_default=False,
-        ),
-    ] = None,
+    setting: Setting = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Write a description file per model, with CLIP-Dissect's columns: layer, unit, description, similarity."""

@@ -25,6 +25,7 @@ from neuronlake.sql.warehouse import Warehouse
 
 IMAGES_PER_UNIT = 5
 _CONCEPTS_PER_CHART = 20
+_PAPER_WIDTH = 420
 
 
 class ReportError(NeuronlakeError):
@@ -33,12 +34,13 @@ class ReportError(NeuronlakeError):
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart on the page: its Vega-Lite specification, and the SQL behind it."""
+    """A chart on the page, the SQL behind it, and the frame it draws."""
 
     key: str
     section: str
     chart: Any
     sql: str
+    frame: pl.DataFrame
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -88,6 +90,37 @@ def write_report(warehouse: Warehouse, path: str | Path, setting: int | None = N
     if not path.parent.is_dir():
         raise ReportError(f"the folder {path.parent} does not exist; make it or name another with --output")
     path.write_text(_render(answers), encoding="utf-8")
+
+
+def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: int | None = None) -> list[Path]:
+    """Write each chart of the report to a file of its own, or the numbers it draws.
+
+    Args:
+        warehouse: to read.
+        folder: made if it is not there.
+        file_format: ``svg``, ``png`` (at twice the size) or ``csv``.
+        setting: number of the setting; the newest where None.
+
+    Returns:
+        The files, in the order of the page.
+
+    Raises:
+        ReportError: the warehouse holds no scoring, or none of that setting.
+    """
+    answers = _ask_setting(warehouse, setting)
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for figure in _figures(answers):
+        path = folder / f"{figure.key}.{file_format}"
+        spec = figure.spec | {"width": _PAPER_WIDTH, "background": "white"}
+        if file_format == "csv":
+            figure.frame.write_csv(path)
+        elif file_format == "svg":
+            path.write_text(vl_convert.vegalite_to_svg(spec, vl_version=_vega_lite_version()), encoding="utf-8")
+        else:
+            path.write_bytes(vl_convert.vegalite_to_png(spec, vl_version=_vega_lite_version(), scale=2))
+        written.append(path)
+    return written
 
 
 def _ask_setting(warehouse: Warehouse, setting: int | None) -> Answers:
@@ -171,7 +204,7 @@ def _learnt(answers: Answers) -> Iterator[Figure]:
         mine = both.filter(pl.col("model") == model).drop("model")
         if not mine.is_empty():
             chart = charts.learnt_concepts(mine, model)
-            yield Figure(f"learnt-{place}", "learnt", chart, f"{sql};\n\n{layer_sql}")
+            yield Figure(f"learnt-{place}", "learnt", chart, f"{sql};\n\n{layer_sql}", mine)
 
 
 def _by_layer(answers: Answers) -> Iterator[Figure]:
@@ -184,27 +217,28 @@ def _by_layer(answers: Answers) -> Iterator[Figure]:
     ]
     for measure, title, axis_title, form in measures:
         chart = charts.layer_measure(layers, measure, title, axis_title, form)
-        yield Figure(f"layers-{measure}", "layers", chart, sql)
+        yield Figure(f"layers-{measure}", "layers", chart, sql, layers)
     mix, mix_sql = answers.ask("category_mix")
     for place, model in enumerate(answers.models):
         mine = mix.filter(pl.col("model") == model)
         if not mine.is_empty():
-            yield Figure(f"mix-{place}", "mix", charts.category_mix(mine, model), mix_sql)
+            yield Figure(f"mix-{place}", "mix", charts.category_mix(mine, model), mix_sql, mine)
 
 
 def _across_models(answers: Answers) -> Iterator[Figure]:
     """What models share, and what each has for itself."""
     shared, sql = answers.ask("shared_concept_counts")
     if not shared.is_empty():
-        yield Figure("shared", "shared", charts.shared_concepts(shared, answers.models), sql)
+        yield Figure("shared", "shared", charts.shared_concepts(shared, answers.models), sql, shared)
     pairs, pairs_sql = answers.ask("layer_similarity")
     for place, ((model_a, model_b), pair) in enumerate(pairs.group_by("model_a", "model_b", maintain_order=True)):
-        yield Figure(f"overlap-{place}", "shared", charts.layer_similarity(pair, str(model_a), str(model_b)), pairs_sql)
+        chart = charts.layer_similarity(pair, str(model_a), str(model_b))
+        yield Figure(f"overlap-{place}", "shared", chart, pairs_sql, pair)
     own, own_sql = answers.ask("unique_concepts")
     for place, model in enumerate(answers.models):
         mine = own.filter(pl.col("model") == model)
         if not mine.is_empty():
-            yield Figure(f"own-{place}", "own", charts.own_concepts(mine, model), own_sql)
+            yield Figure(f"own-{place}", "own", charts.own_concepts(mine, model), own_sql, mine)
 
 
 def _totals(answers: Answers) -> list[tuple[str, str]]:

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import polars as pl
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from neuronlake.reports.unit import UnitCard
 
 FORMATS = ("table", "csv", "json", "md", "parquet")
 
@@ -23,6 +26,27 @@ def terminal_table(frame: pl.DataFrame, title: str | None = None, more_rows: boo
     if more_rows:
         table.add_row(*["…" for _ in frame.columns])
     return table
+
+
+def print_unit(card: UnitCard) -> None:
+    """A unit's card, on standard output."""
+    console = Console()
+    label = card.label
+    console.print(card.title, style="bold", highlight=False, markup=False)
+    if label["concept"] is None:
+        console.print(f"no label: {label['status']}", highlight=False)
+    else:
+        verdict = "better than chance" if label["is_significant"] else "not better than chance"
+        q = _cell(label["q_value"])
+        console.print(
+            f"{label['concept']} ({label['category']}), similarity {_cell(label['similarity'])}, q {q}: {verdict}",
+            highlight=False,
+            markup=False,
+        )
+    console.print()
+    console.print(terminal_table(card.concepts.select("concept", "similarity"), title="best concepts"))
+    console.print()
+    console.print(terminal_table(card.images.select("rank", "image", "label", "activation"), title="top images"))
 
 
 def write_frame(frame: pl.DataFrame, file_format: str, output: BinaryIO) -> None:

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 CLI = Path(sys.executable).parent / "cli"
-COMMANDS = ("ingest", "demo", "sql", "views", "status", "report", "export")
+COMMANDS = ("ingest", "demo", "sql", "views", "status", "report", "unit", "export")
 
 
 def cli(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -107,6 +107,27 @@ def test_views_lists_all_and_shows_one() -> None:
     assert "from unit_labels" in shown.stdout
 
 
+def test_unit_shows_what_the_views_say(tiny_warehouse: Path) -> None:
+    query = "select concept, runner_up from unit_labels where layer = 'fc' and unit = 7"
+    (row,) = json.loads(ask(tiny_warehouse, query, "--format", "json").stdout)
+    shown = cli("unit", "resnet18-imagenet", "fc", "7", "-w", tiny_warehouse).stdout
+    lines = shown.splitlines()
+    assert lines[0] == "resnet18-imagenet · fc · unit 7"
+    assert lines[1].startswith(f"{row['concept']} (none), similarity")
+    assert "best concepts" in shown
+    assert row["runner_up"] in shown
+    assert shown.count(".png") == 10
+
+
+def test_charts_are_written_for_papers(tiny_warehouse: Path, tmp_path: Path) -> None:
+    for file_format, beginning in (("svg", b"<svg"), ("png", b"\x89PNG"), ("csv", b"layer,concept,")):
+        done = cli("report", "--format", file_format, "-o", tmp_path / file_format, "-w", tiny_warehouse)
+        files = [Path(line) for line in done.stdout.splitlines()]
+        assert files == [tmp_path / file_format / f"{path.stem}.{file_format}" for path in files]
+        assert len(files) == 5
+        assert files[0].read_bytes().startswith(beginning)
+
+
 def test_export_has_clip_dissects_columns(tiny_warehouse: Path, tmp_path: Path) -> None:
     done = cli("export", "--output", tmp_path / "out", "--warehouse", tiny_warehouse)
     assert done.stdout.strip() == str(tmp_path / "out" / "resnet18-imagenet.csv")
@@ -131,6 +152,10 @@ def test_export_has_clip_dissects_columns(tiny_warehouse: Path, tmp_path: Path) 
         (["sql", "select * from read_csv('secret.csv')", "-w", "tiny.duckdb"], 1, "disabled by configuration"),
         (["report", "--setting", "99", "-w", "tiny.duckdb"], 1, "has no setting 99; it has 1"),
         (["report", "-o", "no/folder/page.html", "-w", "tiny.duckdb"], 1, "does not exist"),
+        (["report", "--format", "pdf", "-w", "tiny.duckdb"], 1, "there is no format 'pdf'"),
+        (["unit", "resnet18", "fc", "1", "-w", "tiny.duckdb"], 1, "no model 'resnet18'"),
+        (["unit", "resnet18-imagenet", "f", "1", "-w", "tiny.duckdb"], 1, "no layer 'f'"),
+        (["unit", "resnet18-imagenet", "fc", "1000", "-w", "tiny.duckdb"], 1, "units 0 to 999, not 1000"),
         (["views", "nothing"], 1, "no query or view is named 'nothing'"),
         (["ingest", "--model", "resnet18-imagenet"], 2, "Missing option"),
         (["nothing"], 2, "No such command"),

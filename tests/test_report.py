@@ -16,6 +16,7 @@ import neuronlake
 from neuronlake.ingest import models, plan
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.page import ReportError
+from neuronlake.reports.unit import read_unit, write_unit_page
 from tiny import write_image
 
 NASTY = [
@@ -174,8 +175,13 @@ def test_pictures_are_shown_with_the_place_where_the_unit_fired(two_models: Path
     page.select_option("#layer", "layer1")
     page.wait_for_selector(".unit .ring")
     card = page.locator(".unit").first
-    assert card.locator("img").count() == 5
+    assert card.locator("img:not(.crop)").count() == 5
     assert card.locator(".ring").count() == 5
+    # layer1 sees 43 of 256 pixels of the shorter side, so what it saw is shown beside
+    assert card.locator("img.crop").count() == 5
+    widths = page.evaluate("[...document.querySelectorAll('.unit img.crop')].slice(0, 5).map((i) => i.offsetWidth)")
+    frame = page.evaluate("document.querySelector('.unit .picture').offsetWidth")
+    assert all(width > 4 * frame for width in widths)
     assert page.evaluate("document.querySelector('.unit img').naturalWidth") > 0
     page.select_option("#layer", "fc")
     page.wait_for_function("document.querySelectorAll('.unit .ring').length === 0")
@@ -275,6 +281,18 @@ def test_dead_units_say_so(tiny_warehouse: Path, tmp_path: Path, open_page) -> N
     assert opened.page.locator(".unit h4").first.text_content() == "no label: dead"
     assert "no unit has a label" in (opened.page.text_content(".lead") or "")
     assert opened.messages == []
+
+
+def test_a_unit_has_a_page_of_its_own(two_models: Path, tmp_path: Path, browser: Browser) -> None:
+    with neuronlake.open(two_models) as warehouse:
+        card = read_unit(warehouse, "resnet18-places365", "layer1", 3)
+    write_unit_page(card, tmp_path / "unit.html")
+    page = browser.new_page()
+    page.goto((tmp_path / "unit.html").as_uri())
+    assert page.text_content("h1") == card.label["concept"]
+    assert page.locator("figure img").count() == 10
+    assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+    page.close()
 
 
 def test_a_warehouse_without_scorings_has_nothing_to_report(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ select
     image,
     label,
     activation,
-    probe
+    probe,
+    image_id
 from top_images
 where model = $model and layer = $layer and unit = $unit::integer and rank <= $top::integer
 order by probe, rank

@@ -1,0 +1,88 @@
+"""One unit: its label, its best concepts and its top images, for a terminal or as a page."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import polars as pl
+
+from neuronlake import NeuronlakeError
+from neuronlake.sql.warehouse import Warehouse
+
+
+class UnitError(NeuronlakeError):
+    """The warehouse has no such unit."""
+
+
+@dataclass(frozen=True)
+class UnitCard:
+    """What the warehouse says about one unit.
+
+    Attributes:
+        label: its row of the query unit_label.
+        concepts: its best concepts, best first.
+        images: its top images, best first.
+        pictures: WebP bytes by number of the image.
+    """
+
+    label: dict[str, Any]
+    concepts: pl.DataFrame
+    images: pl.DataFrame
+    pictures: dict[int, bytes]
+
+    @property
+    def title(self) -> str:
+        """Model, layer and number."""
+        return f"{self.label['model']} · {self.label['layer']} · unit {self.label['unit']}"
+
+
+def read_unit(warehouse: Warehouse, model: str, layer: str, unit: int, setting: int | None = None) -> UnitCard:
+    """The card of a unit.
+
+    Raises:
+        UnitError: the setting has no such model, layer or unit.
+    """
+    where = {"model": model, "layer": layer, "unit": str(unit)}
+    chosen = {"setting": "" if setting is None else str(setting)}
+    label = warehouse.query("unit_label", **where, **chosen).pl()
+    if label.is_empty():
+        raise UnitError(_missing(warehouse, model, layer, unit, chosen))
+    images = warehouse.query("top_images_for_unit", **where).pl().filter(pl.col("probe") == label["probe"][0])
+    pictures = warehouse.query("pictures_of_unit", **where).fetchall()
+    return UnitCard(
+        label=label.row(0, named=True),
+        concepts=warehouse.query("concepts_for_unit", **where, **chosen).pl(),
+        images=images,
+        pictures=dict(pictures),
+    )
+
+
+def _missing(warehouse: Warehouse, model: str, layer: str, unit: int, chosen: dict[str, str]) -> str:
+    """What of the three names does not exist, and near names."""
+    layers = warehouse.query("layer_progression", **chosen).pl()
+    for kind, name, known in (
+        ("model", model, layers["model"].unique(maintain_order=True).to_list()),
+        ("layer", layer, layers.filter(pl.col("model") == model)["layer"].to_list()),
+    ):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=2) or known
+            return f"{warehouse.path} has no {kind} {name!r} under this setting; it has {', '.join(near) or 'none'}"
+    units = layers.filter((pl.col("model") == model) & (pl.col("layer") == layer))["units"][0]
+    return f"{layer} of {model} has units 0 to {units - 1}, not {unit}"
+
+
+def write_unit_page(card: UnitCard, path: Path) -> None:
+    """Write the card as one HTML file that opens with no network."""
+    folder = resources.files("neuronlake.reports")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((folder / "unit.html").read_text(encoding="utf-8"))
+    pictures = {number: base64.b64encode(webp).decode() for number, webp in card.pictures.items()}
+    style = (folder / "page.css").read_text(encoding="utf-8")
+    rows = {"images": card.images.to_dicts(), "concepts": card.concepts.to_dicts()}
+    path.write_text(template.render(card=card, pictures=pictures, style=style, **rows), encoding="utf-8")
