@@ -142,7 +142,7 @@ def test_export_has_clip_dissects_columns(tiny_warehouse: Path, tmp_path: Path) 
     [
         (["sql", "select 1", "-w", "nowhere.duckdb"], 1, "there is no warehouse at nowhere.duckdb"),
         (["sql", "selct 1", "-w", "tiny.duckdb"], 1, 'syntax error at or near "selct"'),
-        (["sql", "unit_label", "-w", "tiny.duckdb"], 1, "did you mean unit_labels"),
+        (["sql", "unit_labls", "-w", "tiny.duckdb"], 1, "did you mean unit_labels"),
         (["sql", "units_for_concept", "-w", "tiny.duckdb"], 1, "needs concept"),
         (["sql", "units_for_concept", "cat", "-w", "tiny.duckdb"], 1, "is written KEY=VALUE, not 'cat'"),
         (["sql", "settings", "top=3", "-w", "tiny.duckdb"], 1, "has no parameter 'top'"),

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,14 @@ def open_page(browser: Browser) -> Iterator[object]:
     yield open_report
     for context in contexts:
         context.close()  # pyright: ignore
+
+
+def eventually(page: Page, condition: str) -> None:
+    """Wait until a condition holds in the page, whose security policy forbids Playwright's own way of waiting."""
+    deadline = time.monotonic() + 10
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.02)
 
 
 def is_drawn(page: Page, place: int) -> bool:
@@ -143,7 +152,7 @@ def test_the_gallery_answers_to_search_filters_and_sorting(two_models: Path, tmp
     page.fill("#search", "no such concept")
     assert page.is_visible("#no-units")
     page.click("text=Clear")
-    page.wait_for_function("document.querySelector('#count').textContent.startsWith('1,493')")
+    eventually(page, "document.querySelector('#count').textContent.startsWith('1,493')")
     page.select_option("#sort", "margin")
     margins = page.evaluate("JSON.parse(document.getElementById('unit-data').textContent).margin")
     first = page.locator(".unit .scores").first.text_content() or ""
@@ -154,7 +163,7 @@ def test_more_units_come_as_the_reader_scrolls(two_models: Path, tmp_path: Path,
     page: Page = open_page(report(two_models, tmp_path / "page.html")).page
     before = page.locator(".unit").count()
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-    page.wait_for_function(f"document.querySelectorAll('.unit').length > {before}")
+    eventually(page, f"document.querySelectorAll('.unit').length > {before}")
     assert before < 200
 
 
@@ -165,7 +174,7 @@ def test_a_click_on_a_bar_shows_its_units(two_models: Path, tmp_path: Path, open
     assert box
     # the first bar is the longest, and begins right of the concepts' names
     page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 42)
-    page.wait_for_function("document.querySelector('#search').value !== ''")
+    eventually(page, "document.querySelector('#search').value !== ''")
     concept = page.input_value("#search").strip('"')
     assert set(page.locator(".unit h4 bdi").all_text_contents()) == {concept}
 
@@ -184,7 +193,7 @@ def test_pictures_are_shown_with_the_place_where_the_unit_fired(two_models: Path
     assert all(width > 4 * frame for width in widths)
     assert page.evaluate("document.querySelector('.unit img').naturalWidth") > 0
     page.select_option("#layer", "fc")
-    page.wait_for_function("document.querySelectorAll('.unit .ring').length === 0")
+    eventually(page, "document.querySelectorAll('.unit .ring').length === 0")
 
 
 def test_each_chart_shows_sql_that_answers(two_models: Path, tmp_path: Path, open_page) -> None:
