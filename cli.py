@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -224,6 +225,8 @@ def sql(
     shape = output_format or ("table" if sys.stdout.isatty() else "csv")
     if shape not in tables.FORMATS:
         raise UsageError(f"there is no format {shape!r}; choose {', '.join(tables.FORMATS)}")
+    # DuckDB hears of Ctrl-C only between its tasks, which can be minutes; to end at once is as safe
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open_warehouse(warehouse, write=write, allow_files=allow_files) as opened:
         relation = opened.ask(_query_text(query, file), _pairs("a parameter", parameters))
         if relation is None:
