@@ -325,6 +325,22 @@ def export(
             typer.echo(path)
 
 
+@app.command()
+def verify(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
+    """Check that the warehouse is whole: nothing missing, doubled or contradicting itself."""
+    from neuronlake.sql import verify as checks
+    from neuronlake.sql.warehouse import open_warehouse
+
+    with open_warehouse(warehouse, allow_files=False) as opened, _progress_bars() as progress:
+        faults = checks.verify(opened, progress)
+    for fault in faults:
+        typer.echo(fault)
+    if faults:
+        typer.echo(f"error: {warehouse} is not whole; go back to a copy, or make it again with `cli ingest`", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{warehouse} is whole", err=True)
+
+
 def _run_ingest(warehouse: Path, recipe: Recipe) -> Summary:
     """Ingest with progress bars; Ctrl-C ends with status 130 and a line on how to go on."""
     from neuronlake.ingest.pipeline import ingest as run
