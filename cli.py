@@ -341,6 +341,38 @@ def verify(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
     typer.echo(f"{warehouse} is whole", err=True)
 
 
+@app.command(
+    "import",
+    epilog="Examples: cli import results/resnet18_places365 · cli import milan.csv --method milan --model "
+    "resnet18-imagenet · cli import netdissect.csv --column description=label --first-unit 1 --model alexnet-places365",
+)
+def import_labels(
+    path: Annotated[Path, typer.Argument(help="A csv file with layer, unit, description, or a folder of such files.")],
+    model: Annotated[str | None, typer.Option(help="The network; else from args.txt or the file's name.")] = None,
+    method: Annotated[str | None, typer.Option(help="What gave the labels; else from args.txt.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="The image-text model; else from args.txt.")] = None,
+    concepts: Annotated[str | None, typer.Option(help="Name of the concept set; else from args.txt.")] = None,
+    probe: Annotated[str | None, typer.Option(help="Name of the images; else from args.txt.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=IN_FILE", help="A column's name in the file, as unit=neuron.")
+    ] = None,
+    first_unit: Annotated[int, typer.Option(min=0, help="Number of the first unit in the file.")] = 0,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """Import what CLIP-Dissect or another method wrote, to ask about it and compare with it."""
+    from neuronlake.ingest import imported
+    from neuronlake.sql.warehouse import open_warehouse
+
+    options = imported.ImportOptions(
+        model, method, encoder, concepts, probe, columns=_pairs("--column", column), first_unit=first_unit
+    )
+    with open_warehouse(warehouse, write=True) as opened:
+        for line in imported.describe(
+            imported.import_labels(opened, path, options, shlex.join(["cli", *sys.argv[1:]]))
+        ):
+            typer.echo(line, err=True)
+
+
 def _run_ingest(warehouse: Path, recipe: Recipe) -> Summary:
     """Ingest with progress bars; Ctrl-C ends with status 130 and a line on how to go on."""
     from neuronlake.ingest.pipeline import ingest as run

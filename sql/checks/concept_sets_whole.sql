@@ -17,6 +17,6 @@ select
 from store.concept_sets
 left join found using (concept_set_id)
 where
-    found.concepts is distinct from concept_sets.concepts
+    coalesce(found.concepts, 0) <> concept_sets.concepts
     or found.distinct_concepts <> found.concepts
     or found.distinct_positions <> found.concepts

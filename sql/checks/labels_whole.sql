@@ -34,4 +34,4 @@ left join store.units
 where
     expected.unit is null
     or found.labels is distinct from 1
-    or found.has_concept <> (coalesce(units.status, 'live') = 'live')
+    or found.has_concept <> (units.status = 'live')

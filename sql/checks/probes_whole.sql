@@ -17,6 +17,6 @@ select
 from store.probes
 left join found using (probe_id)
 where
-    found.images is distinct from probes.images
+    coalesce(found.images, 0) <> probes.images
     or found.numbers <> found.images
     or found.fingerprint <> probes.fingerprint

@@ -24,8 +24,14 @@ left join loaded as layer_chunks
     on scorings.layer_id = layer_chunks.layer_id and scorings.probe_id = layer_chunks.probe_id
 left join loaded as encoder_chunks
     on scorings.encoder_id = encoder_chunks.encoder_id and scorings.probe_id = encoder_chunks.probe_id
+-- imported labels were scored elsewhere: they have no images here
 where
-    not coalesce(layer_chunks.is_complete and encoder_chunks.is_complete, false)
-    or scorings.images is distinct from layer_chunks.images
-    or scorings.images is distinct from encoder_chunks.images
-    or scorings.units <> layers.units
+    (
+        scorings.images > 0
+        and (
+            not coalesce(layer_chunks.is_complete and encoder_chunks.is_complete, false)
+            or scorings.images is distinct from layer_chunks.images
+            or scorings.images is distinct from encoder_chunks.images
+        )
+    )
+    or scorings.units > layers.units

@@ -25,7 +25,7 @@ needed as (
         layer_id,
         probe_id
     from store.scorings
-    where exists (select 1 from loaded where loaded.layer_id = scorings.layer_id)
+    where images > 0
     union
     select
         layer_id,
