@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types format browser example clean
+.PHONY: help demo test test-fast lint types format browser docs example clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ format: $(VENV)/dev.stamp  ## Format Python and SQL
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/sqlfluff fix sql --disable-progress-bar
+
+docs: $(VENV)/demo.stamp  ## Write docs/sql.md from the SQL files
+	mkdir -p build docs && $(BIN)/python -m neuronlake.sql.reference > build/sql.md && mv build/sql.md docs/sql.md
 
 example: $(VENV)/demo.stamp  ## Rebuild warehouse.duckdb.example with the demo
 	rm -rf build/example && mkdir -p build/example

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -233,6 +234,8 @@ def sql(
     shape = output_format or ("table" if sys.stdout.isatty() else "csv")
     if shape not in tables.FORMATS:
         raise UsageError(f"there is no format {shape!r}; choose {', '.join(tables.FORMATS)}")
+    # DuckDB hears of Ctrl-C only between its tasks, which can be minutes; to end at once is as safe
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open_warehouse(warehouse, write=write, allow_files=allow_files) as opened:
         relation = opened.ask(_query_text(query, file), _pairs("a parameter", parameters))
         if relation is None:
@@ -358,6 +361,54 @@ def export(
     with open_warehouse(warehouse, allow_files=False) as opened:
         for path in export_descriptions(opened, output, setting):
             typer.echo(path)
+
+
+@app.command()
+def verify(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
+    """Check that the warehouse is whole: nothing missing, doubled or contradicting itself."""
+    from neuronlake.sql import verify as checks
+    from neuronlake.sql.warehouse import open_warehouse
+
+    with open_warehouse(warehouse, allow_files=False) as opened, _progress_bars() as progress:
+        faults = checks.verify(opened, progress)
+    for fault in faults:
+        typer.echo(fault)
+    if faults:
+        typer.echo(f"error: {warehouse} is not whole; go back to a copy, or make it again with `cli ingest`", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{warehouse} is whole", err=True)
+
+
+@app.command(
+    "import",
+    epilog="Examples: cli import results/resnet18_places365 · cli import milan.csv --method milan --model "
+    "resnet18-imagenet · cli import netdissect.csv --column description=label --first-unit 1 --model alexnet-places365",
+)
+def import_labels(
+    path: Annotated[Path, typer.Argument(help="A csv file with layer, unit, description, or a folder of such files.")],
+    model: Annotated[str | None, typer.Option(help="The network; else from args.txt or the file's name.")] = None,
+    method: Annotated[str | None, typer.Option(help="What gave the labels; else from args.txt.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="The image-text model; else from args.txt.")] = None,
+    concepts: Annotated[str | None, typer.Option(help="Name of the concept set; else from args.txt.")] = None,
+    probe: Annotated[str | None, typer.Option(help="Name of the images; else from args.txt.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=IN_FILE", help="A column's name in the file, as unit=neuron.")
+    ] = None,
+    first_unit: Annotated[int, typer.Option(min=0, help="Number of the first unit in the file.")] = 0,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """Import what CLIP-Dissect or another method wrote, to ask about it and compare with it."""
+    from neuronlake.ingest import imported
+    from neuronlake.sql.warehouse import open_warehouse
+
+    options = imported.ImportOptions(
+        model, method, encoder, concepts, probe, columns=_pairs("--column", column), first_unit=first_unit
+    )
+    with open_warehouse(warehouse, write=True) as opened:
+        for line in imported.describe(
+            imported.import_labels(opened, path, options, shlex.join(["cli", *sys.argv[1:]]))
+        ):
+            typer.echo(line, err=True)
 
 
 def _run_ingest(warehouse: Path, recipe: Recipe) -> Summary:

@@ -69,12 +69,12 @@ def _identify(warehouse: Warehouse, table: str, fingerprint: str, *, name: str, 
         return known
     key = f"{table.removesuffix('s')}_id"
     number = warehouse.next_id(table, key)
-    row = {key: number, "name": _free_name(warehouse, table, name), "fingerprint": fingerprint, **columns}
+    row = {key: number, "name": free_name(warehouse, table, name), "fingerprint": fingerprint, **columns}
     warehouse.insert(table, pl.DataFrame([row]))
     return number
 
 
-def _free_name(warehouse: Warehouse, table: str, name: str) -> str:
+def free_name(warehouse: Warehouse, table: str, name: str) -> str:
     """The name, with a number where something else has it already."""
     taken = {row[0] for row in warehouse.sql(f"select name from store.{table}").fetchall()}  # noqa: S608
     candidate, count = name, 1

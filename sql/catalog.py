@@ -1,4 +1,4 @@
-"""The SQL files of this package: migrations, views and named queries, with their comments."""
+"""The SQL files of this package: migrations, views, named queries and checks, with their comments."""
 
 from __future__ import annotations
 
@@ -88,6 +88,15 @@ class Query:
         return body
 
 
+@dataclass(frozen=True)
+class Check:
+    """One promise about the tables: a file of ``sql/checks``, whose query must return no rows."""
+
+    name: str
+    body: str
+    comment: str
+
+
 def _files(folder: str) -> dict[str, str]:
     """The texts of ``sql/FOLDER/*.sql`` by file name without its ending, in alphabetical order."""
     found = list((resources.files("neuronlake.sql") / folder).iterdir())
@@ -155,6 +164,16 @@ def queries() -> dict[str, Query]:
         parameters = tuple(_parameter(key, text) for key, text in named.items() if key.startswith("$"))
         found[name] = Query(name, body, comment, parameters)
     return found
+
+
+@cache
+def checks() -> tuple[Check, ...]:
+    """All checks of `cli verify`, in alphabetical order."""
+    found: list[Check] = []
+    for name, text in _files("checks").items():
+        comment, _, body = _split_head(text)
+        found.append(Check(name, body, comment))
+    return tuple(found)
 
 
 def _parameter(name: str, text: str) -> Parameter:

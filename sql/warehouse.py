@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Generator
@@ -24,6 +25,8 @@ STORAGE_VERSION = "v1.5.0"
 # A quarter of DuckDB's default: as fast for large tables, and the many small ones take less space.
 BLOCK_BYTES = 65_536
 
+_DISK_FULL = "the disk is full; what was committed is kept: free some space and run the same command again"
+
 Value = str | int | float | bool | bytes | datetime | None
 
 
@@ -41,22 +44,29 @@ class QueryError(NeuronlakeError):
 
 
 class Warehouse:
-    """An open warehouse. Close it, or use it as a context manager."""
+    """An open warehouse. Close it, or use it as a context manager.
 
-    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, *, is_new: bool) -> None:
+    What DuckDB refuses within the `with` block leaves it as a QueryError, and a query that Ctrl-C stopped as
+    KeyboardInterrupt.
+    """
+
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
         self.path = path
         self.connection = connection
-        self._is_new = is_new
+        self.is_new = False
 
     def __enter__(self) -> Warehouse:
         return self
 
-    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, _kind: object, exception: BaseException | None, _traceback: object) -> None:
         """Close; a file that was made for work that failed before it began is removed again."""
-        is_empty = failure is not None and self._is_new and not self.scalar("select count(*) from store.probes")
+        is_empty = exception is not None and self.is_new and not self.scalar("select count(*) from store.probes")
         self.close()
         if is_empty:
             self.path.unlink(missing_ok=True)
+        if exception is not None:
+            with _plain_errors(self.path):
+                raise exception
 
     def close(self) -> None:
         """Close the file; what was committed stays."""
@@ -68,10 +78,8 @@ class Warehouse:
         Raises:
             QueryError: DuckDB rejects the query.
         """
-        try:
+        with _plain_errors(self.path):
             return self.connection.sql(query, params=parameters or None)
-        except duckdb.Error as error:
-            raise QueryError(str(error).strip()) from error
 
     def query(self, name: str, **parameters: str) -> duckdb.DuckDBPyRelation:
         """The answer to a named question of ``sql/queries``.
@@ -100,13 +108,15 @@ class Warehouse:
 
     def scalar(self, query: str, **parameters: Value) -> Any:
         """The first value of the first row, or None where there is no row."""
-        row = self.connection.execute(query, parameters or None).fetchone()
-        self.connection.complete()
+        with _plain_errors(self.path):
+            row = self.connection.execute(query, parameters or None).fetchone()
+            self.connection.complete()
         return None if row is None else row[0]
 
     def execute(self, statement: str, **parameters: Value) -> None:
         """Run a statement that returns no rows."""
-        self.connection.execute(statement, parameters or None).complete()
+        with _plain_errors(self.path):
+            self.connection.execute(statement, parameters or None).complete()
 
     def run_step(self, name: str, **parameters: Value) -> None:
         """Run a statement of ``sql/steps``."""
@@ -153,7 +163,8 @@ def open_warehouse(
     Args:
         path: the DuckDB file.
         write: open for changes. Only one process can; while it does, no other can read.
-        memory_limit: DuckDB's memory, such as ``4GB``; half of the machine's by default.
+        memory_limit: DuckDB's memory, such as ``4GB``; by default what the environment variable NEURONLAKE_MEMORY
+            says, else half of the machine's.
         allow_files: let SQL read and write other files and addresses.
 
     Raises:
@@ -168,26 +179,77 @@ def open_warehouse(
         )
     if not path.parent.is_dir():
         raise WarehouseError(f"the folder {path.parent} does not exist; make it or name another with --warehouse")
-    warehouse = Warehouse(path, _connect(path, write=write, is_new=is_new, memory_limit=memory_limit), is_new=is_new)
-    try:
-        _check_version(warehouse, write=write, is_new=is_new)
-        if write:
-            _migrate(warehouse)
-        if not allow_files:
-            warehouse.execute("set enable_external_access = false")
-            warehouse.execute("set lock_configuration = true")
-    except BaseException:
+    if is_new:
+        _make(path, memory_limit)
+    # looked at read-only first: what is refused keeps every byte
+    warehouse = Warehouse(path, _connect(path, write=False, memory_limit=memory_limit))
+    with _closed_on_failure(warehouse):
+        _check_size(warehouse)
+        version = _check_version(warehouse, write=write)
+    if write:
         warehouse.close()
-        if is_new:
-            path.unlink(missing_ok=True)
-        raise
+        warehouse = _open_to_write(path, version, memory_limit)
+        warehouse.is_new = is_new
+    if not allow_files:
+        warehouse.execute("set enable_external_access = false")
+        warehouse.execute("set lock_configuration = true")
     return warehouse
 
 
-def _connect(path: Path, *, write: bool, is_new: bool, memory_limit: str | None) -> duckdb.DuckDBPyConnection:
+def _make(path: Path, memory_limit: str | None) -> None:
+    """Make an empty warehouse under another name first: killed at any point, it is there whole or not at all."""
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        warehouse = Warehouse(path, _connect(scratch, named=path, write=True, is_new=True, memory_limit=memory_limit))
+        with _closed_on_failure(warehouse):
+            _migrate(warehouse)
+        warehouse.close()
+        if path.exists():
+            path.unlink()  # it holds no byte
+        # unlike a rename, a link never takes the place of what another process has made meanwhile
+        try:
+            path.hardlink_to(scratch)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            scratch.rename(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _open_to_write(path: Path, version: int, memory_limit: str | None) -> Warehouse:
+    """A warehouse of a known version, open for changes and brought up to date after a copy."""
+    if version < catalog.migrations()[-1][0]:
+        _connect(path, write=True, memory_limit=memory_limit).close()  # takes what is in the log into the file
+        # copied while it is closed: reading an open file by other means would end DuckDB's lock on it
+        shutil.copy2(path, path.with_suffix(f".v{version}.duckdb"))
+    warehouse = Warehouse(path, _connect(path, write=True, memory_limit=memory_limit))
+    with _closed_on_failure(warehouse):
+        _migrate(warehouse)
+    return warehouse
+
+
+@contextmanager
+def _closed_on_failure(warehouse: Warehouse) -> Generator[None]:
+    """Close the file where the block fails; what DuckDB says there is about the file."""
+    try:
+        yield
+    except QueryError as error:
+        warehouse.close()
+        raise WarehouseError(_explain_open_failure(warehouse.path, str(error))) from error
+    except BaseException:
+        warehouse.close()
+        raise
+
+
+def _connect(
+    path: Path, *, write: bool, memory_limit: str | None, is_new: bool = False, named: Path | None = None
+) -> duckdb.DuckDBPyConnection:
     """A connection with our settings, and DuckDB's complaints in plain words."""
     config: dict[str, Any] = {
-        "memory_limit": memory_limit or f"{psutil.virtual_memory().total // 2**21}MiB",
+        "memory_limit": memory_limit
+        or os.environ.get("NEURONLAKE_MEMORY")
+        or f"{psutil.virtual_memory().total // 2**21}MiB",
         # results keep the order of the rows they come from
         "preserve_insertion_order": True,
     }
@@ -197,18 +259,51 @@ def _connect(path: Path, *, write: bool, is_new: bool, memory_limit: str | None)
     try:
         return duckdb.connect(str(path), read_only=not write, config=config)
     except duckdb.Error as error:
-        raise WarehouseError(_explain_open_failure(path, str(error))) from error
+        raise WarehouseError(_explain_open_failure(named or path, str(error))) from error
+
+
+# What DuckDB says where it cannot open a file, and what that means; the first that fits.
+_OPEN_FAILURES = (
+    ("different configuration", "is open in this process already; close it there first"),
+    ("not a valid DuckDB database", "is not a DuckDB file; name a warehouse with --warehouse"),
+    ("version number", "was written by a newer DuckDB; update it with: pip install --upgrade duckdb"),
+    (
+        "Could not read|[Cc]orrupt|checksum|Serialization Error",
+        "is damaged or cut short; go back to a copy, or make it again with `cli ingest`",
+    ),
+    (
+        "[Pp]ermission denied|[Rr]ead-only",
+        "cannot be opened: permission denied; change its permissions or name another file with --warehouse",
+    ),
+    ("No space left", f"cannot be written: {_DISK_FULL}"),
+)
 
 
 def _explain_open_failure(path: Path, message: str) -> str:
     """One line for each way in which DuckDB refuses to open a file."""
     if holder := re.search(r"PID (\d+)", message):
         return f"{path} is in use by process {holder[1]}; wait until it ends, or work on a copy made after that"
-    if "not a valid DuckDB database" in message:
-        return f"{path} is not a DuckDB file; name a warehouse with --warehouse"
-    if "ermission denied" in message or "read-only" in message.lower():
-        return f"{path} cannot be written: permission denied; name another file with --warehouse"
-    return f"{path} cannot be opened: {message.splitlines()[0]}"
+    meanings = (meaning for pattern, meaning in _OPEN_FAILURES if re.search(pattern, message))
+    return f"{path} {next(meanings, 'cannot be opened: ' + message.strip().splitlines()[0])}"
+
+
+@contextmanager
+def _plain_errors(path: Path) -> Generator[None]:
+    """What DuckDB says of a query as one of our errors: it shows the place and near names itself."""
+    try:
+        yield
+    except duckdb.Error as error:
+        message = str(error).strip()
+        if "No space left" in message:
+            message = f"{path} cannot be written: {_DISK_FULL}"
+        elif isinstance(error, duckdb.OutOfMemoryException):
+            hint = "give it more with the environment variable NEURONLAKE_MEMORY, such as 8GB, or ask for less at once"
+            message = f"{message.splitlines()[0]}; {hint}"
+        raise QueryError(message) from error
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from error
 
 
 def _schema_version(warehouse: Warehouse) -> int:
@@ -219,8 +314,15 @@ def _schema_version(warehouse: Warehouse) -> int:
     return int(warehouse.scalar("select max(version) from store.migrations")) if has_migrations else 0
 
 
-def _check_version(warehouse: Warehouse, *, write: bool, is_new: bool) -> None:
-    """Refuse what is no warehouse of ours, or one that this version cannot read."""
+def _check_size(warehouse: Warehouse) -> None:
+    """Refuse a file that lacks its end, which DuckDB may notice only when it reads there."""
+    blocks = warehouse.scalar("select block_size * total_blocks from pragma_database_size()")
+    if warehouse.path.stat().st_size < blocks:
+        raise WarehouseError(_explain_open_failure(warehouse.path, "Could not read the end of the file"))
+
+
+def _check_version(warehouse: Warehouse, *, write: bool) -> int:
+    """The file's version; refuses what is no warehouse of ours, or one that this version cannot read."""
     version = _schema_version(warehouse)
     newest = catalog.migrations()[-1][0]
     if version > newest:
@@ -228,26 +330,24 @@ def _check_version(warehouse: Warehouse, *, write: bool, is_new: bool) -> None:
             f"{warehouse.path} has schema version {version} and this neuronlake knows versions up to {newest}; "
             "update neuronlake"
         )
-    if version == 0 and not is_new:
+    if version == 0:
         raise WarehouseError(f"{warehouse.path} is a DuckDB file but no neuronlake warehouse; name another file")
     if version < newest and not write:
         raise WarehouseError(
             f"{warehouse.path} has schema version {version} and this neuronlake reads version {newest}; "
-            '`cli sql --write "select 1"` brings it up to date, after a copy'
+            f'`cli sql --write "select 1" --warehouse {warehouse.path}` brings it up to date, after a copy'
         )
+    return version
 
 
 def _migrate(warehouse: Warehouse) -> None:
     """Bring tables and views up to this version, each migration in a transaction of its own."""
     version = _schema_version(warehouse)
-    pending = [(number, script) for number, script in catalog.migrations() if number > version]
-    if pending and version > 0:
-        warehouse.execute("checkpoint")
-        shutil.copy2(warehouse.path, warehouse.path.with_suffix(f".v{version}.duckdb"))
-    for number, script in pending:
-        with warehouse.transaction():
-            warehouse.execute(script)
-            warehouse.execute("insert into store.migrations values ($number, $at)", number=number, at=utc_now())
+    for number, script in catalog.migrations():
+        if number > version:
+            with warehouse.transaction():
+                warehouse.execute(script)
+                warehouse.execute("insert into store.migrations values ($number, $at)", number=number, at=utc_now())
     _create_views(warehouse)
 
 

@@ -14,5 +14,5 @@ inner join scorings using (scoring)
 where
     scorings.setting = coalesce($setting::integer, (select max(newest.setting) from scorings as newest))
     and similarities.model = $model and similarities.layer = $layer and similarities.unit = $unit::integer
-order by similarities.similarity desc
+order by similarities.similarity desc, similarities.concept asc
 limit $top::integer

@@ -13,5 +13,5 @@ select
     rank
 from concept_frequency
 where setting = coalesce($setting::integer, (select max(setting) from scorings))
-qualify row_number() over (partition by scoring order by units desc, mean_similarity desc) <= $top::integer
-order by model asc, position asc, units desc, mean_similarity desc
+qualify row_number() over (partition by scoring order by units desc, mean_similarity desc, concept asc) <= $top::integer
+order by model asc, position asc, units desc, mean_similarity desc, concept asc

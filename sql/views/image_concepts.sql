@@ -1,4 +1,4 @@
--- One row per image and concept that the same encoder embedded: the image-by-concept matrix.
+-- One row per image, concept and prompt that the same encoder embedded: the image-by-concept matrix.
 -- It is computed when asked, so filter by image or by concept.
 --   image: path of the image, relative to the probe
 --   cosine: cosine similarity of the image's and the concept's embeddings, from -1 to 1

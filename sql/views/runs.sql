@@ -1,6 +1,7 @@
 -- One row per run: what was done to this file.
 --   run: number of the run
---   started: in UTC, as finished is
+--   started: date and time in UTC
+--   finished: the same; null where the run was killed
 --   status: running, finished, failed or interrupted
 --   command: the command as it was typed
 --   versions: versions of neuronlake and of the libraries that matter
@@ -12,8 +13,8 @@
 --   score_seconds: similarities and labels
 select
     run_id as run,
-    started_at as started,
-    finished_at as finished,
+    make_timestamp(epoch_us(started_at)) as started,
+    make_timestamp(epoch_us(finished_at)) as finished,
     status,
     command,
     device,

@@ -17,6 +17,7 @@ select
     min(scorings.scoring_id) over (
         partition by
             scorings.method,
+            scorings.parameters::varchar,
             scorings.prompt,
             scorings.null_draws,
             scorings.seed,

@@ -1,7 +1,7 @@
 -- One row per unit of a scoring: the concept it stands for, and whether that is better than chance.
 -- A unit that is dead (the same activation for every image, to five digits) or not finite has a row without a concept.
 --   concept: the concept with the highest similarity
---   category: texture, object, part, scene, material, color, or none
+--   category: texture, object, part, scene, material, color, or none; null where there is no concept
 --   similarity: score of the label; compares only within its scoring
 --   runner_up: the second best concept
 --   margin: similarity of the label minus that of the runner-up
@@ -15,7 +15,7 @@ select
     scorings.layer,
     labels.unit,
     label_concepts.concept,
-    coalesce(concept_set_concepts.category, 'none') as category,
+    case when labels.concept_id is not null then coalesce(concept_set_concepts.category, 'none') end as category,
     labels.similarity,
     runner_up_concepts.concept as runner_up,
     labels.similarity - labels.runner_up_similarity as margin,

@@ -1,0 +1,371 @@
+"""Label files of CLIP-Dissect and other methods, as scorings like any other."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+import neuronlake
+from neuronlake import NeuronlakeError
+from neuronlake.ingest import concepts
+from neuronlake.ingest.register import free_name
+from neuronlake.sql.warehouse import Value, Warehouse
+
+_COLUMNS = ("layer", "unit", "description", "similarity")
+_DATA_SETS = ("imagenet", "places365")
+UNKNOWN = "unknown"
+
+
+class ImportedFileError(NeuronlakeError):
+    """A label file cannot be read, or contradicts what is there."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What a label file does not say; what is None comes from the args.txt beside it, where that is about it.
+
+    Attributes:
+        model: name of the network, as in `resnet18-places365`.
+        method: what gave the labels.
+        encoder: image-text model behind them.
+        concepts: name of the concept set.
+        probe: name of the images.
+        columns: for each of layer, unit, description, similarity its name in the file, where that differs.
+        first_unit: number of the first unit in the file: 0, or 1 for NetDissect.
+    """
+
+    model: str | None = None
+    method: str | None = None
+    encoder: str | None = None
+    concepts: str | None = None
+    probe: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    first_unit: int = 0
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One line of a label file; `description` is None for a unit without a label."""
+
+    layer: str
+    unit: int
+    description: str | None
+    similarity: float | None
+
+
+@dataclass(frozen=True)
+class ImportedFile:
+    """What became of a file."""
+
+    path: Path
+    model: str
+    layers: int
+    units: int
+    is_new: bool
+
+
+def import_labels(
+    warehouse: Warehouse, path: Path, options: ImportOptions | None = None, command: str = "import_labels()"
+) -> list[ImportedFile]:
+    """Import a label file, or all csv files of a folder; each is one transaction.
+
+    Raises:
+        ImportedFileError: a file is malformed or contradicts labels that are there; nothing of it is imported.
+    """
+    files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise ImportedFileError(f"there is no label file {path}; name a csv file, or a folder that holds some")
+    return [_import_file(warehouse, file, options or ImportOptions(), command) for file in files]
+
+
+def read_label_file(path: Path, columns: Mapping[str, str], first_unit: int = 0) -> list[LabelRow]:
+    """The rows of a label file.
+
+    Raises:
+        ImportedFileError: a column is missing, or a row is malformed; with its line.
+    """
+    names = {column: columns.get(column, column) for column in _COLUMNS}
+    if unknown := set(columns) - set(_COLUMNS):
+        raise ImportedFileError(f"there is no column {unknown.pop()!r} to name; there are {', '.join(_COLUMNS)}")
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream)
+        found = reader.fieldnames or []
+        for column in ("unit", "description"):
+            if names[column] not in found:
+                raise ImportedFileError(
+                    f"{path} has no column {names[column]!r} but {', '.join(found) or 'none'}; "
+                    f"say which it is with --column {column}=NAME"
+                )
+        rows: list[LabelRow] = []
+        seen: set[tuple[str, int]] = set()
+        for row in reader:
+            parsed = _parse_row(path, reader.line_num, row, names, first_unit)
+            if (parsed.layer, parsed.unit) in seen:
+                raise ImportedFileError(f"{path} line {reader.line_num}: unit {parsed.unit} stands there twice")
+            seen.add((parsed.layer, parsed.unit))
+            rows.append(parsed)
+    if not rows:
+        raise ImportedFileError(f"{path} holds no labels")
+    return rows
+
+
+def _parse_row(
+    path: Path, line: int, row: Mapping[str | Any, Any], names: Mapping[str, str], first_unit: int
+) -> LabelRow:
+    """One line, checked."""
+    if None in row or any(row[name] is None for name in names.values() if name in row):
+        raise ImportedFileError(f"{path} line {line}: another number of columns than in the first line")
+    unit = row[names["unit"]].strip()
+    if not unit.isdecimal() or int(unit) < first_unit:
+        raise ImportedFileError(f"{path} line {line}: the unit is {unit!r}, not a whole number from {first_unit}")
+    similarity = (row.get(names["similarity"]) or "").strip()
+    try:
+        value = float(similarity) if similarity else None
+    except ValueError:
+        value = math.nan
+    if value is not None and not math.isfinite(value):
+        raise ImportedFileError(f"{path} line {line}: the similarity is {similarity!r}, not a number")
+    description = " ".join(row[names["description"]].split()) or None
+    layer = (row.get(names["layer"]) or "").strip() or UNKNOWN
+    return LabelRow(layer, int(unit) - first_unit, description, value if description else None)
+
+
+def _import_file(warehouse: Warehouse, path: Path, options: ImportOptions, command: str) -> ImportedFile:
+    """One file, all or nothing."""
+    rows = read_label_file(path, options.columns, options.first_unit)
+    layers: dict[str, list[LabelRow]] = {}
+    for row in rows:
+        layers.setdefault(row.layer, []).append(row)
+    filled = _fill(path, options, set(layers))
+    with warehouse.transaction():
+        writer = _Writer(warehouse, path, filled, command)
+        new = [writer.add_layer(place, name, members) for place, (name, members) in enumerate(layers.items())]
+    return ImportedFile(path, filled.model or UNKNOWN, len(layers), len(rows), any(new))
+
+
+def _fill(path: Path, options: ImportOptions, layers: set[str]) -> ImportOptions:
+    """The options, with what args.txt says and the name of the file."""
+    args = _read_args(path, layers)
+    model = options.model or _model_of_name(path.stem)
+    if model is None and "target_model" in args:
+        model = _model_of_name(str(args["target_model"])) or f"{args['target_model']}-imagenet"
+    if model is None:
+        raise ImportedFileError(f"{path} does not say which model it is about; add --model NAME")
+    encoder = str(args["clip_model"]).replace("/", "-") + "/openai" if "clip_model" in args else UNKNOWN
+    return ImportOptions(
+        model=model,
+        method=options.method or str(args.get("similarity_fn", UNKNOWN)),
+        encoder=options.encoder or encoder,
+        concepts=options.concepts or Path(str(args.get("concept_set", UNKNOWN))).stem,
+        probe=options.probe or str(args.get("d_probe", UNKNOWN)),
+    )
+
+
+def _read_args(path: Path, layers: set[str]) -> dict[str, Any]:
+    """The args.txt beside a file, where it is about just these layers."""
+    try:
+        args: dict[str, Any] = json.loads((path.parent / "args.txt").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ImportedFileError(f"{path.parent / 'args.txt'} is not JSON: {error}") from error
+    return args if set(args.get("target_layers", layers)) == layers else {}
+
+
+def _model_of_name(text: str) -> str | None:
+    """`resnet18_places365_20k` names resnet18-places365."""
+    found = re.match(rf"(\w+?)[_-]({'|'.join(_DATA_SETS)})(?![a-z0-9])", text)
+    return f"{found[1]}-{found[2]}" if found else None
+
+
+class _Writer:
+    """Writes the layers of one file; what the file names is registered as it is met."""
+
+    def __init__(self, warehouse: Warehouse, path: Path, options: ImportOptions, command: str) -> None:
+        self._warehouse = warehouse
+        self._path = path
+        self._options = options
+        self._command = command
+        self._run_id: int | None = None
+        self._categories = {each.text: each.category for each in concepts.load_concepts(("broden",)).concepts}
+
+    def add_layer(self, place: int, name: str, rows: list[LabelRow]) -> bool:
+        """One scoring; False where just these labels are there already."""
+        options = self._options
+        keys = {
+            "layer_id": self._layer(place, name, max(row.unit for row in rows) + 1),
+            "probe_id": self._named("probes", options.probe, location="imported", images=0, chunk_images=1),
+            "encoder_id": self._named("encoders", options.encoder, dimensions=1, source="imported"),
+            "concept_set_id": self._named(
+                "concept_sets", options.concepts, concepts=0, dropped_duplicates=0, dropped_blanks=0
+            ),
+        }
+        fingerprint = hashlib.sha256(repr(("imported", keys, options.method, rows)).encode()).hexdigest()
+        known = self._warehouse.sql(
+            "select fingerprint from store.scorings where layer_id = $layer_id and probe_id = $probe_id"
+            " and encoder_id = $encoder_id and concept_set_id = $concept_set_id and method = $method",
+            method=options.method,
+            **keys,
+        ).fetchall()
+        if (fingerprint,) in known:
+            return False
+        if known:
+            raise ImportedFileError(
+                f"{self._path}: {name} of {options.model} has other labels under the same settings already; "
+                "tell them apart with --concepts, --method, --encoder or --probe"
+            )
+        self._insert(fingerprint, keys, rows)
+        return True
+
+    def _insert(self, fingerprint: str, keys: dict[str, int], rows: list[LabelRow]) -> None:
+        """The scoring, its labels, and their similarities where the file has them."""
+        concept_ids = self._concepts(keys["concept_set_id"], rows)
+        has_similarity = all(row.similarity is not None for row in rows if row.description)
+        scoring_id = self._warehouse.next_id("scorings", "scoring_id")
+        units = max(row.unit for row in rows) + 1
+        scoring: dict[str, Any] = {
+            "scoring_id": scoring_id,
+            "fingerprint": fingerprint,
+            "run_id": self._run(),
+            **keys,
+            "method": self._options.method,
+            "parameters": "{}",
+            "prompt": "{}",
+            "images": 0,
+            "units": units,
+            "null_draws": 0,
+            "seed": 0,
+            "kept_concepts": int(has_similarity),
+        }
+        self._warehouse.insert("scorings", pl.DataFrame([scoring]))
+        by_unit = {row.unit: row for row in rows}
+        labels = pl.DataFrame(
+            [
+                {
+                    "unit": unit,
+                    "concept_id": concept_ids.get(by_unit[unit].description or "") if unit in by_unit else None,
+                    "similarity": by_unit[unit].similarity if unit in by_unit and has_similarity else None,
+                }
+                for unit in range(units)
+            ],
+            schema={"unit": pl.Int32, "concept_id": pl.Int32, "similarity": pl.Float32},
+        )
+        self._warehouse.insert("labels", labels, scoring_id=scoring_id)
+        if has_similarity:
+            self._warehouse.insert("similarities", labels.drop_nulls(), scoring_id=scoring_id)
+
+    def _layer(self, place: int, name: str, units: int) -> int:
+        """The layer of that name, of the model of that name, whether computed here or imported before."""
+        model = self._options.model
+        model_id = self._named("models", model, source="imported", is_random=False, shares_name=True)
+        found = self._warehouse.sql(
+            "select layer_id, units from store.layers where model_id = $model_id and name = $name",
+            model_id=model_id,
+            name=name,
+        ).fetchall()
+        if found:
+            if found[0][1] < units:
+                raise ImportedFileError(
+                    f"{self._path} has labels for {units} units of {name}, and {name} of {model} has {found[0][1]}"
+                )
+            # a file with more of the layers knows their order better
+            self._warehouse.execute(
+                "update store.layers set position = greatest(position, $place)"
+                " where layer_id = $layer_id and fingerprint like 'imported:%'",
+                layer_id=found[0][0],
+                place=place,
+            )
+            return found[0][0]
+        layer_id = self._warehouse.next_id("layers", "layer_id")
+        row = {
+            "layer_id": layer_id,
+            "model_id": model_id,
+            "name": name,
+            "fingerprint": f"imported:{model}:{name}",
+            "position": place,
+            "units": units,
+            "pooling": "mean",
+        }
+        self._warehouse.insert("layers", pl.DataFrame([row]))
+        return layer_id
+
+    def _named(self, table: str, name: str | None, *, shares_name: bool = False, **columns: Any) -> int:
+        """What is known by its name alone; it never passes for something of the same name that was computed here."""
+        key = f"{table.removesuffix('s')}_id"
+        fingerprint = f"imported:{name}"
+        same = "name = $name or fingerprint = $fingerprint" if shares_name else "fingerprint = $fingerprint"
+        given: dict[str, Value] = {"fingerprint": fingerprint}
+        if shares_name:
+            given["name"] = name
+        known = self._warehouse.scalar(f"select {key} from store.{table} where {same}", **given)  # noqa: S608
+        if known is not None:
+            return int(known)
+        number = self._warehouse.next_id(table, key)
+        shown = name if shares_name else free_name(self._warehouse, table, f"{name} (imported)")
+        row = {key: number, "name": shown, "fingerprint": fingerprint, **columns}
+        self._warehouse.insert(table, pl.DataFrame([row]))
+        return number
+
+    def _concepts(self, concept_set_id: int, rows: list[LabelRow]) -> dict[str, int]:
+        """Numbers of the labels, which join the concept set: of an imported one, only its labels are known."""
+        texts = list(dict.fromkeys(row.description for row in rows if row.description))
+        numbers: dict[str, int] = dict(
+            self._warehouse.sql("select concept, concept_id from store.concepts").pl().iter_rows()
+        )
+        new = [text for text in texts if text not in numbers]
+        first = self._warehouse.next_id("concepts", "concept_id")
+        numbers.update({text: first + place for place, text in enumerate(new)})
+        if new:
+            self._warehouse.insert("concepts", pl.DataFrame({"concept_id": [numbers[t] for t in new], "concept": new}))
+        members = self._warehouse.sql(
+            "select concept_id from store.concept_set_concepts where concept_set_id = $id", id=concept_set_id
+        ).fetchall()
+        joining = [text for text in texts if (numbers[text],) not in members]
+        if joining:
+            frame = pl.DataFrame(
+                {
+                    "position": range(len(members), len(members) + len(joining)),
+                    "concept_id": [numbers[text] for text in joining],
+                    "category": [self._categories.get(text, "none") for text in joining],
+                }
+            )
+            self._warehouse.insert("concept_set_concepts", frame, concept_set_id=concept_set_id)
+            self._warehouse.execute(
+                "update store.concept_sets set concepts = $concepts where concept_set_id = $id",
+                concepts=len(members) + len(joining),
+                id=concept_set_id,
+            )
+        return {text: numbers[text] for text in texts}
+
+    def _run(self) -> int:
+        """A finished run that records where the labels came from."""
+        if self._run_id is None:
+            self._run_id = self._warehouse.next_id("runs", "run_id")
+            digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
+            self._warehouse.execute(
+                "insert into store.runs (run_id, command, status, started_at, finished_at, device, versions, recipe)"
+                " values ($run_id, $command, 'finished', now(), now(), 'none', $versions, $recipe)",
+                run_id=self._run_id,
+                command=self._command,
+                versions=json.dumps({"neuronlake": neuronlake.__version__}),
+                recipe=json.dumps({"imported": str(self._path), "sha256": digest}),
+            )
+        return self._run_id
+
+
+def describe(imported: list[ImportedFile]) -> Iterator[str]:
+    """One line a file, for a terminal."""
+    for each in imported:
+        if each.is_new:
+            yield f"{each.path}: {each.units} labels of {each.layers} layers of {each.model}"
+        else:
+            yield f"{each.path}: nothing to do, its labels are there already"

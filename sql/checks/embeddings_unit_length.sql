@@ -1,0 +1,40 @@
+-- Every embedding has its encoder's dimensions and length 1, and each concept is embedded once for a prompt.
+with embeddings as (
+    select
+        encoder_id,
+        'image' as kind,
+        '' as prompt,
+        image_id as number,
+        embedding
+    from store.image_embeddings
+    union all
+    select
+        encoder_id,
+        'concept' as kind,
+        prompt,
+        concept_id as number,
+        embedding
+    from store.concept_embeddings
+),
+
+measured as (
+    select
+        embeddings.encoder_id,
+        embeddings.kind,
+        embeddings.prompt,
+        embeddings.number,
+        encoders.dimensions,
+        count(*) as times,
+        max(len(embeddings.embedding)) as values_found,
+        max(abs(sqrt(list_inner_product(embeddings.embedding, embeddings.embedding)) - 1)) as error
+    from embeddings
+    left join store.encoders using (encoder_id)
+    group by all
+)
+
+select *
+from measured
+where
+    values_found is distinct from dimensions
+    or (kind = 'concept' and times > 1)
+    or (error < 0.001) is distinct from true

@@ -1,0 +1,36 @@
+-- Every label is the concept with the highest stored similarity, and the runner-up has the second highest.
+with best as (
+    select
+        scoring_id,
+        unit,
+        max(similarity, 2) as highest
+    from store.similarities
+    group by scoring_id, unit
+)
+
+select
+    labels.scoring_id,
+    labels.unit,
+    labels.concept_id,
+    labels.similarity,
+    best.highest[1] as highest_stored,
+    labels.runner_up_similarity,
+    best.highest[2] as second_stored
+from store.labels
+full join best using (scoring_id, unit)
+left join store.similarities as label_scores
+    on
+        labels.scoring_id = label_scores.scoring_id
+        and labels.unit = label_scores.unit
+        and labels.concept_id = label_scores.concept_id
+left join store.similarities as runner_up_scores
+    on
+        labels.scoring_id = runner_up_scores.scoring_id
+        and labels.unit = runner_up_scores.unit
+        and labels.runner_up_id = runner_up_scores.concept_id
+where
+    labels.similarity is distinct from best.highest[1]
+    or labels.runner_up_similarity is distinct from best.highest[2]
+    or label_scores.similarity is distinct from labels.similarity
+    or runner_up_scores.similarity is distinct from labels.runner_up_similarity
+    or labels.concept_id = labels.runner_up_id

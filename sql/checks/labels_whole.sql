@@ -1,0 +1,37 @@
+-- Every scoring has one label for each unit of its layer; the units without a concept are those that are not live.
+with expected as (
+    select
+        scoring_id,
+        layer_id,
+        probe_id,
+        unnest(range(units))::integer as unit
+    from store.scorings
+),
+
+found as (
+    select
+        scoring_id,
+        unit,
+        count(*) as labels,
+        bool_and(concept_id is not null) as has_concept
+    from store.labels
+    group by scoring_id, unit
+)
+
+select
+    scoring_id,
+    unit,
+    coalesce(found.labels, 0) as labels,
+    found.has_concept,
+    units.status
+from expected
+full join found using (scoring_id, unit)
+left join store.units
+    on
+        expected.layer_id = units.layer_id
+        and expected.probe_id = units.probe_id
+        and expected.unit = units.unit
+where
+    expected.unit is null
+    or found.labels is distinct from 1
+    or found.has_concept <> (units.status = 'live')

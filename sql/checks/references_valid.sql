@@ -1,0 +1,159 @@
+-- Every number that stands for a row of another table has that row.
+with numbers as (
+    select distinct
+        'images.probe_id' as reference,
+        'probes' as target,
+        probe_id as number
+    from store.images
+    union all
+    select distinct
+        'thumbnails.image_id' as reference,
+        'images' as target,
+        image_id as number
+    from store.thumbnails
+    union all
+    select distinct
+        'failed_images.image_id' as reference,
+        'images' as target,
+        image_id as number
+    from store.failed_images
+    union all
+    select distinct
+        'concept_set_concepts.concept_set_id' as reference,
+        'concept_sets' as target,
+        concept_set_id as number
+    from store.concept_set_concepts
+    union all
+    select distinct
+        'concept_set_concepts.concept_id' as reference,
+        'concepts' as target,
+        concept_id as number
+    from store.concept_set_concepts
+    union all
+    select distinct
+        'concept_embeddings.concept_id' as reference,
+        'concepts' as target,
+        concept_id as number
+    from store.concept_embeddings
+    union all
+    select distinct
+        'concept_embeddings.encoder_id' as reference,
+        'encoders' as target,
+        encoder_id as number
+    from store.concept_embeddings
+    union all
+    select distinct
+        'chunks.layer_id' as reference,
+        'layers' as target,
+        layer_id as number
+    from store.chunks
+    union all
+    select distinct
+        'chunks.encoder_id' as reference,
+        'encoders' as target,
+        encoder_id as number
+    from store.chunks
+    union all
+    select distinct
+        'chunks.run_id' as reference,
+        'runs' as target,
+        run_id as number
+    from store.chunks
+    union all
+    select distinct
+        'units.layer_id' as reference,
+        'layers' as target,
+        layer_id as number
+    from store.units
+    union all
+    select distinct
+        'top_images.image_id' as reference,
+        'images' as target,
+        image_id as number
+    from store.top_images
+    union all
+    select distinct
+        'scorings.run_id' as reference,
+        'runs' as target,
+        run_id as number
+    from store.scorings
+    union all
+    select distinct
+        'labels.scoring_id' as reference,
+        'scorings' as target,
+        scoring_id as number
+    from store.labels
+    union all
+    select distinct
+        'labels.concept_id' as reference,
+        'concepts' as target,
+        concept_id as number
+    from store.labels
+    union all
+    select distinct
+        'labels.runner_up_id' as reference,
+        'concepts' as target,
+        runner_up_id as number
+    from store.labels
+    union all
+    select distinct
+        'similarities.scoring_id' as reference,
+        'scorings' as target,
+        scoring_id as number
+    from store.similarities
+    union all
+    select distinct
+        'similarities.concept_id' as reference,
+        'concepts' as target,
+        concept_id as number
+    from store.similarities
+),
+
+targets as (
+    select
+        'probes' as target,
+        probe_id as number
+    from store.probes
+    union all
+    select
+        'images' as target,
+        image_id as number
+    from store.images
+    union all
+    select
+        'concept_sets' as target,
+        concept_set_id as number
+    from store.concept_sets
+    union all
+    select
+        'concepts' as target,
+        concept_id as number
+    from store.concepts
+    union all
+    select
+        'encoders' as target,
+        encoder_id as number
+    from store.encoders
+    union all
+    select
+        'layers' as target,
+        layer_id as number
+    from store.layers
+    union all
+    select
+        'runs' as target,
+        run_id as number
+    from store.runs
+    union all
+    select
+        'scorings' as target,
+        scoring_id as number
+    from store.scorings
+)
+
+select
+    numbers.reference,
+    numbers.number
+from numbers
+anti join targets using (target, number)
+where numbers.number is not null

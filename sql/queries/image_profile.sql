@@ -1,0 +1,58 @@
+-- Which units does one image excite most?
+-- excitement is where the image stands between the unit's mean over the probe (0) and its maximum (1), so that
+-- units of all layers compare.
+--   $image: text; path of the image, or a part of it that names no other
+--   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $top: integer = 20; how many units
+with chosen as (
+    select
+        image_id,
+        probe_id,
+        path
+    from store.images
+    where contains(path, $image::varchar)
+    -- the path itself comes before longer ones that it is a part of
+    order by path <> $image::varchar asc, image_id asc
+    limit 1
+),
+
+excited as (
+    select
+        units.layer_id,
+        units.probe_id,
+        units.unit,
+        chosen.path,
+        activations.activation,
+        (activations.activation - units.mean) / (units.maximum - units.mean) as excitement
+    from chosen
+    inner join store.activations using (image_id)
+    inner join store.units
+        on
+            activations.layer_id = units.layer_id
+            and activations.unit = units.unit
+            and chosen.probe_id = units.probe_id
+    where units.status = 'live'
+)
+
+select
+    models.name as model,
+    layers.name as layer,
+    excited.unit,
+    excited.excitement,
+    excited.activation,
+    labels.concept,
+    labels.is_significant,
+    excited.path as image
+from excited
+inner join store.layers using (layer_id)
+inner join store.models using (model_id)
+inner join store.probes using (probe_id)
+left join unit_labels as labels
+    on
+        models.name = labels.model
+        and layers.name = labels.layer
+        and excited.unit = labels.unit
+        and probes.name = labels.probe
+        and labels.setting = coalesce($setting::integer, (select max(newest.setting) from scorings as newest))
+order by excited.excitement desc, models.name asc, layers.position asc, excited.unit asc
+limit $top::integer

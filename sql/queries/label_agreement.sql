@@ -1,0 +1,109 @@
+-- How often do two ways of labelling give a unit the same label: two methods, encoders, concept sets or probes?
+-- Counted over the units that both of them label. kappa is the agreement beyond what two labellers with the same
+-- favourite concepts would reach by chance: 1 for always, 0 for chance.
+--   $setting: integer = ; compare this setting with all others; every pair of settings where not given
+with paired as (
+    select
+        a.setting as setting_a,
+        b.setting as setting_b,
+        a.model,
+        a.layer,
+        a.position,
+        a.unit,
+        a.method as method_a,
+        b.method as method_b,
+        a.encoder as encoder_a,
+        b.encoder as encoder_b,
+        a.concept_set as concept_set_a,
+        b.concept_set as concept_set_b,
+        a.probe as probe_a,
+        b.probe as probe_b,
+        a.concept as concept_a,
+        b.concept as concept_b
+    from unit_labels as a
+    inner join unit_labels as b using (model, layer, unit)
+    where
+        a.setting < b.setting
+        and a.concept is not null
+        and b.concept is not null
+        and ($setting::integer is null or $setting::integer in (a.setting, b.setting))
+),
+
+counts_a as (
+    select
+        setting_a,
+        setting_b,
+        model,
+        layer,
+        concept_a as concept,
+        count(*) as units
+    from paired
+    group by all
+),
+
+counts_b as (
+    select
+        setting_a,
+        setting_b,
+        model,
+        layer,
+        concept_b as concept,
+        count(*) as units
+    from paired
+    group by all
+),
+
+chance as (
+    select
+        counts_a.setting_a,
+        counts_a.setting_b,
+        counts_a.model,
+        counts_a.layer,
+        sum(counts_a.units * counts_b.units) as pairs
+    from counts_a
+    inner join counts_b using (setting_a, setting_b, model, layer, concept)
+    group by all
+),
+
+agreement as (
+    select
+        setting_a,
+        setting_b,
+        model,
+        layer,
+        position,
+        method_a,
+        method_b,
+        encoder_a,
+        encoder_b,
+        concept_set_a,
+        concept_set_b,
+        probe_a,
+        probe_b,
+        count(*) as units,
+        count(*) filter (concept_a = concept_b) as same
+    from paired
+    group by all
+)
+
+select
+    agreement.setting_a,
+    agreement.setting_b,
+    agreement.model,
+    agreement.layer,
+    agreement.units,
+    agreement.same,
+    agreement.same / agreement.units as share,
+    (agreement.same / agreement.units - coalesce(chance.pairs, 0) / agreement.units ** 2)
+    / nullif(1 - coalesce(chance.pairs, 0) / agreement.units ** 2, 0) as kappa,
+    agreement.method_a,
+    agreement.method_b,
+    agreement.encoder_a,
+    agreement.encoder_b,
+    agreement.concept_set_a,
+    agreement.concept_set_b,
+    agreement.probe_a,
+    agreement.probe_b
+from agreement
+left join chance using (setting_a, setting_b, model, layer)
+order by agreement.setting_a asc, agreement.setting_b asc, agreement.model asc, agreement.position asc

@@ -1,0 +1,159 @@
+"""Label files of CLIP-Dissect and other methods become scorings like any other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import small_warehouse
+
+from neuronlake.ingest.imported import ImportedFileError, ImportOptions, import_labels
+from neuronlake.sql.verify import verify
+from neuronlake.sql.warehouse import Warehouse, open_warehouse
+
+LABELS = """layer,unit,description,similarity
+layer3,0,dotted,0.25
+layer3,1,dotted,0.2
+layer3,2,"palm tree, tall",0.1
+layer4,0,kitchen,0.5
+"""
+ARGS = {
+    "clip_model": "ViT-B/16",
+    "target_model": "resnet18_places365",
+    "target_layers": ["layer3", "layer4"],
+    "d_probe": "broden",
+    "concept_set": "data/20k.txt",
+    "similarity_fn": "soft_wpmi",
+}
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
+    with open_warehouse(tmp_path / "w.duckdb", write=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A results folder of CLIP-Dissect."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "descriptions.csv").write_text(LABELS)
+    (folder / "args.txt").write_text(json.dumps(ARGS))
+    return folder
+
+
+def test_a_results_folder_becomes_scorings_with_their_settings(warehouse: Warehouse, results: Path) -> None:
+    imported = import_labels(warehouse, results)
+    assert [(each.model, each.layers, each.units, each.is_new) for each in imported] == [
+        ("resnet18-places365", 2, 4, True)
+    ]
+    settings = ("soft_wpmi", "ViT-B-16/openai (imported)", "20k (imported)", "broden (imported)")
+    assert warehouse.sql(
+        "select model, layer, unit, concept, category, round(similarity::double, 3), runner_up, q_value, method,"
+        " encoder, concept_set, probe from unit_labels order by position, unit"
+    ).fetchall() == [
+        ("resnet18-places365", layer, unit, concept, category, similarity, None, None, *settings)
+        for layer, unit, concept, category, similarity in [
+            ("layer3", 0, "dotted", "texture", 0.25),
+            ("layer3", 1, "dotted", "texture", 0.2),
+            ("layer3", 2, "palm tree, tall", "none", 0.1),
+            ("layer4", 0, "kitchen", "scene", 0.5),
+        ]
+    ]
+    assert warehouse.query("most_repeated_concept").fetchall() == [("resnet18-places365", "dotted", 2)]
+    assert [str(fault) for fault in verify(warehouse)] == []
+
+
+def test_the_origin_is_recorded(warehouse: Warehouse, results: Path) -> None:
+    import_labels(warehouse, results, command="cli import results")
+    assert warehouse.sql("select command, status, recipe->>'imported' from runs").fetchall() == [
+        ("cli import results", "finished", str(results / "descriptions.csv"))
+    ]
+
+
+def test_the_same_file_twice_is_imported_once(warehouse: Warehouse, results: Path) -> None:
+    import_labels(warehouse, results)
+    before = warehouse.sql("select * from store.scorings").fetchall()
+    assert [each.is_new for each in import_labels(warehouse, results)] == [False]
+    assert warehouse.sql("select * from store.scorings").fetchall() == before
+
+
+def test_other_labels_under_the_same_settings_must_be_told_apart(warehouse: Warehouse, results: Path) -> None:
+    import_labels(warehouse, results)
+    (results / "descriptions.csv").write_text(LABELS.replace("kitchen", "lobby"))
+    with pytest.raises(ImportedFileError, match="layer4 of resnet18-places365 has other labels under the same"):
+        import_labels(warehouse, results)
+    import_labels(warehouse, results, ImportOptions(concepts="20k, second try"))
+    agreement = warehouse.query("label_agreement").pl().select("layer", "units", "same").rows()
+    assert agreement == [("layer3", 3, 3), ("layer4", 1, 0)]
+
+
+def test_args_of_other_layers_are_not_about_a_file(warehouse: Warehouse, results: Path) -> None:
+    (results / "args.txt").write_text(json.dumps({**ARGS, "target_layers": ["layer2"]}))
+    with pytest.raises(ImportedFileError, match="does not say which model it is about; add --model NAME"):
+        import_labels(warehouse, results)
+    import_labels(warehouse, results, ImportOptions(model="resnet18-places365"))
+    assert warehouse.sql("select distinct method, encoder from unit_labels").fetchall() == [
+        ("unknown", "unknown (imported)")
+    ]
+
+
+def test_labels_of_another_method_have_other_columns_and_numbers(warehouse: Warehouse, tmp_path: Path) -> None:
+    """NetDissect counts units from 1; without similarities the labels stand alone."""
+    file = tmp_path / "alexnet_places365.csv"
+    file.write_text("neuron,concept\n1,sky\n3,sea\n")
+    options = ImportOptions(method="netdissect", columns={"unit": "neuron", "description": "concept"}, first_unit=1)
+    import_labels(warehouse, file, options)
+    assert warehouse.sql(
+        "select model, layer, unit, concept, similarity from unit_labels order by unit"
+    ).fetchall() == [
+        ("alexnet-places365", "unknown", 0, "sky", None),
+        ("alexnet-places365", "unknown", 1, None, None),
+        ("alexnet-places365", "unknown", 2, "sea", None),
+    ]
+    assert verify(warehouse) == []
+
+
+def test_imported_labels_are_compared_with_those_computed_here(tmp_path: Path) -> None:
+    """alpha's late layer is labelled dog dog cat mystery in setting 1, and cat cat cat dog in setting 5."""
+    file = tmp_path / "milan.csv"
+    file.write_text("layer,unit,description\nlate,0,dog\nlate,1,sky\nlate,2,cat\nlate,3,dog\n")
+    with small_warehouse.build(tmp_path / "w.duckdb") as warehouse:
+        import_labels(warehouse, file, ImportOptions(model="alpha", method="milan"))
+        compared = (
+            warehouse.query("label_agreement", setting="7").pl().select("setting_a", "setting_b", "units", "same")
+        )
+        assert compared.rows() == [(1, 7, 4, 2), (5, 7, 4, 2)]
+        assert [str(fault) for fault in verify(warehouse)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "has no column 'unit' but none; say which it is with --column unit=NAME"),
+        ("layer,unit,label\n", "has no column 'description' but layer, unit, label"),
+        ("layer,unit,description,similarity\n", "holds no labels"),
+        (LABELS + "layer4,one,sky,0.1\n", "line 6: the unit is 'one', not a whole number from 0"),
+        (LABELS + "layer4,1,sky,high\n", "line 6: the similarity is 'high', not a number"),
+        (LABELS + "layer4,1,sky,nan\n", "line 6: the similarity is 'nan', not a number"),
+        (LABELS + "layer4,1\n", "line 6: another number of columns than in the first line"),
+        (LABELS + "layer4,0,sky,0.1\n", "line 6: unit 0 stands there twice"),
+    ],
+)
+def test_a_malformed_file_is_refused_with_its_line(
+    warehouse: Warehouse, tmp_path: Path, text: str, reason: str
+) -> None:
+    file = tmp_path / "resnet18_imagenet.csv"
+    file.write_text(text)
+    with pytest.raises(ImportedFileError) as refused:
+        import_labels(warehouse, file)
+    assert reason in str(refused.value)
+    assert warehouse.scalar("select count(*) from store.models") == 0
+
+
+def test_a_file_that_is_not_there_is_named(warehouse: Warehouse, tmp_path: Path) -> None:
+    with pytest.raises(ImportedFileError, match=r"there is no label file .*none\.csv"):
+        import_labels(warehouse, tmp_path / "none.csv")

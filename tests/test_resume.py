@@ -1,0 +1,244 @@
+"""An ingest that is killed at any moment goes on where it stopped, and ends as if it had never been killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from neuronlake.sql.verify import verify
+from neuronlake.sql.warehouse import open_warehouse
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes")]
+
+KILLS = 30
+SEED = 7
+IMAGES = 100
+CONCEPTS = ["stripes", "dots", "a red thing", "sky", "grass", "dog", "cat", "wheel"]
+
+# Imports what takes seconds once. Then forks a process for each line of its input, says its number, and what
+# became of it: the children are processes of their own, which SIGKILL ends like any other.
+LAUNCHER = """
+import os, sys
+import open_clip, torch, transformers.utils.logging
+import neuronlake.ingest.pipeline
+from neuronlake.ingest.recipe import Recipe
+from neuronlake.sql.warehouse import open_warehouse
+from pathlib import Path
+
+folder = Path(sys.argv[1])
+recipe = Recipe(
+    models=("resnet18-imagenet",),
+    layers=("layer3", "fc"),
+    probe=folder / "probe",
+    concepts=(str(folder / "concepts.txt"),),
+    encoder=f"local-dir:{folder / 'clip'}",
+    parameters={"top_k": 5},
+    random_weights=True,
+    null_draws=50,
+    chunk_images=4,
+)
+print("ready", flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        try:
+            with open_warehouse(line.strip(), write=True) as warehouse:
+                neuronlake.ingest.pipeline.ingest(warehouse, recipe)
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a probe, concepts and a small CLIP model with random weights."""
+    folder = tmp_path_factory.mktemp("inputs")
+    make_probe(folder / "probe")
+    (folder / "concepts.txt").write_text("\n".join(CONCEPTS))
+    make_clip(folder / "clip")
+    return folder
+
+
+def make_probe(folder: Path) -> None:
+    """Noise in many colours, and one file that is no image."""
+    generator = np.random.default_rng(SEED)
+    folder.mkdir()
+    for number in range(IMAGES - 1):
+        coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((64, 48)).save(folder / f"{number:03}.png")
+    (folder / "broken.png").write_text("no image")
+
+
+def make_clip(folder: Path) -> None:
+    """A CLIP model as open_clip keeps one in a folder."""
+    import open_clip
+    import torch
+
+    config: dict[str, Any] = {
+        "embed_dim": 32,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+    }
+    folder.mkdir()
+    torch.manual_seed(SEED)
+    model = open_clip.CLIP(**config)
+    torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
+    preprocessing = {"size": 32, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic"}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocessing}))
+
+
+class Launcher:
+    """Starts ingests without their imports; see LAUNCHER."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._line() == "ready"
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def start(self, warehouse: Path) -> int:
+        """Start an ingest; the number of its process."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{warehouse}\n")
+        self.process.stdin.flush()
+        return int(self._line())
+
+    def end(self) -> int:
+        """Wait for it to end; its exit status, below 0 for a signal."""
+        return int(self._line())
+
+
+@pytest.fixture(scope="module")
+def launcher(inputs: Path) -> Iterator[Launcher]:
+    started = Launcher(inputs)
+    yield started
+    started.process.communicate(timeout=60)
+
+
+def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of all tables, but for what says when and by which run they were written."""
+    with open_warehouse(path) as warehouse:
+        names = warehouse.sql("select table_name from duckdb_tables() where schema_name = 'store'").fetchall()
+        columns = "* exclude (run_id)"
+        return {
+            name: warehouse.sql(
+                f"select {columns if name in {'chunks', 'scorings'} else '*'} from store.{name} order by all"
+            ).fetchall()
+            for (name,) in names
+            if name not in {"runs", "migrations"}
+        }
+
+
+def faults(path: Path) -> list[str]:
+    with open_warehouse(path) as warehouse:
+        return [str(fault) for fault in verify(warehouse)]
+
+
+def test_a_killed_ingest_resumes_without_loss_or_duplicates(launcher: Launcher, tmp_path: Path) -> None:
+    untouched = tmp_path / "untouched.duckdb"
+    launcher.start(untouched)
+    assert launcher.end() == 0
+    assert faults(untouched) == []
+    expected = tables(untouched)
+    assert len(expected["activations"]) == (IMAGES - 1) * (256 + 1000)
+
+    began = time.monotonic()
+    launcher.start(untouched)
+    assert launcher.end() == 0
+    start_seconds = time.monotonic() - began
+    assert tables(untouched) == expected  # all was there already
+
+    moments = random.Random(SEED)  # noqa: S311
+    longest_life = 1.0  # seconds from the start; follows the speed of the machine
+    kills = killed_midway = finished = 0
+    while kills < KILLS or not finished:
+        path = tmp_path / f"killed-{finished}.duckdb"
+        while True:
+            process = launcher.start(path)
+            if kills < KILLS:
+                time.sleep(start_seconds + moments.uniform(0, longest_life))
+                with suppress(ProcessLookupError):  # it has finished
+                    os.kill(process, signal.SIGKILL)
+            status = launcher.end()
+            assert status in {0, -signal.SIGKILL}
+            if status == 0:
+                longest_life *= 0.7
+                break
+            kills += 1
+            if path.exists():
+                assert faults(path) == []
+                was_midway = is_half_done(path)
+                killed_midway += was_midway
+                longest_life *= 1 if was_midway else 1.2
+        assert faults(path) == []
+        assert tables(path) == expected
+        finished += 1
+    assert killed_midway > KILLS / 4, f"{killed_midway} kills found a job half done"
+
+
+def is_half_done(path: Path) -> bool:
+    """Some chunk is loaded, and some layer is not scored."""
+    with open_warehouse(path) as warehouse:
+        return bool(
+            warehouse.scalar("select count(*) from store.chunks")
+            and warehouse.scalar("select count(*) from store.scorings") < 2
+        )
+
+
+def test_ctrl_c_ends_with_status_130_and_a_line_on_how_to_go_on(inputs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    command = [
+        *("ingest", "--model", "resnet18-imagenet", "--random-weights", "--layers", "layer3,fc"),
+        *("--probe", str(inputs / "probe"), "--concepts", str(inputs / "concepts.txt")),
+        *("--encoder", f"local-dir:{inputs / 'clip'}", "--parameter", "top_k=5", "--warehouse", str(path)),
+    ]
+    running = start_cli(*command)
+    log = path.with_name("w.duckdb.wal")
+    deadline = time.monotonic() + 60
+    while not log.exists() and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    running.send_signal(signal.SIGINT)
+    output, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert output == ""
+    assert errors.splitlines()[-1] == ("interrupted: what was loaded is kept; run the same command again to go on")
+    assert "Traceback" not in errors
+    assert faults(path) == []
+    again = start_cli(*command)
+    _, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert "2 of 2 layers scored" in errors
+    assert faults(path) == []
+
+
+def start_cli(*arguments: str) -> subprocess.Popen[str]:
+    """A `cli` process to which Ctrl-C means what it means in a terminal."""
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from neuronlake.cli import main; sys.argv[0] = 'cli'; main()"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )

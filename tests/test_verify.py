@@ -1,0 +1,272 @@
+"""`cli verify`: each fault that is put into a whole warehouse is found; what is unfinished is no fault."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import small_warehouse
+
+from neuronlake.sql import catalog
+from neuronlake.sql.verify import verify
+from neuronlake.sql.warehouse import open_warehouse
+
+# What goes wrong, and the check that names it; others may see it too.
+FAULTS = {
+    "an image is missing": ("delete from store.images where image_id = 5", "probes_whole"),
+    "an image is another": ("update store.images set sha256 = 'x' where image_id = 5", "probes_whole"),
+    "a concept left its set": ("delete from store.concept_set_concepts where position = 5", "concept_sets_whole"),
+    "a concept stands twice in a set": (
+        "update store.concept_set_concepts set concept_id = 1 where position = 5",
+        "concept_sets_whole",
+    ),
+    "a chunk is recorded twice": ("insert into store.chunks from store.chunks limit 1", "chunks_whole"),
+    "a chunk counts wrong": (
+        "update store.chunks set images = 1 where chunk = 1 and layer_id = 2",
+        "chunks_whole",
+    ),
+    "a chunk lies beyond the probe": ("insert into store.chunks values (1, 3, 1, null, 1, 0)", "chunks_whole"),
+    "an activation is missing": (
+        "delete from store.activations where layer_id = 2 and unit = 3 and image_id = 4",
+        "activations_whole",
+    ),
+    "an activation stands twice": (
+        "insert into store.activations from store.activations limit 1",
+        "activations_whole",
+    ),
+    "one activation took another's place": (
+        "update store.activations set unit = 2 where layer_id = 2 and unit = 3 and image_id = 4",
+        "activations_whole",
+    ),
+    "all activations of a layer are gone": ("delete from store.activations where layer_id = 3", "activations_whole"),
+    "a chunk's record is gone": (
+        "delete from store.chunks where layer_id = 1 and chunk = 0",
+        "activations_whole",
+    ),
+    "activations of a unit that the layer lacks": (
+        "update store.activations set unit = 9 where layer_id = 1 and unit = 2",
+        "activations_whole",
+    ),
+    "an activation is NaN": ("update store.activations set activation = 'nan' where unit = 3", "numbers_finite"),
+    "an activation is infinite": ("update store.activations set activation = 'inf' where unit = 3", "numbers_finite"),
+    "a similarity is NaN": ("update store.similarities set similarity = 'nan' where unit = 3", "numbers_finite"),
+    "a p-value is above 1": ("update store.labels set p_value = 1.5 where unit = 0", "numbers_finite"),
+    "an image's embedding is missing": (
+        "delete from store.image_embeddings where image_id = 2",
+        "embeddings_whole",
+    ),
+    "an image is embedded twice": (
+        "insert into store.image_embeddings from store.image_embeddings limit 1",
+        "embeddings_whole",
+    ),
+    "an embedding is not of length 1": (
+        "update store.image_embeddings set embedding = [1, 1, 0] where image_id = 1",
+        "embeddings_unit_length",
+    ),
+    "an embedding is NaN": (
+        "update store.concept_embeddings set embedding = ['nan'::float, 0, 0] where concept_id = 1",
+        "embeddings_unit_length",
+    ),
+    "an embedding is cut short": (
+        "update store.concept_embeddings set embedding = [1, 0] where concept_id = 1",
+        "embeddings_unit_length",
+    ),
+    "a concept is embedded twice": (
+        "insert into store.concept_embeddings from store.concept_embeddings limit 1",
+        "embeddings_unit_length",
+    ),
+    "a label's concept does not exist": (
+        "update store.labels set runner_up_id = 99 where scoring_id = 2 and unit = 0",
+        "references_valid",
+    ),
+    "a scoring's run does not exist": (
+        "update store.scorings set run_id = 99 where scoring_id = 6",
+        "references_valid",
+    ),
+    "a dead unit is called live": ("update store.units set status = 'live' where status = 'dead'", "units_whole"),
+    "a unit's maximum is wrong": ("update store.units set maximum = 17 where unit = 3", "units_whole"),
+    "units were never finished": ("delete from store.units where layer_id = 1", "units_whole"),
+    "a unit stands twice": ("insert into store.units from store.units limit 1", "units_whole"),
+    "top images are missing": ("delete from store.top_images where layer_id = 1", "top_images_whole"),
+    "a top image is missing": (
+        "delete from store.top_images where layer_id = 1 and unit = 0 and rank = 2",
+        "top_images_whole",
+    ),
+    "top images are in the wrong order": (
+        "update store.top_images set rank = 5 - rank where layer_id = 1 and unit = 1",
+        "top_images_whole",
+    ),
+    "a top image's activation is another": (
+        "update store.top_images set activation = 9 where layer_id = 1 and unit = 1 and rank = 1",
+        "top_images_true",
+    ),
+    "a label is missing": ("delete from store.labels where scoring_id = 4 and unit = 2", "labels_whole"),
+    "a dead unit's label is missing": ("delete from store.labels where scoring_id = 1 and unit = 2", "labels_whole"),
+    "a unit has two labels": (
+        "insert into store.labels from store.labels where scoring_id = 4 limit 1",
+        "labels_whole",
+    ),
+    "a dead unit has a label": (
+        "update store.labels set concept_id = 1, similarity = 0.1 where scoring_id = 1 and unit = 2",
+        "labels_whole",
+    ),
+    "labels without a scoring": ("delete from store.scorings where scoring_id = 5", "references_valid"),
+    "a label is not the best concept": (
+        "update store.labels set concept_id = runner_up_id where scoring_id = 2 and unit = 2",
+        "labels_best",
+    ),
+    "a label and its runner-up changed places": (
+        "update store.labels set concept_id = 1, runner_up_id = 2 where scoring_id = 2 and unit = 2",
+        "labels_best",
+    ),
+    "a label's similarity is another": (
+        "update store.labels set similarity = 0.99 where scoring_id = 3 and unit = 0",
+        "labels_best",
+    ),
+    "a similarity is missing": (
+        "delete from store.similarities where scoring_id = 3 and unit = 0 and concept_id = 6",
+        "similarities_whole",
+    ),
+    "a similarity stands twice": (
+        "insert into store.similarities from store.similarities where scoring_id = 3 limit 1",
+        "similarities_whole",
+    ),
+    "similarities for a concept of another set": (
+        "update store.similarities set concept_id = 6 where scoring_id = 5 and unit = 0 and concept_id = 2",
+        "similarities_whole",
+    ),
+    "all similarities of a scoring are gone": (
+        "delete from store.similarities where scoring_id = 6",
+        "similarities_whole",
+    ),
+    "a scoring counts its images wrong": (
+        "update store.scorings set images = 5 where scoring_id = 6",
+        "scorings_whole",
+    ),
+    "a scored layer lacks a chunk": (
+        "delete from store.chunks where layer_id = 2 and chunk = 2",
+        "scorings_whole",
+    ),
+    "an image has no picture": ("delete from store.thumbnails where image_id = 4", "images_seen"),
+    "an image failed and did not": ("insert into store.failed_images values (4, 'x')", "images_seen"),
+}
+
+# The states that a run leaves behind wherever it is killed: a chunk is one transaction, and so is each
+# layer's finish and each scoring.
+KILLED = {
+    "before anything was loaded": (
+        "delete from store.activations",
+        "delete from store.image_embeddings",
+        "delete from store.concept_embeddings",
+        "delete from store.thumbnails",
+        "delete from store.failed_images",
+        "delete from store.chunks",
+    ),
+    "after one chunk": (
+        "delete from store.activations where image_id > 2",
+        "delete from store.image_embeddings where image_id > 2",
+        "delete from store.thumbnails where image_id > 2",
+        "delete from store.failed_images",
+        "delete from store.chunks where chunk > 0",
+    ),
+    "between the last chunk and the layers' finish": (),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    file = tmp_path_factory.mktemp("whole") / "whole.duckdb"
+    small_warehouse.build(file).close()
+    return file.read_bytes()
+
+
+@pytest.fixture
+def path(whole: bytes, tmp_path: Path) -> Path:
+    file = tmp_path / "w.duckdb"
+    file.write_bytes(whole)
+    return file
+
+
+def found(path: Path, *statements: str) -> list[str]:
+    """The names of the checks that find something after these statements."""
+    with open_warehouse(path, write=True) as warehouse:
+        for statement in statements:
+            warehouse.execute(statement)
+        return [fault.check for fault in verify(warehouse)]
+
+
+def test_a_whole_warehouse_has_no_fault(path: Path) -> None:
+    assert found(path) == []
+
+
+def test_an_empty_warehouse_has_no_fault(tmp_path: Path) -> None:
+    assert found(tmp_path / "new.duckdb") == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found(path: Path, fault: str) -> None:
+    statement, check = FAULTS[fault]
+    # keys would forbid some of these, which a damaged file does not ask
+    drop_keys = [f"alter table store.{table} rename to old_{table}" for table in ("scorings", "images")]
+    copies = [f"create table store.{table} as from store.old_{table}" for table in ("scorings", "images")]
+    assert check in found(path, *drop_keys, *copies, statement)
+
+
+@pytest.mark.parametrize("check", [check.name for check in catalog.checks()])
+def test_every_check_has_a_fault_to_find(check: str) -> None:
+    assert check in {expected for _, expected in FAULTS.values()}
+
+
+@pytest.mark.parametrize("moment", KILLED)
+def test_a_killed_run_is_incomplete_and_not_wrong(path: Path, moment: str) -> None:
+    assert (
+        found(
+            path,
+            "delete from store.labels",
+            "delete from store.similarities",
+            "delete from store.scorings",
+            "delete from store.units",
+            "delete from store.top_images",
+            "update store.runs set status = 'running', finished_at = null",
+            *KILLED[moment],
+        )
+        == []
+    )
+
+
+def test_a_run_killed_between_two_scorings_is_incomplete_and_not_wrong(path: Path) -> None:
+    assert (
+        found(
+            path,
+            "delete from store.labels where scoring_id > 3",
+            "delete from store.similarities where scoring_id > 3",
+            "delete from store.scorings where scoring_id > 3",
+            "delete from store.units where layer_id = 4",
+            "delete from store.top_images where layer_id = 4",
+            "update store.runs set status = 'interrupted'",
+        )
+        == []
+    )
+
+
+def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from neuronlake.cli import main; sys.argv[0] = 'cli'; main()"
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_the_command_says_that_all_is_well(path: Path) -> None:
+    answer = run_cli("verify", "--warehouse", str(path))
+    assert (answer.returncode, answer.stdout) == (0, "")
+    assert answer.stderr.endswith(f"{path} is whole\n")
+
+
+def test_the_command_lists_what_is_off_and_ends_with_status_1(path: Path) -> None:
+    found(path, "update store.labels set similarity = 0.99 where scoring_id = 3 and unit = 0")
+    answer = run_cli("verify", "--warehouse", str(path))
+    assert answer.returncode == 1
+    assert answer.stdout.startswith("labels_best: 1 row breaks this: Every label is the concept with the highest")
+    assert "scoring_id=3, unit=0" in answer.stdout
+    assert answer.stdout.count("\n") == 1
+    assert "is not whole" in answer.stderr
