@@ -51,8 +51,8 @@ def test_a_results_folder_becomes_scorings_with_their_settings(warehouse: Wareho
     ]
     settings = ("soft_wpmi", "ViT-B-16/openai (imported)", "20k (imported)", "broden (imported)")
     assert warehouse.sql(
-        "select model, layer, unit, concept, category, round(similarity::double, 3), runner_up, q_value, method, encoder,"
-        " concept_set, probe from unit_labels order by position, unit"
+        "select model, layer, unit, concept, category, round(similarity::double, 3), runner_up, q_value, method,"
+        " encoder, concept_set, probe from unit_labels order by position, unit"
     ).fetchall() == [
         ("resnet18-places365", layer, unit, concept, category, similarity, None, None, *settings)
         for layer, unit, concept, category, similarity in [
