@@ -191,7 +191,7 @@ def test_a_killed_ingest_resumes_without_loss_or_duplicates(launcher: Launcher, 
                 assert faults(path) == []
                 was_midway = is_half_done(path)
                 killed_midway += was_midway
-                longest_life *= 1 if was_midway else 1.2
+                longest_life = longest_life if was_midway else min(3.0, longest_life * 1.1)
         assert faults(path) == []
         assert tables(path) == expected
         finished += 1

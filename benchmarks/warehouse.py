@@ -1,0 +1,230 @@
+"""How fast the warehouse loads and answers, at shares of the size that real users have.
+
+    python benchmarks/warehouse.py --shares 1/16 1/4 1
+
+Full size is 2 models x (256 + 512 + 1,000) units x 57,000 images: 200 million activations with ReLU-like values,
+2 scorings x 1,768 units x 20,000 concepts: 70 million similarities, and 57,000 x 512 embeddings. The values are
+random; they go through the pipeline's own loading. A share takes fewer images and fewer concepts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import torch
+from neuronlake.ingest.extract import TOP_IMAGES, ExtractedChunk, PreparedImage, TopCandidates
+from neuronlake.ingest.load import ChunkParts, embedding_rows, finish_layer, load_chunk
+from neuronlake.ingest.register import Registered
+from neuronlake.ingest.similarity import top_image_indices
+from neuronlake.sql import catalog
+from neuronlake.sql.verify import verify
+from neuronlake.sql.warehouse import Warehouse, open_warehouse
+
+MODELS = ("first", "second")
+LAYERS = {"layer3": 256, "layer4": 512, "fc": 1000}
+IMAGES, CONCEPTS, DIMENSIONS, CHUNK = 57_000, 20_000, 512, 512
+RUNS = 3
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of the full size."""
+
+    images: int
+    concepts: int
+
+
+def register(warehouse: Warehouse, size: Size) -> Registered:
+    """Rows for all that has a name."""
+    warehouse.execute(
+        "insert into store.runs (run_id, command, status, started_at, device, versions, recipe)"
+        " values (1, 'benchmark', 'finished', now(), 'none', '{}', '{}')"
+    )
+    for number, model in enumerate(MODELS, start=1):
+        warehouse.execute("insert into store.models values ($id, $name, $name, 'random', true)", id=number, name=model)
+    layer_ids = {(model, layer): 0 for model in MODELS for layer in LAYERS}
+    for number, (model, layer) in enumerate(layer_ids, start=1):
+        layer_ids[model, layer] = number
+        warehouse.execute(
+            "insert into store.layers values ($id, $model, $name, 'layer ' || $id, $id, $units, 'mean')",
+            id=number,
+            model=MODELS.index(model) + 1,
+            name=layer,
+            units=LAYERS[layer],
+        )
+    warehouse.execute(
+        "insert into store.probes values (1, 'probe', 'probe', '/probe', $images, $chunk)",
+        images=size.images,
+        chunk=CHUNK,
+    )
+    warehouse.execute(
+        "insert into store.images select range, 1, 'folder/' || range || '.jpg', 'folder', '' from range(1, $end)",
+        end=size.images + 1,
+    )
+    warehouse.execute("insert into store.encoders values (1, 'encoder', 'encoder', $d, 'random')", d=DIMENSIONS)
+    warehouse.execute(
+        "insert into store.concepts select range, 'concept ' || range from range(1, $n + 1)", n=size.concepts
+    )
+    warehouse.execute("insert into store.concept_sets values (1, 'set', 'set', $n, 0, 0)", n=size.concepts)
+    warehouse.execute(
+        "insert into store.concept_set_concepts select 1, range - 1, range, 'object' from range(1, $n + 1)",
+        n=size.concepts,
+    )
+    ids = tuple(range(1, size.concepts + 1))
+    return Registered(1, 1, size.images, CHUNK, 1, 1, ids, layer_ids)
+
+
+def load(warehouse: Warehouse, registered: Registered, size: Size) -> float:
+    """Seconds in which activations and embeddings were loaded, without the making of them."""
+    seconds = 0.0
+    parts = ChunkParts(list(registered.layer_ids.values()), has_encoder=True)
+    for number, start in enumerate(range(1, size.images + 1, CHUNK)):
+        ids = range(start, min(start + CHUNK, size.images + 1))
+        activations = {key: torch.relu(torch.randn(len(ids), LAYERS[key[1]])) for key in registered.layer_ids}
+        chunk = ExtractedChunk(
+            [PreparedImage(image_id, 96, 96, b"", {}) for image_id in ids],
+            [],
+            activations,
+            {key: TopCandidates(top_image_indices(values, TOP_IMAGES), None) for key, values in activations.items()},
+            torch.nn.functional.normalize(torch.randn(len(ids), DIMENSIONS)),
+        )
+        began = time.perf_counter()
+        load_chunk(warehouse, registered, number, chunk, parts, 1)
+        seconds += time.perf_counter() - began
+    began = time.perf_counter()
+    for layer_id in registered.layer_ids.values():
+        finish_layer(warehouse, registered, layer_id)
+    return seconds + time.perf_counter() - began
+
+
+def score(warehouse: Warehouse, registered: Registered, size: Size) -> float:
+    """Seconds in which two scorings of one model's layers each were stored."""
+    ids = np.arange(1, size.concepts + 1, dtype=np.int32)
+    warehouse.insert(
+        "concept_embeddings",
+        embedding_rows("concept_id", ids, torch.nn.functional.normalize(torch.randn(len(ids), DIMENSIONS))),
+        encoder_id=1,
+        prompt="{}",
+    )
+    seconds = 0.0
+    for scoring_id, ((_, layer), layer_id) in enumerate(registered.layer_ids.items(), start=1):
+        units = LAYERS[layer]
+        scores = torch.rand(units, size.concepts)
+        top = scores.topk(2, dim=1)
+        rows = pa.table(
+            {
+                "unit": np.repeat(np.arange(units, dtype=np.int32), size.concepts),
+                "concept_id": np.tile(ids, units),
+                "similarity": scores.numpy().reshape(-1),
+            }
+        )
+        # a few favourites, as real layers have them
+        favourite = np.random.default_rng(0).zipf(1.3, units) % min(500, size.concepts) + 1
+        labels = pl.DataFrame(
+            {
+                "unit": np.arange(units, dtype=np.int32),
+                "concept_id": favourite.astype(np.int32),
+                "similarity": top.values[:, 0].numpy(),
+                "runner_up_id": ids[top.indices[:, 1].numpy()],
+                "runner_up_similarity": top.values[:, 1].numpy(),
+            }
+        )
+        began = time.perf_counter()
+        with warehouse.transaction():
+            warehouse.execute(
+                "insert into store.scorings values ($id, 'scoring ' || $id, 1, $layer, 1, 1, 1, 'soft_wpmi', '{}',"
+                " '{}', $images, $units, 0, 0, $concepts)",
+                id=scoring_id,
+                layer=layer_id,
+                images=size.images,
+                units=units,
+                concepts=size.concepts,
+            )
+            warehouse.insert("similarities", rows, scoring_id=scoring_id)
+            warehouse.insert("labels", labels, scoring_id=scoring_id)
+        seconds += time.perf_counter() - began
+    return seconds
+
+
+def questions() -> dict[str, tuple[str, dict[str, str]]]:
+    """Every view that a report reads, filters on one unit, and every named query."""
+    unit = "where model = 'first' and layer = 'layer4' and unit = 17"
+    asked = {
+        view.name: (f"select * from {view.name}", {})
+        for view in catalog.views()
+        if view.name not in {"activations", "similarities", "image_concepts"}
+    }
+    asked["activations, one unit"] = (f"select * from activations {unit}", {})
+    asked["similarities, one unit"] = (f"select * from similarities {unit}", {})
+    asked["image_concepts, one concept"] = ("select * from image_concepts where concept = 'concept 7'", {})
+    needed = {"model": "first", "layer": "layer4", "unit": "17", "concept": "concept 7", "image": "folder/17.jpg"}
+    for query in catalog.queries().values():
+        given = {each.name: needed[each.name] for each in query.parameters if each.default is None}
+        asked[f"query {query.name}"] = (query.name, given)
+    return asked
+
+
+def ask(warehouse: Warehouse, text: str, parameters: dict[str, str]) -> float:
+    """The best of some runs, in milliseconds."""
+    best = float("inf")
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        answer = warehouse.ask(text, parameters)
+        if answer is not None:
+            answer.pl()
+        best = min(best, time.perf_counter() - began)
+    return best * 1000
+
+
+def measure(share: Fraction, folder: Path) -> dict[str, float]:
+    """All figures at one size."""
+    size = Size(int(IMAGES * share), int(CONCEPTS * share))
+    path = folder / f"{share.numerator}-{share.denominator}.duckdb"
+    units = len(MODELS) * sum(LAYERS.values())
+    with open_warehouse(path, write=True) as warehouse:
+        registered = register(warehouse, size)
+        load_seconds = load(warehouse, registered, size)
+        warehouse.execute("checkpoint")
+        loaded_bytes = path.stat().st_size
+        score_seconds = score(warehouse, registered, size)
+    figures = {
+        "activations, millions": units * size.images / 1e6,
+        "activations loaded, millions a second": units * size.images / 1e6 / load_seconds,
+        "bytes an activation, embeddings included": loaded_bytes / (units * size.images),
+        "similarities, millions": units * size.concepts / 1e6,
+        "similarities stored, millions a second": units * size.concepts / 1e6 / score_seconds,
+        "bytes a similarity": (path.stat().st_size - loaded_bytes) / (units * size.concepts),
+    }
+    with open_warehouse(path) as warehouse:
+        began = time.perf_counter()
+        verify(warehouse)
+        figures["verify, ms"] = (time.perf_counter() - began) * 1000
+        figures |= {f"{name}, ms": ask(warehouse, *question) for name, question in questions().items()}
+    path.unlink()
+    return figures
+
+
+def main() -> None:
+    """Measure at each share and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shares", nargs="+", type=Fraction, default=[Fraction(1, 16), Fraction(1, 4), Fraction(1)])
+    shares: list[Fraction] = parser.parse_args().shares
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        columns = [measure(share, Path(folder)) for share in shares]
+    print("| | " + " | ".join(str(share) for share in shares) + " |")
+    print("| --- |" + " ---: |" * len(shares))
+    for name in columns[0]:
+        print(f"| {name} | " + " | ".join(f"{column[name]:.4g}" for column in columns) + " |")
+
+
+if __name__ == "__main__":
+    main()
