@@ -525,7 +525,7 @@ def test_near_synonyms_show_what_merging_gives(warehouse: Warehouse) -> None:
 
 def test_an_unknown_name_gets_near_names(warehouse: Warehouse) -> None:
     with pytest.raises(NeuronlakeError, match="did you mean unit_labels"):
-        warehouse.ask("unit_label", {})
+        warehouse.ask("unit_labls", {})
 
 
 def test_a_missing_parameter_is_named_with_what_it_is(warehouse: Warehouse) -> None:
