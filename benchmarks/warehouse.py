@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import torch
+
 from neuronlake.ingest.extract import TOP_IMAGES, ExtractedChunk, PreparedImage, TopCandidates
 from neuronlake.ingest.load import ChunkParts, embedding_rows, finish_layer, load_chunk
 from neuronlake.ingest.register import Registered

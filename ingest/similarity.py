@@ -10,13 +10,14 @@ ICLR 2023, arXiv 2204.10965. All of them take
 and return (units, concepts) float32 scores, higher for better. They run where their tensors lie. None holds
 the (images, concepts) matrix whole: they work on blocks of concepts, whose size changes no result.
 
-`layer_units` says that only the first so many columns of `activations` are units of the layer; those behind
-are pseudo-units, scored against the same prior without changing it.
+`layer_units` says that only the first so many columns of `activations` are units of the layer; each of those
+behind is a pseudo-unit, scored as if it alone were one more unit, without changing the others' scores.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -280,6 +281,9 @@ def _minus_prior(
 ) -> Tensor:
     """Evidence minus `lam` times the log of its mean over the layer's units, block by block of concepts.
 
+    A pseudo-unit is scored as one more unit of the layer: its own evidence counts in its mean, as a unit's does.
+    Otherwise it could score above log(units), which no unit can, and hide what the layer learned.
+
     Only images that are among a unit's top images are looked at. `evidence` takes a block of their
     probabilities, (images, block), and returns (units, block).
     """
@@ -296,8 +300,10 @@ def _minus_prior(
     for block in _concept_blocks(text_features, rows, top.device):
         logits = torch.addmm(log_totals[:, None], logits_scale, text_features[block].T, beta=-1)
         collected = evidence(logits.exp_())
-        prior = collected[:units].logsumexp(dim=0) - torch.log(torch.tensor(float(units)))
-        scores[:, block] = collected - lam * prior
+        layer, pseudo = collected[:units], collected[units:]
+        total = layer.logsumexp(dim=0)
+        scores[:units, block] = layer - lam * (total - math.log(units))
+        scores[units:, block] = pseudo - lam * (torch.logaddexp(total, pseudo) - math.log(units + 1))
     return scores
 
 
