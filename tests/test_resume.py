@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reas
 
 KILLS = 30
 SEED = 7
-IMAGES = 100
+IMAGES = 60
 CONCEPTS = ["stripes", "dots", "a red thing", "sky", "grass", "dog", "cat", "wheel"]
 
 # Imports what takes seconds once. Then forks a process for each line of its input, says its number, and what
@@ -191,7 +191,7 @@ def test_a_killed_ingest_resumes_without_loss_or_duplicates(launcher: Launcher, 
                 assert faults(path) == []
                 was_midway = is_half_done(path)
                 killed_midway += was_midway
-                longest_life = longest_life if was_midway else min(3.0, longest_life * 1.1)
+                longest_life = longest_life if was_midway else min(2.0, longest_life * 1.1)
         assert faults(path) == []
         assert tables(path) == expected
         finished += 1
