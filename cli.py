@@ -36,6 +36,12 @@ WarehouseFile = Annotated[
     typer.Option("--warehouse", "-w", envvar="NEURONLAKE_WAREHOUSE", help="The DuckDB file.", show_default=True),
 ]
 DEFAULT_WAREHOUSE = Path("warehouse.duckdb")
+OutputFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format", help="table, csv, json, md or parquet; a table in a terminal, else csv.", show_default=False
+    ),
+]
 Setting = Annotated[
     int | None,
     typer.Option(
@@ -209,14 +215,7 @@ def sql(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="Read the query from a file.", show_default=False)
     ] = None,
-    output_format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            help="table, csv, json, md or parquet; a table in a terminal, else csv.",
-            show_default=False,
-        ),
-    ] = None,
+    output_format: OutputFormat = None,
     limit: Annotated[int, typer.Option(min=1, help="Rows of a table in a terminal.")] = 40,
     write: Annotated[bool, typer.Option("--write", help="Allow statements that change the warehouse.")] = False,
     allow_files: Annotated[
@@ -225,30 +224,17 @@ def sql(
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Ask the warehouse: free SQL, a named query, or a file."""
-    import polars as pl
-    from rich.console import Console
-
     from neuronlake.reports import tables
     from neuronlake.sql.warehouse import open_warehouse
 
-    shape = output_format or ("table" if sys.stdout.isatty() else "csv")
-    if shape not in tables.FORMATS:
-        raise UsageError(f"there is no format {shape!r}; choose {', '.join(tables.FORMATS)}")
+    shape = tables.chosen_format(output_format)
     # DuckDB hears of Ctrl-C only between its tasks, which can be minutes; to end at once is as safe
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open_warehouse(warehouse, write=write, allow_files=allow_files) as opened:
         relation = opened.ask(_query_text(query, file), _pairs("a parameter", parameters))
-        if relation is None:
-            return
-        if shape == "table":
-            frame: pl.DataFrame = relation.limit(limit + 1).pl()
-            console = Console(width=None if sys.stdout.isatty() else 200)
-            console.print(tables.terminal_table(frame.head(limit), more_rows=frame.height > limit))
-            if frame.height > limit:
-                typer.echo(f"the first {limit} rows; --limit N shows more, --format csv all", err=True)
-        else:
-            tables.write_frame(relation.pl(), shape, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+        if relation is not None:
+            # a terminal needs one row more than it shows, to know that there are more
+            tables.print_frame(relation.limit(limit + 1).pl() if shape == "table" else relation.pl(), shape, limit)
 
 
 @app.command()
@@ -320,6 +306,25 @@ def report(
     with open_warehouse(warehouse, allow_files=False) as opened:
         for path in write_charts(opened, output or Path(f"{stem}-charts"), output_format, setting):
             typer.echo(path)
+
+
+@app.command(epilog='Example: cli find "striped animal" --top 5')
+def find(
+    text: Annotated[str, typer.Argument(help="Free text; it need not be in any concept set.")],
+    top: Annotated[int, typer.Option(min=1, help="How many units.")] = 10,
+    output_format: OutputFormat = None,
+    setting: Setting = None,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """Units that score highest for free text, as if it were one more concept; with the image each likes most."""
+    from neuronlake.ingest.find import find_units
+    from neuronlake.reports import tables
+    from neuronlake.sql.warehouse import open_warehouse
+
+    shape = tables.chosen_format(output_format)
+    with open_warehouse(warehouse) as opened, _progress_bars() as progress:
+        found = find_units(opened, text, setting=setting, top=top, progress=progress)
+    tables.print_frame(found, shape, top)
 
 
 @app.command(epilog="Example: cli unit resnet18-imagenet layer4 17")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import similarity
+from neuronlake.ingest import similarity, stored
 from neuronlake.ingest.load import embedding_rows
 from neuronlake.ingest.plan import Plan, PlannedLayer, Progress, scoring_fingerprint
 from neuronlake.ingest.register import Registered
@@ -75,12 +74,14 @@ def score_layer(warehouse: Warehouse, plan: Plan, registered: Registered, layer:
         ScoringError: no image of the probe could be read.
     """
     layer_id = registered.layer_ids[layer.model.name, layer.name]
-    image_ids, image_features = _read_image_features(warehouse, registered)
+    image_ids, image_features = stored.image_features(warehouse, registered.encoder_id, registered.probe_id)
     if not len(image_ids):
         raise ScoringError(f"no image of {plan.probe.folder} could be read; `cli sql failed_images` has the reasons")
-    text_features = _read_text_features(warehouse, plan, registered)
-    activations = _read_activations(warehouse, layer_id, layer.units, image_ids)
-    live = _live_units(warehouse, registered, layer_id)
+    text_features = stored.text_features(
+        warehouse, registered.encoder_id, plan.scoring.prompt, registered.concept_set_id
+    )
+    activations = stored.activations(warehouse, layer_id, layer.units, image_ids)
+    live = stored.live_units(warehouse, layer_id, registered.probe_id)
     device = plan.device
     scores, labels = score_units(
         image_features.to(device), text_features.to(device), activations[:, live].to(device), plan
@@ -127,62 +128,6 @@ def score_units(
     values[:, : top.values.shape[1]] = top.values
     p = similarity.p_values(values[:, 0], null_scores)
     return scores, Labels(best, values, p, similarity.q_values(p))
-
-
-def _read_image_features(warehouse: Warehouse, registered: Registered) -> tuple[np.ndarray, Tensor]:
-    """Numbers of the probe's readable images in order, and their (images, dimensions) embeddings."""
-    table = warehouse.sql(
-        "select image_id, embedding from store.image_embeddings"
-        " where encoder_id = $encoder_id and image_id between $first and $last order by image_id",
-        encoder_id=registered.encoder_id,
-        first=registered.first_image_id,
-        last=registered.last_image_id,
-    ).to_arrow_table()
-    return table["image_id"].to_numpy(), _matrix(table)
-
-
-def _read_text_features(warehouse: Warehouse, plan: Plan, registered: Registered) -> Tensor:
-    """(concepts, dimensions) embeddings in the order of the concept set."""
-    table = warehouse.sql(
-        "select embedding from store.concept_embeddings join store.concept_set_concepts using (concept_id)"
-        " where encoder_id = $encoder_id and prompt = $prompt and concept_set_id = $concept_set_id order by position",
-        encoder_id=registered.encoder_id,
-        prompt=plan.scoring.prompt,
-        concept_set_id=registered.concept_set_id,
-    ).to_arrow_table()
-    return _matrix(table)
-
-
-def _matrix(table: Any) -> Tensor:
-    """The column of embeddings of an Arrow table as a matrix."""
-    values = table["embedding"].combine_chunks().flatten().to_numpy()
-    return torch.from_numpy(values.reshape(table.num_rows, -1).copy())
-
-
-def _read_activations(warehouse: Warehouse, layer_id: int, units: int, image_ids: np.ndarray) -> Tensor:
-    """(images, units) activations of a layer; what is missing is NaN. Streamed, so memory holds them once."""
-    matrix = np.full((len(image_ids), units), np.nan, dtype=np.float32)
-    rows = warehouse.sql(
-        "select unit, image_id, activation from store.activations"
-        " where layer_id = $layer_id and image_id between $first and $last",
-        layer_id=layer_id,
-        first=int(image_ids[0]),
-        last=int(image_ids[-1]),
-    ).to_arrow_reader(1_000_000)
-    for batch in rows:
-        unit, image_id, activation = (column.to_numpy(zero_copy_only=False) for column in batch.columns)
-        matrix[np.searchsorted(image_ids, image_id), unit] = activation
-    return torch.from_numpy(matrix)
-
-
-def _live_units(warehouse: Warehouse, registered: Registered, layer_id: int) -> list[int]:
-    """Units that fire differently on different images, and always finitely."""
-    rows = warehouse.sql(
-        "select unit from store.units where layer_id = $l and probe_id = $p and status = 'live' order by unit",
-        l=layer_id,
-        p=registered.probe_id,
-    )
-    return [row[0] for row in rows.fetchall()]
 
 
 def _insert_scoring(

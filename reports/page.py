@@ -75,7 +75,7 @@ class Answers:
 
 
 def write_report(warehouse: Warehouse, path: str | Path, setting: int | None = None) -> None:
-    """Write the report of one setting.
+    """Write the report of one setting; of a warehouse without any, a page that says what is missing.
 
     Args:
         warehouse: to read.
@@ -83,13 +83,13 @@ def write_report(warehouse: Warehouse, path: str | Path, setting: int | None = N
         setting: number of the setting, as in the view scorings; the newest where None.
 
     Raises:
-        ReportError: the warehouse holds no scoring, or none of that setting.
+        ReportError: the warehouse has no such setting, or the page's folder does not exist.
     """
-    answers = _ask_setting(warehouse, setting)
     path = Path(path)
     if not path.parent.is_dir():
         raise ReportError(f"the folder {path.parent} does not exist; make it or name another with --output")
-    path.write_text(_render(answers), encoding="utf-8")
+    is_empty = setting is None and warehouse.scalar("select count(*) from scorings") == 0
+    path.write_text(_render_empty(warehouse) if is_empty else _render(_ask_setting(warehouse, setting)), "utf-8")
 
 
 def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: int | None = None) -> list[Path]:
@@ -167,6 +167,14 @@ def _render(answers: Answers) -> str:
         style=_resource("page.css"),
         scripts=scripts,
         script_hashes=[_content_hash(script) for script in scripts],
+    )
+
+
+def _render_empty(warehouse: Warehouse) -> str:
+    """The page of a warehouse that holds no scoring."""
+    template = jinja2.Environment(autoescape=True).from_string(_resource("empty.html"))
+    return template.render(
+        warehouse=warehouse.path.name, contents=warehouse.query("contents").pl().to_dicts(), style=_resource("page.css")
     )
 
 

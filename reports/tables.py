@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,9 +12,39 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from neuronlake import NeuronlakeError
 from neuronlake.reports.unit import UnitCard
 
 FORMATS = ("table", "csv", "json", "md", "parquet")
+
+
+class FormatError(NeuronlakeError):
+    """There is no such output format."""
+
+
+def chosen_format(name: str | None) -> str:
+    """The format that was asked for; without one a table in a terminal, else csv.
+
+    Raises:
+        FormatError: there is none of that name.
+    """
+    if name is None:
+        return "table" if sys.stdout.isatty() else "csv"
+    if name not in FORMATS:
+        raise FormatError(f"there is no format {name!r}; choose {', '.join(FORMATS)}")
+    return name
+
+
+def print_frame(frame: pl.DataFrame, file_format: str, limit: int) -> None:
+    """Print a frame on standard output; as a table, at most `limit` rows of it."""
+    if file_format != "table":
+        write_frame(frame, file_format, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(terminal_table(frame.head(limit), more_rows=frame.height > limit))
+    if frame.height > limit:
+        Console(stderr=True).print(f"the first {limit} rows; --limit N shows more, --format csv all", highlight=False)
 
 
 def terminal_table(frame: pl.DataFrame, title: str | None = None, more_rows: bool = False) -> Table:

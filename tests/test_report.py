@@ -6,6 +6,8 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -304,11 +306,47 @@ def test_a_unit_has_a_page_of_its_own(two_models: Path, tmp_path: Path, browser:
     page.close()
 
 
-def test_a_warehouse_without_scorings_has_nothing_to_report(tmp_path: Path) -> None:
+def test_a_warehouse_without_scorings_says_what_is_missing(
+    tiny_warehouse: Path, tmp_path: Path, browser: Browser
+) -> None:
     with neuronlake.open(tmp_path / "empty.duckdb", write=True) as warehouse:
-        with pytest.raises(ReportError, match="holds no scoring yet; run `cli ingest` first"):
-            neuronlake.write_report(warehouse, tmp_path / "page.html")
-        assert not (tmp_path / "page.html").exists()
+        neuronlake.write_report(warehouse, tmp_path / "empty.html")
+        with pytest.raises(ReportError, match="holds no scoring yet"):
+            neuronlake.write_report(warehouse, tmp_path / "other.html", setting=7)
+    half = Path(shutil.copy(tiny_warehouse, tmp_path / "half.duckdb"))
+    with neuronlake.open(half, write=True) as warehouse:
+        warehouse.execute("delete from store.scorings")
+        neuronlake.write_report(warehouse, tmp_path / "half.html")
+    page = browser.new_page()
+    page.goto((tmp_path / "empty.html").as_uri())
+    assert "empty.duckdb holds no scoring" in (page.text_content("header") or "")
+    page.goto((tmp_path / "half.html").as_uri())
+    assert "layer3" in (page.text_content("table") or "")
+    assert "it goes on where it stopped" in (page.text_content("header") or "")
+    page.close()
+
+
+def test_imported_labels_make_a_page_that_says_what_they_lack(tmp_path: Path, open_page) -> None:
+    (tmp_path / "descriptions.csv").write_text(
+        "layer,unit,description,similarity\nlayer4,0,cat,0.5\nlayer4,1,cat,0.25\nlayer4,2,<b>dog</b>,0.125\n"
+    )
+    path = tmp_path / "imported.duckdb"
+    command = [
+        str(Path(sys.executable).parent / "cli"),
+        "import",
+        "descriptions.csv",
+        "--model",
+        "mine",
+        "-w",
+        str(path),
+    ]
+    settings = ["--method", "soft_wpmi", "--encoder", "ViT-B-16/openai", "--concepts", "20k", "--probe", "broden"]
+    subprocess.run([*command, *settings], cwd=tmp_path, check=True, capture_output=True)
+    opened = open_page(report(path, tmp_path / "page.html"))
+    assert opened.page.text_content("#count") == "3 of 3 units"
+    assert "cat (2)" in (opened.page.text_content(".lead") or "").replace("\u00a0", " ")
+    assert "holds no images" in (opened.page.text_content("#units") or "")
+    assert opened.messages == []
 
 
 def test_the_specifications_are_vega_lite(two_models: Path, tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""Units for free text: what is in no concept set, scored against the units beside the stored concepts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from neuronlake import NeuronlakeError
+from neuronlake.ingest import similarity, stored
+from neuronlake.ingest.encoders import Encoder, load_encoder
+from neuronlake.sql.warehouse import Warehouse
+
+
+class FindError(NeuronlakeError):
+    """The text cannot be looked for in this warehouse."""
+
+
+def find_units(
+    warehouse: Warehouse,
+    text: str,
+    *,
+    setting: int | None = None,
+    top: int = 20,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> pl.DataFrame:
+    """The units that score highest for a text, as if it were one more concept of the set.
+
+    Args:
+        warehouse: to read.
+        text: anything the encoder's text side takes.
+        setting: number of the setting to score under; the newest where None.
+        top: how many units.
+        progress: called with a stage, the number done and the total.
+
+    Returns:
+        One row a unit, the highest similarity first: model, layer, unit, similarity, rank (of the text among the
+        concepts, for that unit), label (the best stored concept) and image (the one that excites it most).
+
+    Raises:
+        FindError: there are no activations and embeddings under this setting, or the encoder has changed.
+    """
+    layers = warehouse.query("scored_layers", setting="" if setting is None else str(setting)).pl()
+    if layers.is_empty():
+        raise FindError(f"{warehouse.path} holds no activations to search under this setting; run `cli ingest`")
+    first = layers.row(0, named=True)
+    encoder = _encoder(first)
+    wanted = encoder.encode_texts([first["prompt"].replace("{}", text)])
+    image_ids, images = stored.image_features(warehouse, first["encoder_id"], first["probe_id"])
+    concepts = stored.text_features(warehouse, first["encoder_id"], first["prompt"], first["concept_set_id"])
+    texts = torch.cat([concepts, wanted])
+    found: list[pl.DataFrame] = []
+    for done, layer in enumerate(layers.iter_rows(named=True)):
+        if progress:
+            progress("Scoring layers", done, layers.height)
+        live = stored.live_units(warehouse, layer["layer_id"], layer["probe_id"])
+        if live:
+            activations = stored.activations(warehouse, layer["layer_id"], layer["units"], image_ids)[:, live]
+            found.append(_score(layer, live, similarity.METHODS[layer["function"]], images, texts, activations))
+    if progress:
+        progress("Scoring layers", layers.height, layers.height)
+    if not found:
+        raise FindError("no unit of this setting is alive; look at `cli sql layer_summary`")
+    best = pl.concat(found).sort("similarity", descending=True).head(top)
+    return _with_labels(warehouse, best, first["setting"])
+
+
+def _score(
+    layer: dict[str, Any],
+    live: list[int],
+    function: similarity.Similarity,
+    images: torch.Tensor,
+    texts: torch.Tensor,
+    activations: torch.Tensor,
+) -> pl.DataFrame:
+    """Score of the last text for each unit of a layer, and its rank among all texts."""
+    scores = function(images, texts, activations, **json.loads(layer["parameters"]))
+    text = scores[:, -1:]
+    return pl.DataFrame(
+        {
+            "model": [layer["model"]] * len(live),
+            "layer": [layer["layer"]] * len(live),
+            "unit": live,
+            "similarity": text[:, 0].tolist(),
+            "rank": ((scores[:, :-1] > text).sum(dim=1) + 1).tolist(),
+        }
+    )
+
+
+def _encoder(layer: dict[str, Any]) -> Encoder:
+    """The encoder that made the stored embeddings, loaded again.
+
+    Raises:
+        FindError: what is found under its name now has other weights.
+    """
+    name = str(layer["encoder"])
+    if Path(layer["encoder_source"]).is_file():
+        name = f"{name.partition('/')[0]}/{layer['encoder_source']}"
+    encoder = load_encoder(name)
+    if encoder.fingerprint != layer["encoder_fingerprint"]:
+        raise FindError(f"the weights of {name} are not those that made this file's embeddings; run `cli ingest` again")
+    return encoder
+
+
+def _with_labels(warehouse: Warehouse, best: pl.DataFrame, setting: int) -> pl.DataFrame:
+    """Add each unit's label and the image that excites it most."""
+    cards = warehouse.query("unit_cards", setting=str(setting), images="1").pl()
+    pictures = warehouse.query("pictures", setting=str(setting), images="1").pl().select("image_id", "image")
+    known = cards.select(
+        "model", "layer", pl.col("unit").cast(pl.Int64), label="concept", image_id=pl.col("image_ids").list.first()
+    ).join(pictures, on="image_id", how="left")
+    return best.join(known.drop("image_id"), on=["model", "layer", "unit"], how="left", maintain_order="left")

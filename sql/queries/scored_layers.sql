@@ -1,0 +1,29 @@
+-- Which layers with stored activations were scored under a setting, and with what?
+--   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+select
+    scorings.setting,
+    scorings.scoring,
+    scorings.model,
+    scorings.layer,
+    keys.layer_id,
+    keys.probe_id,
+    keys.encoder_id,
+    keys.concept_set_id,
+    keys.prompt,
+    keys.parameters,
+    split_part(keys.method, '(', 1) as function,
+    scorings.units,
+    encoders.name as encoder,
+    encoders.source as encoder_source,
+    encoders.fingerprint as encoder_fingerprint
+from scorings
+inner join store.scorings as keys on scorings.scoring = keys.scoring_id
+inner join store.encoders on keys.encoder_id = encoders.encoder_id
+where
+    scorings.setting = coalesce($setting::integer, (select max(newest.setting) from scorings as newest))
+    and exists (
+        select 1
+        from store.units
+        where units.layer_id = keys.layer_id and units.probe_id = keys.probe_id
+    )
+order by scorings.model asc, scorings.position asc
