@@ -25,6 +25,8 @@ from torch import Tensor
 
 # Scratch memory for a block of concepts: small enough for a processor's cache, large enough for a GPU.
 _BLOCK_BYTES = {"cpu": 8 * 2**20, "cuda": 256 * 2**20, "mps": 64 * 2**20}
+# Activations whose order is looked for at once: their keys take eight bytes each.
+_SORTED_AT_ONCE = 2**23
 # (1 + 0.998 / 0.002) ** 12 is below the largest float32, so twelve factors share one logarithm.
 _FACTORS_PER_LOGARITHM = 12
 # Below this mean similarity rank_reorder's root would blow up; the reference gives NaN below 0.
@@ -46,11 +48,14 @@ def top_image_indices(activations: Tensor, k: int) -> Tensor:
         (units, k) int64, row numbers of `activations`.
     """
     images = activations.shape[0]
-    bits = (activations.T.contiguous() + 0.0).view(torch.int32)  # + 0.0 turns -0.0 into 0.0
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # signed integers in the order of the floats
     tie_break = torch.arange(images - 1, -1, -1, device=activations.device, dtype=torch.int64)
-    keys = (ordered.to(torch.int64) << 32) | tie_break
-    return torch.topk(keys, min(k, images), dim=1).indices
+    found: list[Tensor] = []
+    for block in activations.split(max(1, _SORTED_AT_ONCE // max(1, images)), dim=1):
+        bits = (block.T.contiguous() + 0.0).view(torch.int32)  # + 0.0 turns -0.0 into 0.0
+        ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # signed integers in the order of the floats
+        keys = (ordered.to(torch.int64) << 32) | tie_break
+        found.append(torch.topk(keys, min(k, images), dim=1).indices)
+    return torch.cat(found)
 
 
 def soft_wpmi(

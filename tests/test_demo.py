@@ -1,0 +1,40 @@
+"""The demo runs from nothing, with no network, and leaves a warehouse and a page."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import neuronlake
+
+CLI = Path(sys.executable).parent / "cli"
+
+
+@pytest.mark.slow
+def test_the_demo_makes_a_warehouse_and_a_page_and_says_what_to_do_next(tmp_path: Path) -> None:
+    # a proxy that refuses everything stands for a machine without a network
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    environment = os.environ | nowhere | {"NEURONLAKE_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [str(CLI), "demo"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "480 images extracted, 6 of 6 layers scored" in done.stderr
+    assert "open demo.html in a browser" in done.stderr
+    assert (tmp_path / "demo.html").stat().st_size > 1_000_000
+    with neuronlake.open(tmp_path / "demo.duckdb") as warehouse:
+        # unit 282 is ImageNet's tiger cat, and the probe holds a photograph of a cat
+        label = warehouse.sql(
+            "select concept, is_significant from unit_labels"
+            " where model = 'efficientnet-lite0-imagenet' and layer = '_fc' and unit = 282"
+        ).fetchall()
+        assert label == [("cat", True)]
+        assert warehouse.scalar("select count(*) from unit_labels") == 2272
+    again = subprocess.run(
+        [str(CLI), "demo"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "nothing to do: demo.duckdb holds all of it" in again.stderr
