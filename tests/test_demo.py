@@ -14,14 +14,17 @@ import neuronlake
 CLI = Path(sys.executable).parent / "cli"
 
 
+def run_demo(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [str(CLI), "demo"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.slow
 def test_the_demo_makes_a_warehouse_and_a_page_and_says_what_to_do_next(tmp_path: Path) -> None:
     # a proxy that refuses everything stands for a machine without a network
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     environment = os.environ | nowhere | {"NEURONLAKE_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run(
-        [str(CLI), "demo"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    done = run_demo(tmp_path, environment)
     assert done.returncode == 0, done.stderr
     assert "480 images extracted, 6 of 6 layers scored" in done.stderr
     assert "open demo.html in a browser" in done.stderr
@@ -34,7 +37,5 @@ def test_the_demo_makes_a_warehouse_and_a_page_and_says_what_to_do_next(tmp_path
         ).fetchall()
         assert label == [("cat", True)]
         assert warehouse.scalar("select count(*) from unit_labels") == 2272
-    again = subprocess.run(
-        [str(CLI), "demo"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    again = run_demo(tmp_path, environment)
     assert "nothing to do: demo.duckdb holds all of it" in again.stderr
