@@ -312,18 +312,21 @@ def report(
 def find(
     text: Annotated[str, typer.Argument(help="Free text; it need not be in any concept set.")],
     top: Annotated[int, typer.Option(min=1, help="How many units.")] = 10,
+    images: Annotated[
+        int, typer.Option(min=0, max=20, help="How many of the images that excite each unit most to name.")
+    ] = 1,
     output_format: OutputFormat = None,
     setting: Setting = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
-    """Units that score highest for free text, as if it were one more concept; with the image each likes most."""
+    """Units that score highest for free text, as if it were one more concept of the set."""
     from neuronlake.ingest.find import find_units
     from neuronlake.reports import tables
     from neuronlake.sql.warehouse import open_warehouse
 
     shape = tables.chosen_format(output_format)
     with open_warehouse(warehouse) as opened, _progress_bars() as progress:
-        found = find_units(opened, text, setting=setting, top=top, progress=progress)
+        found = find_units(opened, text, setting=setting, top=top, images=images, progress=progress)
     tables.print_frame(found, shape, top)
 
 

@@ -26,6 +26,7 @@ def find_units(
     *,
     setting: int | None = None,
     top: int = 20,
+    images: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> pl.DataFrame:
     """The units that score highest for a text, as if it were one more concept of the set.
@@ -35,11 +36,12 @@ def find_units(
         text: anything the encoder's text side takes.
         setting: number of the setting to score under; the newest where None.
         top: how many units.
+        images: how many of the images that excite each unit most to name, up to 20.
         progress: called with a stage, the number done and the total.
 
     Returns:
         One row a unit, the highest similarity first: model, layer, unit, similarity, rank (of the text among the
-        concepts, for that unit), label (the best stored concept) and image (the one that excites it most).
+        concepts, for that unit), label (the best stored concept) and images (a list of paths).
 
     Raises:
         FindError: there are no activations and embeddings under this setting, or the encoder has changed.
@@ -50,7 +52,7 @@ def find_units(
     first = layers.row(0, named=True)
     encoder = _encoder(first)
     wanted = encoder.encode_texts([first["prompt"].replace("{}", text)])
-    image_ids, images = stored.image_features(warehouse, first["encoder_id"], first["probe_id"])
+    image_ids, image_features = stored.image_features(warehouse, first["encoder_id"], first["probe_id"])
     concepts = stored.text_features(warehouse, first["encoder_id"], first["prompt"], first["concept_set_id"])
     texts = torch.cat([concepts, wanted])
     found: list[pl.DataFrame] = []
@@ -60,13 +62,13 @@ def find_units(
         live = stored.live_units(warehouse, layer["layer_id"], layer["probe_id"])
         if live:
             activations = stored.activations(warehouse, layer["layer_id"], layer["units"], image_ids)[:, live]
-            found.append(_score(layer, live, similarity.METHODS[layer["function"]], images, texts, activations))
+            found.append(_score(layer, live, similarity.METHODS[layer["function"]], image_features, texts, activations))
     if progress:
         progress("Scoring layers", layers.height, layers.height)
     if not found:
         raise FindError("no unit of this setting is alive; look at `cli sql layer_summary`")
     best = pl.concat(found).sort("similarity", descending=True).head(top)
-    return _with_labels(warehouse, best, first["setting"])
+    return _with_labels(warehouse, best, {"setting": str(first["setting"]), "images": str(images)})
 
 
 def _score(
@@ -106,11 +108,14 @@ def _encoder(layer: dict[str, Any]) -> Encoder:
     return encoder
 
 
-def _with_labels(warehouse: Warehouse, best: pl.DataFrame, setting: int) -> pl.DataFrame:
-    """Add each unit's label and the image that excites it most."""
-    cards = warehouse.query("unit_cards", setting=str(setting), images="1").pl()
-    pictures = warehouse.query("pictures", setting=str(setting), images="1").pl().select("image_id", "image")
-    known = cards.select(
-        "model", "layer", pl.col("unit").cast(pl.Int64), label="concept", image_id=pl.col("image_ids").list.first()
-    ).join(pictures, on="image_id", how="left")
-    return best.join(known.drop("image_id"), on=["model", "layer", "unit"], how="left", maintain_order="left")
+def _with_labels(warehouse: Warehouse, best: pl.DataFrame, given: dict[str, str]) -> pl.DataFrame:
+    """Add each unit's label and the images that excite it most."""
+    cards = warehouse.query("unit_cards", **given).pl()
+    paths = dict(warehouse.query("pictures", **given).pl().select("image_id", "image").iter_rows())
+    known = cards.select("model", "layer", pl.col("unit").cast(pl.Int64), label="concept", images="image_ids")
+    found = best.join(known, on=["model", "layer", "unit"], how="left", maintain_order="left")
+    return found.with_columns(
+        images=pl.Series(
+            [[paths[i] for i in numbers or []] for numbers in found["images"].to_list()], dtype=pl.List(pl.String)
+        )
+    )

@@ -107,6 +107,8 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
+    if isinstance(value, list):
+        return ", ".join(_cell(item) for item in value)
     return str(value)
 
 
@@ -122,7 +124,7 @@ def _json_value(value: Any) -> Any:
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:
     """Lists and bytes as text, which csv needs."""
     texts = {
-        name: pl.Series(name, [None if value is None else str(value) for value in frame[name].to_list()], pl.String)
+        name: pl.Series(name, [None if value is None else _cell(value) for value in frame[name].to_list()], pl.String)
         for name, kind in frame.schema.items()
         if kind.is_nested() or kind == pl.Binary
     }

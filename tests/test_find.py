@@ -19,7 +19,7 @@ def test_a_text_scores_as_a_concept_of_the_set_does(tiny_warehouse: Path, tiny_r
         # the cosine of one concept does not depend on the others, so that what was stored can be compared with
         neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, method="cos_similarity", parameters={}))
         setting = warehouse.scalar("select max(setting) from scorings")
-        found = find_units(warehouse, "cat", top=7)
+        found = find_units(warehouse, "cat", top=7, images=3)
         stored = warehouse.sql(
             "select layer, unit, similarity from similarities join scorings using (scoring, model, layer)"
             " where setting = $setting and concept = 'cat' order by similarity desc limit 7",
@@ -30,7 +30,7 @@ def test_a_text_scores_as_a_concept_of_the_set_does(tiny_warehouse: Path, tiny_r
     assert set(found["layer"]) <= {"layer3", "fc"}
     best = found.row(0, named=True)
     assert best["rank"] >= 1
-    assert best["image"].endswith(".png")
+    assert [path.endswith(".png") for path in best["images"]] == [True] * 3
 
 
 def test_the_label_of_a_unit_ranks_first_for_its_own_text(tiny_warehouse: Path) -> None:
