@@ -55,8 +55,12 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         try:
+            def tell(stage, done, total, marker=Path(line.strip() + ".working")):
+                if stage in ("Extracting images", "Scoring layers"):
+                    marker.touch()
+
             with open_warehouse(line.strip(), write=True) as warehouse:
-                neuronlake.ingest.pipeline.ingest(warehouse, recipe)
+                neuronlake.ingest.pipeline.ingest(warehouse, recipe, tell)
         except BaseException:
             import traceback
             traceback.print_exc()
@@ -158,44 +162,55 @@ def faults(path: Path) -> list[str]:
 
 def test_a_killed_ingest_resumes_without_loss_or_duplicates(launcher: Launcher, tmp_path: Path) -> None:
     untouched = tmp_path / "untouched.duckdb"
-    launcher.start(untouched)
+    began = time.monotonic()
+    wait_until_at_work(untouched, launcher.start(untouched))
+    start_seconds = time.monotonic() - began
     assert launcher.end() == 0
+    work_seconds = time.monotonic() - began - start_seconds
     assert faults(untouched) == []
     expected = tables(untouched)
     assert len(expected["activations"]) == (IMAGES - 1) * (256 + 1000)
 
-    began = time.monotonic()
     launcher.start(untouched)
     assert launcher.end() == 0
-    start_seconds = time.monotonic() - began
     assert tables(untouched) == expected  # all was there already
 
     moments = random.Random(SEED)  # noqa: S311
-    longest_life = 1.0  # seconds from the start; follows the speed of the machine
     kills = killed_midway = finished = 0
     while kills < KILLS or not finished:
         path = tmp_path / f"killed-{finished}.duckdb"
         while True:
             process = launcher.start(path)
             if kills < KILLS:
-                time.sleep(start_seconds + moments.uniform(0, longest_life))
+                if moments.random() < 0.2:  # while it starts
+                    time.sleep(moments.uniform(0, start_seconds))
+                else:  # while it works: told by the run itself, so that the machine's speed does not matter
+                    wait_until_at_work(path, process)
+                    time.sleep(moments.uniform(0, work_seconds / 2))
                 with suppress(ProcessLookupError):  # it has finished
                     os.kill(process, signal.SIGKILL)
             status = launcher.end()
             assert status in {0, -signal.SIGKILL}
             if status == 0:
-                longest_life *= 0.7
                 break
             kills += 1
             if path.exists():
                 assert faults(path) == []
-                was_midway = is_half_done(path)
-                killed_midway += was_midway
-                longest_life = longest_life if was_midway else min(2.0, longest_life * 1.1)
+                killed_midway += is_half_done(path)
         assert faults(path) == []
         assert tables(path) == expected
         finished += 1
     assert killed_midway > KILLS / 4, f"{killed_midway} kills found a job half done"
+
+
+def wait_until_at_work(warehouse: Path, process: int) -> None:
+    """Until the ingest has begun with its images or scores, or has ended."""
+    marker = Path(f"{warehouse}.working")
+    with suppress(ProcessLookupError):
+        while not marker.exists():
+            os.kill(process, 0)
+            time.sleep(0.002)
+    marker.unlink(missing_ok=True)
 
 
 def is_half_done(path: Path) -> bool:
