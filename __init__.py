@@ -11,19 +11,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neuronlake.ingest.pipeline import ingest
     from neuronlake.ingest.recipe import Recipe
+    from neuronlake.ingest.rescore import ScoreRecipe, score
     from neuronlake.reports.page import write_report
     from neuronlake.sql.warehouse import Warehouse
     from neuronlake.sql.warehouse import open_warehouse as open  # noqa: A004
 
 __version__ = "0.1.0"
 
-__all__ = ["NeuronlakeError", "Recipe", "Warehouse", "__version__", "ingest", "open", "write_report"]
+__all__ = [
+    "NeuronlakeError",
+    "Recipe",
+    "ScoreRecipe",
+    "Warehouse",
+    "__version__",
+    "ingest",
+    "open",
+    "score",
+    "write_report",
+]
 
 _HOMES = {
     "Recipe": ("neuronlake.ingest.recipe", "Recipe"),
+    "ScoreRecipe": ("neuronlake.ingest.rescore", "ScoreRecipe"),
     "Warehouse": ("neuronlake.sql.warehouse", "Warehouse"),
     "ingest": ("neuronlake.ingest", ""),
     "open": ("neuronlake.sql.warehouse", "open_warehouse"),
+    "score": ("neuronlake.ingest.rescore", "score"),
     "write_report": ("neuronlake.reports.page", "write_report"),
 }
 

@@ -50,6 +50,16 @@ Setting = Annotated[
 ]
 
 
+Prompt = Annotated[str, typer.Option(help="Text that each concept is put into, at {}.")]
+Method = Annotated[str, typer.Option(help="soft_wpmi, wpmi, rank_reorder, cos_similarity or cos_similarity_cubed.")]
+Parameter = Annotated[list[str] | None, typer.Option(help="A parameter of the method, such as top_k=50.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+KeepConcepts = Annotated[
+    int | None,
+    typer.Option(min=2, help="Store only each unit's N best concepts; all if not given.", show_default=False),
+]
+
+
 class UsageError(NeuronlakeError):
     """Arguments that do not fit together."""
 
@@ -121,13 +131,11 @@ def ingest(
         str,
         typer.Option(help="ARCH/PRETRAINED of open_clip, ARCH/path/to/file, or conse (needs no download)."),
     ] = "ViT-B-16/openai",
-    prompt: Annotated[str, typer.Option(help="Text that each concept is put into, at {}.")] = "{}",
-    method: Annotated[
-        str, typer.Option(help="soft_wpmi, wpmi, rank_reorder, cos_similarity or cos_similarity_cubed.")
-    ] = "soft_wpmi",
-    parameter: Annotated[list[str] | None, typer.Option(help="A parameter of the method, such as top_k=50.")] = None,
+    prompt: Prompt = "{}",
+    method: Method = "soft_wpmi",
+    parameter: Parameter = None,
     pooling: Annotated[str, typer.Option(help="How a feature map becomes one number: mean or max.")] = "mean",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Device = "auto",
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, help="Images in one forward pass; by the device if not given.", show_default=False),
@@ -138,10 +146,7 @@ def ingest(
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Random weights, for tests and timing.")
     ] = False,
-    keep_concepts: Annotated[
-        int | None,
-        typer.Option(min=2, help="Store only each unit's N best concepts; all if not given.", show_default=False),
-    ] = None,
+    keep_concepts: KeepConcepts = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Dissect models: images in, activations, similarities and labels into the warehouse.
@@ -152,13 +157,13 @@ def ingest(
 
     recipe = Recipe(
         models=tuple(model),
-        layers=tuple(name.strip() for name in layers.split(",") if name.strip()),
+        layers=_names(layers),
         probe=probe,
         concepts=tuple(concepts),
         encoder=encoder,
         prompt=prompt,
         method=method,
-        parameters={name: _number(name, value) for name, value in _pairs("--parameter", parameter).items()},
+        parameters=_numbers(parameter),
         pooling=pooling,
         device=device,
         batch_size=batch_size,
@@ -169,6 +174,55 @@ def ingest(
     summary = _run_ingest(warehouse, recipe)
     _print_summary(summary, warehouse)
     typer.echo(f"next: cli report --warehouse {shlex.quote(str(warehouse))}", err=True)
+
+
+@app.command(
+    epilog="Examples: cli score --concepts common:20000 · cli score --method cos_similarity_cubed --layers layer4"
+)
+def score(
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model in the warehouse; all if not given. Repeat for more.")
+    ] = None,
+    layers: Annotated[str, typer.Option(help="Layers with commas between; all if not given.")] = "",
+    probe: Annotated[str | None, typer.Option(help="Name of the probe; the newest if not given.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Name of the encoder; the newest if not given.")] = None,
+    concepts: Annotated[
+        list[str] | None, typer.Option(help="As for ingest; those of the newest scoring if not given.")
+    ] = None,
+    prompt: Prompt = "{}",
+    method: Method = "soft_wpmi",
+    parameter: Parameter = None,
+    keep_concepts: KeepConcepts = None,
+    device: Device = "auto",
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """Score stored activations again, with other concepts, method or parameters; no image is looked at.
+
+    The same settings twice do nothing; each result stands beside the old ones as a setting of its own.
+    """
+    from neuronlake.ingest.rescore import ScoreRecipe
+    from neuronlake.ingest.rescore import score as run
+    from neuronlake.sql.warehouse import open_warehouse
+
+    recipe = ScoreRecipe(
+        models=tuple(model or ()),
+        layers=_names(layers),
+        probe=probe,
+        encoder=encoder,
+        concepts=tuple(concepts or ()),
+        prompt=prompt,
+        method=method,
+        parameters=_numbers(parameter),
+        keep_concepts=keep_concepts,
+        device=device,
+    )
+    with _resumable(), open_warehouse(_existing(warehouse), write=True) as opened, _progress_bars() as progress:
+        summary = run(opened, recipe, progress, _command())
+    if summary.scored_layers:
+        done = f"{summary.scored_layers} of {summary.layers} layers scored in {summary.seconds:.0f} s"
+        typer.echo(f"{done}, into {warehouse}", err=True)
+    else:
+        typer.echo(f"nothing to do: {warehouse} holds all of it", err=True)
 
 
 @app.command()
@@ -413,24 +467,41 @@ def import_labels(
         model, method, encoder, concepts, probe, columns=_pairs("--column", column), first_unit=first_unit
     )
     with open_warehouse(warehouse, write=True) as opened:
-        for line in imported.describe(
-            imported.import_labels(opened, path, options, shlex.join(["cli", *sys.argv[1:]]))
-        ):
+        for line in imported.describe(imported.import_labels(opened, path, options, _command())):
             typer.echo(line, err=True)
 
 
 def _run_ingest(warehouse: Path, recipe: Recipe) -> Summary:
-    """Ingest with progress bars; Ctrl-C ends with status 130 and a line on how to go on."""
+    """Ingest with progress bars."""
     from neuronlake.ingest.pipeline import ingest as run
     from neuronlake.sql.warehouse import open_warehouse
 
-    command = shlex.join(["cli", *sys.argv[1:]])
+    with _resumable(), open_warehouse(warehouse, write=True) as opened, _progress_bars() as progress:
+        return run(opened, recipe, progress, _command())
+
+
+@contextmanager
+def _resumable() -> Generator[None]:
+    """Ctrl-C ends with status 130 and a line on how to go on."""
     try:
-        with open_warehouse(warehouse, write=True) as opened, _progress_bars() as progress:
-            return run(opened, recipe, progress, command)
+        yield
     except KeyboardInterrupt:
         typer.echo("interrupted: what was loaded is kept; run the same command again to go on", err=True)
         raise typer.Exit(130) from None
+
+
+def _existing(warehouse: Path) -> Path:
+    """The file, which a command that only adds to it must not make anew."""
+    if not warehouse.is_file():
+        raise UsageError(
+            f"there is no warehouse at {warehouse}; make one with `cli ingest`, or name it with --warehouse"
+        )
+    return warehouse
+
+
+def _command() -> str:
+    """What the user typed, to be stored with the run."""
+    return shlex.join(["cli", *sys.argv[1:]])
 
 
 def _write_report(warehouse: Path, page: Path, setting: int | None) -> None:
@@ -484,6 +555,16 @@ def _pairs(what: str, texts: list[str] | None) -> dict[str, str]:
             raise UsageError(f"{what} is written KEY=VALUE, not {text!r}")
         pairs[name] = value
     return pairs
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """A comma list."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _numbers(texts: list[str] | None) -> dict[str, int | float]:
+    """The parameters of a method."""
+    return {name: _number(name, value) for name, value in _pairs("--parameter", texts).items()}
 
 
 def _number(name: str, text: str) -> int | float:

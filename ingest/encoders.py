@@ -197,6 +197,22 @@ def load_encoder(name: str) -> Encoder:
     )
 
 
+def load_stored_encoder(name: str, source: str, fingerprint: str) -> Encoder:
+    """The encoder that made a warehouse's embeddings, loaded again from where its weights came.
+
+    Raises:
+        EncoderError: what is found there now has other weights, or nothing is.
+    """
+    if Path(source).is_file():
+        name = f"{name.partition('/')[0]}/{source}"
+    encoder = load_encoder(name)
+    if encoder.fingerprint != fingerprint:
+        raise EncoderError(
+            f"the weights of {name} are not those that made this file's embeddings; run `cli ingest` again"
+        )
+    return encoder
+
+
 def _check_architecture(name: str, architecture: str, pretrained: str, known: list[str]) -> None:
     """Refuse what is not ARCH/PRETRAINED with an architecture of open_clip."""
     if architecture not in known:

@@ -303,7 +303,9 @@ class ChunkExtractor:
                     self._keep(model, layer, _tensor_output(model.name, layer, outputs))
             if self._work.encoder:
                 encoded = self._work.encoder.encode_images(inputs[self._work.encoder.preprocessing])
-                self._embeddings.append(encoded.float().cpu())
+                # an image without a direction is all zeros: it then speaks for every concept alike
+                has_direction = encoded.isfinite().all(dim=1, keepdim=True)
+                self._embeddings.append(encoded.where(has_direction, 0.0).float().cpu())
         # the pixels have been seen: keep what the warehouse wants of the image
         self._images += [
             PreparedImage(image.image_id, image.width, image.height, image.thumbnail, {}) for image in batch

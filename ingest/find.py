@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,7 +11,7 @@ import torch
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import similarity, stored
-from neuronlake.ingest.encoders import Encoder, load_encoder
+from neuronlake.ingest.encoders import load_stored_encoder
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -50,11 +49,11 @@ def find_units(
     if layers.is_empty():
         raise FindError(f"{warehouse.path} holds no activations to search under this setting; run `cli ingest`")
     first = layers.row(0, named=True)
-    encoder = _encoder(first)
+    encoder = load_stored_encoder(first["encoder"], first["encoder_source"], first["encoder_fingerprint"])
     wanted = encoder.encode_texts([first["prompt"].replace("{}", text)])
     image_ids, image_features = stored.image_features(warehouse, first["encoder_id"], first["probe_id"])
     concepts = stored.text_features(warehouse, first["encoder_id"], first["prompt"], first["concept_set_id"])
-    texts = torch.cat([concepts, wanted])
+    cosines = similarity.Cosines(image_features, torch.cat([concepts, wanted]))
     found: list[pl.DataFrame] = []
     for done, layer in enumerate(layers.iter_rows(named=True)):
         if progress:
@@ -62,7 +61,7 @@ def find_units(
         live = stored.live_units(warehouse, layer["layer_id"], layer["probe_id"])
         if live:
             activations = stored.activations(warehouse, layer["layer_id"], layer["units"], image_ids)[:, live]
-            found.append(_score(layer, live, similarity.METHODS[layer["function"]], image_features, texts, activations))
+            found.append(_score(layer, live, similarity.METHODS[layer["function"]], cosines, activations))
     if progress:
         progress("Scoring layers", layers.height, layers.height)
     if not found:
@@ -75,12 +74,11 @@ def _score(
     layer: dict[str, Any],
     live: list[int],
     function: similarity.Similarity,
-    images: torch.Tensor,
-    texts: torch.Tensor,
+    cosines: similarity.Cosines,
     activations: torch.Tensor,
 ) -> pl.DataFrame:
     """Score of the last text for each unit of a layer, and its rank among all texts."""
-    scores = function(images, texts, activations, **json.loads(layer["parameters"]))
+    scores = function(cosines, activations, **json.loads(layer["parameters"]))
     text = scores[:, -1:]
     return pl.DataFrame(
         {
@@ -91,21 +89,6 @@ def _score(
             "rank": ((scores[:, :-1] > text).sum(dim=1) + 1).tolist(),
         }
     )
-
-
-def _encoder(layer: dict[str, Any]) -> Encoder:
-    """The encoder that made the stored embeddings, loaded again.
-
-    Raises:
-        FindError: what is found under its name now has other weights.
-    """
-    name = str(layer["encoder"])
-    if Path(layer["encoder_source"]).is_file():
-        name = f"{name.partition('/')[0]}/{layer['encoder_source']}"
-    encoder = load_encoder(name)
-    if encoder.fingerprint != layer["encoder_fingerprint"]:
-        raise FindError(f"the weights of {name} are not those that made this file's embeddings; run `cli ingest` again")
-    return encoder
 
 
 def _with_labels(warehouse: Warehouse, best: pl.DataFrame, given: dict[str, str]) -> pl.DataFrame:

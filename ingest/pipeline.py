@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 
-import torch
-
-import neuronlake
 from neuronlake.ingest import scoring
 from neuronlake.ingest.extract import (
     ChunkExtractor,
@@ -28,16 +21,17 @@ from neuronlake.ingest.extract import (
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
 from neuronlake.ingest.memory import keep_freed_memory
 from neuronlake.ingest.models import Model
-from neuronlake.ingest.plan import Plan, PlannedLayer, Progress, make_plan
+from neuronlake.ingest.plan import Plan, Progress, make_plan
 from neuronlake.ingest.preprocessing import Preprocessing
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.register import Registered, register
-from neuronlake.sql.warehouse import Warehouse, utc_now
+from neuronlake.ingest.runs import Timing, no_progress, recorded_run
+from neuronlake.ingest.scoring import Basis, StoredLayer
+from neuronlake.sql.warehouse import Warehouse
 
 # soft_wpmi's 100 top images were chosen for probes of tens of thousands
 _IMAGES_PER_TOP_IMAGE = 20
 _EXTRACTING = "Extracting images"
-_VERSIONED = ("torch", "torchvision", "open-clip-torch", "duckdb", "numpy", "polars", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -58,15 +52,6 @@ class Summary:
         return self.extracted_images == 0 and self.scored_layers == 0
 
 
-@dataclass
-class Timing:
-    """Seconds of each stage; loading runs beside extraction."""
-
-    extract: float = 0.0
-    load: float = 0.0
-    score: float = 0.0
-
-
 @dataclass(frozen=True)
 class ChunkWork:
     """A chunk of images that layers or the encoder still need."""
@@ -75,10 +60,6 @@ class ChunkWork:
     images: tuple[ChunkImage, ...]
     work: Work
     parts: ChunkParts
-
-
-def no_progress(_stage: str, _done: int, _total: int) -> None:
-    """Report to nobody."""
 
 
 def ingest(
@@ -105,12 +86,20 @@ def ingest(
     plan = make_plan(recipe, progress)
     registered = register(warehouse, plan)
     chunks = pending_chunks(warehouse, plan, registered)
-    unscored = scoring.pending_scorings(warehouse, plan)
+    basis = _basis(plan, registered)
+    layers = [
+        StoredLayer(registered.layer_ids[layer.model.name, layer.name], layer.units, layer.fingerprint)
+        for layer in plan.layers
+    ]
+    unscored = scoring.pending_scorings(warehouse, basis, layers, plan.scoring)
     if chunks or unscored:
-        with _recorded_run(warehouse, plan, command) as (run_id, timing):
-            scoring.embed_concepts(warehouse, plan, registered, progress)
+        with recorded_run(warehouse, command, plan.device, plan.recipe.as_json()) as (run_id, timing):
+            scoring.embed_concepts(warehouse, basis, plan.scoring.prompt, lambda: plan.encoder, progress)
             _extract_and_load(warehouse, plan, registered, chunks, run_id, timing, progress)
-            _score(warehouse, plan, registered, unscored, run_id, timing, progress)
+            started_scoring = time.perf_counter()
+            _finish_layers(warehouse, registered)
+            scoring.score_layers(warehouse, basis, unscored, plan.scoring, plan.device, run_id, progress)
+            timing.score += time.perf_counter() - started_scoring
     failed = warehouse.scalar(
         "select count(*) from store.failed_images where image_id between $first and $last",
         first=registered.first_image_id,
@@ -123,12 +112,25 @@ def ingest(
         scored_layers=len(unscored),
         layers=len(plan.layers),
         seconds=time.perf_counter() - started,
-        notes=tuple(_notes(plan, failed)),
+        notes=tuple(_notes(plan, failed, _undirected_images(warehouse, registered))),
     )
 
 
-def _notes(plan: Plan, failed_images: int) -> Iterator[str]:
+def _undirected_images(warehouse: Warehouse, registered: Registered) -> int:
+    """How many images the encoder gives no direction."""
+    return warehouse.scalar(
+        "select count(*) from store.image_embeddings where encoder_id = $id and list_max(embedding) = 0"
+        " and list_min(embedding) = 0 and image_id between $first and $last",
+        id=registered.encoder_id,
+        first=registered.first_image_id,
+        last=registered.last_image_id,
+    )
+
+
+def _notes(plan: Plan, failed_images: int, undirected_images: int) -> Iterator[str]:
     """What a user should know about the numbers."""
+    if undirected_images:
+        yield f"{plan.encoder.name} gives {undirected_images} images no direction: they speak for no concept"
     if failed_images:
         yield f"{failed_images} of {len(plan.probe.images)} files could not be read: cli sql failed_images"
     concept_set = plan.concept_set
@@ -256,71 +258,26 @@ def _each_image(chunks: list[ChunkWork]) -> Iterator[tuple[ChunkImage, frozenset
             yield image, preprocessings
 
 
-def _score(
-    warehouse: Warehouse,
-    plan: Plan,
-    registered: Registered,
-    unscored: list[PlannedLayer],
-    run_id: int,
-    timing: Timing,
-    progress: Progress,
-) -> None:
-    """Finish the layers whose chunks are all there, then score those that have no such scoring."""
-    started = time.perf_counter()
+def _basis(plan: Plan, registered: Registered) -> Basis:
+    """What the run's scorings share."""
+    return Basis(
+        probe_id=registered.probe_id,
+        probe_fingerprint=plan.probe.fingerprint,
+        encoder_id=registered.encoder_id,
+        encoder_fingerprint=plan.encoder.fingerprint,
+        concept_set_id=registered.concept_set_id,
+        concept_set_fingerprint=plan.concept_set.fingerprint,
+        concept_ids=registered.concept_ids,
+    )
+
+
+def _finish_layers(warehouse: Warehouse, registered: Registered) -> None:
+    """Write the state of the units of those layers whose chunks have just become complete."""
     for layer_id in registered.layer_ids.values():
-        keys = {"layer_id": layer_id, "probe_id": registered.probe_id}
         finished = warehouse.scalar(
-            "select count(*) from store.units where layer_id = $layer_id and probe_id = $probe_id", **keys
+            "select count(*) from store.units where layer_id = $layer_id and probe_id = $probe_id",
+            layer_id=layer_id,
+            probe_id=registered.probe_id,
         )
         if not finished:
             finish_layer(warehouse, registered, layer_id)
-    for done, layer in enumerate(unscored):
-        progress("Scoring layers", done, len(unscored))
-        scoring.score_layer(warehouse, plan, registered, layer, run_id)
-    progress("Scoring layers", len(unscored), len(unscored))
-    timing.score += time.perf_counter() - started
-
-
-@contextmanager
-def _recorded_run(warehouse: Warehouse, plan: Plan, command: str) -> Generator[tuple[int, Timing]]:
-    """A row in `runs` that says how it ended; a run that was killed is called interrupted by the next one."""
-    warehouse.execute("update store.runs set status = 'interrupted' where status = 'running'")
-    run_id = warehouse.next_id("runs", "run_id")
-    versions = {"neuronlake": neuronlake.__version__, "python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in _VERSIONED}
-    warehouse.execute(
-        "insert into store.runs (run_id, command, status, started_at, device, versions, recipe)"
-        " values ($run_id, $command, 'running', $at, $device, $versions, $recipe)",
-        run_id=run_id,
-        command=command,
-        at=utc_now(),
-        device=_device_name(plan.device),
-        versions=json.dumps(versions),
-        recipe=plan.recipe.as_json(),
-    )
-    timing = Timing()
-    status = "failed"
-    try:
-        yield run_id, timing
-        status = "finished"
-    except KeyboardInterrupt:
-        status = "interrupted"
-        raise
-    finally:
-        warehouse.execute(
-            "update store.runs set status = $status, finished_at = $at, extract_seconds = $extract,"
-            " load_seconds = $load, score_seconds = $score where run_id = $run_id",
-            status=status,
-            at=utc_now(),
-            extract=timing.extract,
-            load=timing.load,
-            score=timing.score,
-            run_id=run_id,
-        )
-
-
-def _device_name(device: torch.device) -> str:
-    """The device as a reader knows it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"

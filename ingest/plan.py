@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +9,13 @@ from dataclasses import dataclass
 import torch
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import similarity
 from neuronlake.ingest.concepts import ConceptSet, load_concepts
 from neuronlake.ingest.encoders import Encoder, load_encoder
 from neuronlake.ingest.extract import POOLINGS, inspect_layers
 from neuronlake.ingest.models import Model, load_model
 from neuronlake.ingest.probes import Probe, load_probe
 from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.scoring_settings import Scoring, resolve_scoring
 
 Progress = Callable[[str, int, int], None]
 
@@ -50,25 +49,6 @@ class PlannedLayer:
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """How labels are made, apart from the layer."""
-
-    method: str
-    parameters: dict[str, int | float]
-    prompt: str
-    null_draws: int
-    seed: int
-    keep_concepts: int | None
-
-    @property
-    def display(self) -> str:
-        """The method, with the parameters that differ from its defaults."""
-        defaults = similarity.default_parameters(self.method)
-        changed = [f"{name}={value:g}" for name, value in self.parameters.items() if value != defaults[name]]
-        return f"{self.method}({', '.join(changed)})" if changed else self.method
-
-
-@dataclass(frozen=True)
 class Plan:
     """What a run will do, resolved."""
 
@@ -92,17 +72,6 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def scoring_fingerprint(layer: PlannedLayer, plan: Plan) -> str:
-    """Identity of one scoring of one layer: of all that its numbers depend on."""
-    return _digest(
-        layer.fingerprint,
-        plan.probe.fingerprint,
-        plan.encoder.fingerprint,
-        plan.concept_set.fingerprint,
-        plan.scoring,
-    )
-
-
 def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     """Resolve and check everything; nothing is written.
 
@@ -112,7 +81,9 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         NeuronlakeError: something is wrong; the message says what and what to do.
     """
     device = resolve_device(recipe.device)
-    scoring = _resolve_scoring(recipe)
+    scoring = resolve_scoring(
+        recipe.method, recipe.parameters, recipe.prompt, recipe.null_draws, recipe.seed, recipe.keep_concepts
+    )
     if recipe.pooling not in POOLINGS:
         raise RecipeError(f"there is no pooling {recipe.pooling!r}; choose {' or '.join(POOLINGS)}")
     if not recipe.models or not recipe.layers:
@@ -160,30 +131,3 @@ def resolve_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise RecipeError(f"device {name!r} cannot be used on this machine; choose auto, cpu, cuda or mps") from error
     return device
-
-
-def _resolve_scoring(recipe: Recipe) -> Scoring:
-    """Check method, parameters and prompt."""
-    if recipe.method not in similarity.METHODS:
-        near = difflib.get_close_matches(recipe.method, similarity.METHODS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise RecipeError(f"there is no method {recipe.method!r}; {hint}choose from {', '.join(similarity.METHODS)}")
-    defaults = similarity.default_parameters(recipe.method)
-    for name, value in recipe.parameters.items():
-        if name not in defaults:
-            raise RecipeError(f"{recipe.method} has no parameter {name!r}; it has {', '.join(defaults) or 'none'}")
-        if isinstance(defaults[name], int) and (value != int(value) or value < 1):
-            raise RecipeError(f"parameter {name} must be a whole number above 0, not {value:g}")
-    if "{}" not in recipe.prompt:
-        raise RecipeError(f"the prompt {recipe.prompt!r} has no place for the concept; put {{}} where it goes")
-    if recipe.keep_concepts is not None and recipe.keep_concepts < 2:
-        raise RecipeError("--keep-concepts must be at least 2: the label and its runner-up")
-    given = {name: type(defaults[name])(value) for name, value in recipe.parameters.items()}
-    return Scoring(
-        method=recipe.method,
-        parameters={**defaults, **given},
-        prompt=recipe.prompt,
-        null_draws=recipe.null_draws,
-        seed=recipe.seed,
-        keep_concepts=recipe.keep_concepts,
-    )

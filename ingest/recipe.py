@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from neuronlake.ingest.scoring_settings import DEFAULT_DRAWS, DEFAULT_METHOD
+
 DEFAULT_ENCODER = "ViT-B-16/openai"
-DEFAULT_METHOD = "soft_wpmi"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Recipe:
     weights: Mapping[str, Path] = field(default_factory=dict[str, Path])
     random_weights: bool = False
     keep_concepts: int | None = None
-    null_draws: int = 1000
+    null_draws: int = DEFAULT_DRAWS
     seed: int = 0
     chunk_images: int = 512
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from neuronlake.ingest.concepts import ConceptSet
 from neuronlake.ingest.plan import Plan, PlannedLayer
 from neuronlake.sql.warehouse import Warehouse
 
@@ -37,8 +38,7 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
             dimensions=plan.encoder.dimensions,
             source=plan.encoder.source,
         )
-        concept_ids = _register_concepts(warehouse, plan.concept_set.texts)
-        concept_set_id = _register_concept_set(warehouse, plan, concept_ids)
+        concept_set_id, concept_ids = register_concepts(warehouse, plan.concept_set)
         layer_ids = {(layer.model.name, layer.name): _register_layer(warehouse, layer) for layer in plan.layers}
     first = int(warehouse.scalar("select min(image_id) from store.images where probe_id = $id", id=probe_id))
     return Registered(
@@ -113,6 +113,12 @@ def _register_probe(warehouse: Warehouse, plan: Plan) -> int:
     return probe_id
 
 
+def register_concepts(warehouse: Warehouse, concept_set: ConceptSet) -> tuple[int, list[int]]:
+    """The number of the concept set, and those of its concepts in order; within a transaction."""
+    concept_ids = _register_concepts(warehouse, concept_set.texts)
+    return _register_concept_set(warehouse, concept_set, concept_ids), concept_ids
+
+
 def _register_concepts(warehouse: Warehouse, texts: list[str]) -> list[int]:
     """Numbers of the concepts, in their order."""
     known = warehouse.sql("select concept, concept_id from store.concepts").pl()
@@ -125,9 +131,8 @@ def _register_concepts(warehouse: Warehouse, texts: list[str]) -> list[int]:
     return [numbers[text] for text in texts]
 
 
-def _register_concept_set(warehouse: Warehouse, plan: Plan, concept_ids: list[int]) -> int:
+def _register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept_ids: list[int]) -> int:
     """The concept set and its members."""
-    concept_set = plan.concept_set
     known = _known(warehouse, "concept_sets", concept_set.fingerprint)
     if known is not None:
         return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,18 +12,47 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from neuronlake import NeuronlakeError
-from neuronlake.ingest import similarity, stored
+from neuronlake.ingest import significance, similarity, stored
+from neuronlake.ingest.encoders import Encoder
 from neuronlake.ingest.load import embedding_rows
-from neuronlake.ingest.plan import Plan, PlannedLayer, Progress, scoring_fingerprint
-from neuronlake.ingest.register import Registered
+from neuronlake.ingest.scoring_settings import Scoring, ScoringError
+from neuronlake.ingest.similarity import Cosines
 from neuronlake.sql.warehouse import Warehouse
+
+Progress = Callable[[str, int, int], None]
 
 _ROWS_PER_INSERT = 4_000_000
 
 
-class ScoringError(NeuronlakeError):
-    """There is nothing to score."""
+@dataclass(frozen=True)
+class StoredLayer:
+    """A layer whose activations are in the warehouse."""
+
+    layer_id: int
+    units: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What scorings of several layers share: images, encoder and concepts, by number and fingerprint.
+
+    `concept_ids` are in the order of the concept set.
+    """
+
+    probe_id: int
+    probe_fingerprint: str
+    encoder_id: int
+    encoder_fingerprint: str
+    concept_set_id: int
+    concept_set_fingerprint: str
+    concept_ids: tuple[int, ...]
+
+    def scoring_fingerprint(self, layer: StoredLayer, scoring: Scoring) -> str:
+        """Identity of a scoring of a layer."""
+        return scoring.fingerprint(
+            layer.fingerprint, self.probe_fingerprint, self.encoder_fingerprint, self.concept_set_fingerprint
+        )
 
 
 @dataclass(frozen=True)
@@ -42,115 +72,121 @@ class Labels:
     q: Tensor
 
 
-def embed_concepts(warehouse: Warehouse, plan: Plan, registered: Registered, progress: Progress) -> None:
-    """Embed the concepts that this encoder has not embedded with this prompt yet."""
-    keys = {"encoder_id": registered.encoder_id, "prompt": plan.scoring.prompt}
+def embed_concepts(
+    warehouse: Warehouse, basis: Basis, prompt: str, encoder: Callable[[], Encoder], progress: Progress
+) -> None:
+    """Embed the concepts that this encoder has not embedded with this prompt yet; it is asked for only then.
+
+    Raises:
+        ScoringError: the encoder gives a concept no direction.
+    """
+    keys = {"encoder_id": basis.encoder_id, "prompt": prompt}
     known = warehouse.sql(
         "select concept_id from store.concept_embeddings where encoder_id = $encoder_id and prompt = $prompt",
         **keys,
     ).fetchall()
     done = {row[0] for row in known}
-    texts = dict(zip(registered.concept_ids, plan.concept_set.texts, strict=True))
-    missing = [number for number in texts if number not in done]
+    missing = [number for number in basis.concept_ids if number not in done]
     if not missing:
         return
-    prompts = [plan.scoring.prompt.replace("{}", texts[number]) for number in missing]
-    embeddings = plan.encoder.encode_texts(prompts, lambda count, total: progress("Embedding concepts", count, total))
+    texts: dict[int, str] = dict(warehouse.sql("select concept_id, concept from store.concepts").fetchall())
+    prompts = [prompt.replace("{}", texts[number]) for number in missing]
+    embeddings = encoder().encode_texts(prompts, lambda count, total: progress("Embedding concepts", count, total))
+    lost = ~(embeddings.norm(dim=1) > 0)  # also where it is NaN
+    if lost.any():
+        text = texts[missing[int(lost.nonzero()[0])]]
+        raise ScoringError(f"the encoder gives the concept {text!r} no direction; take it out of the concept set")
     with warehouse.transaction():
         rows = embedding_rows("concept_id", np.array(missing, dtype=np.int32), embeddings)
         warehouse.insert("concept_embeddings", rows, **keys)
 
 
-def pending_scorings(warehouse: Warehouse, plan: Plan) -> list[PlannedLayer]:
+def pending_scorings(
+    warehouse: Warehouse, basis: Basis, layers: Sequence[StoredLayer], scoring: Scoring
+) -> list[StoredLayer]:
     """The layers whose scoring is not in the warehouse."""
     known = {row[0] for row in warehouse.sql("select fingerprint from store.scorings").fetchall()}
-    return [layer for layer in plan.layers if scoring_fingerprint(layer, plan) not in known]
+    return [layer for layer in layers if basis.scoring_fingerprint(layer, scoring) not in known]
 
 
-def score_layer(warehouse: Warehouse, plan: Plan, registered: Registered, layer: PlannedLayer, run_id: int) -> None:
-    """Score one layer and commit similarities, labels and the scoring itself in one transaction.
+def score_layers(
+    warehouse: Warehouse,
+    basis: Basis,
+    layers: Sequence[StoredLayer],
+    scoring: Scoring,
+    device: torch.device,
+    run_id: int,
+    progress: Progress,
+) -> None:
+    """Score layers; similarities, labels and the scoring itself are one transaction a layer.
 
     Raises:
         ScoringError: no image of the probe could be read.
     """
-    layer_id = registered.layer_ids[layer.model.name, layer.name]
-    image_ids, image_features = stored.image_features(warehouse, registered.encoder_id, registered.probe_id)
+    if not layers:
+        return
+    image_ids, image_features = stored.image_features(warehouse, basis.encoder_id, basis.probe_id)
     if not len(image_ids):
-        raise ScoringError(f"no image of {plan.probe.folder} could be read; `cli sql failed_images` has the reasons")
-    text_features = stored.text_features(
-        warehouse, registered.encoder_id, plan.scoring.prompt, registered.concept_set_id
-    )
-    activations = stored.activations(warehouse, layer_id, layer.units, image_ids)
-    live = stored.live_units(warehouse, layer_id, registered.probe_id)
-    device = plan.device
-    scores, labels = score_units(
-        image_features.to(device), text_features.to(device), activations[:, live].to(device), plan
-    )
-    with warehouse.transaction():
-        scoring_id = _insert_scoring(warehouse, plan, registered, layer, layer_id, len(image_ids), run_id)
-        _insert_similarities(warehouse, scoring_id, scores, live, registered, plan.scoring.keep_concepts)
-        _insert_labels(warehouse, scoring_id, layer.units, live, labels, registered)
+        raise ScoringError("no image of the probe could be read; `cli sql failed_images` has the reasons")
+    text_features = stored.text_features(warehouse, basis.encoder_id, scoring.prompt, basis.concept_set_id)
+    cosines = Cosines(image_features.to(device), text_features.to(device))
+    for done, layer in enumerate(layers):
+        progress("Scoring layers", done, len(layers))
+        live = stored.live_units(warehouse, layer.layer_id, basis.probe_id)
+        activations = stored.activations(warehouse, layer.layer_id, layer.units, image_ids)
+        if len(live) < layer.units:
+            activations = activations[:, live]
+        scores, labels = score_units(cosines, activations.to(device), scoring)
+        with warehouse.transaction():
+            scoring_id = _insert_scoring(warehouse, basis, layer, scoring, len(image_ids), run_id)
+            _insert_similarities(warehouse, scoring_id, scores, live, basis.concept_ids, scoring.keep_concepts)
+            _insert_labels(warehouse, scoring_id, layer.units, live, labels, basis.concept_ids)
+    progress("Scoring layers", len(layers), len(layers))
 
 
-def score_units(
-    image_features: Tensor, text_features: Tensor, activations: Tensor, plan: Plan
-) -> tuple[Tensor, Labels]:
+def score_units(cosines: Cosines, activations: Tensor, scoring: Scoring) -> tuple[Tensor, Labels]:
     """Scores of live units and their labels, with p from pseudo-units and q within the layer.
 
     Args:
-        image_features: (images, dimensions) float32.
-        text_features: (concepts, dimensions) float32.
+        cosines: of images and concepts.
         activations: (images, live units) float32.
-        plan: for method, parameters, draws and seed.
+        scoring: method, parameters, draws and seed.
 
     Returns:
         (live units, concepts) float32 on the CPU, and the labels.
     """
-    units, concepts = activations.shape[1], text_features.shape[0]
+    units, concepts = activations.shape[1], cosines.concepts
     if units == 0:
         nothing = torch.empty(0, dtype=torch.float64)
         empty = Labels(torch.empty(0, 2, dtype=torch.int64), torch.empty(0, 2), nothing, nothing)
         return torch.empty(0, concepts), empty
-    scoring = plan.scoring
-    pseudo = similarity.pseudo_unit_activations(activations, scoring.null_draws, scoring.seed)
-    scores = similarity.METHODS[scoring.method](
-        image_features,
-        text_features,
-        torch.cat([activations, pseudo], dim=1),
-        layer_units=units,
-        **scoring.parameters,
-    ).cpu()
+    pseudo = significance.pseudo_unit_activations(activations, scoring.null_draws, scoring.seed)
+    method = similarity.METHODS[scoring.method]
+    scores = method(cosines, activations, pseudo, **scoring.parameters).cpu()
     scores, null_scores = scores[:units], scores[units:].amax(dim=1)
     top = scores.topk(min(2, concepts), dim=1)
     best = torch.full((units, 2), -1)
     values = torch.full((units, 2), torch.nan)
     best[:, : top.indices.shape[1]] = top.indices
     values[:, : top.values.shape[1]] = top.values
-    p = similarity.p_values(values[:, 0], null_scores)
-    return scores, Labels(best, values, p, similarity.q_values(p))
+    p = significance.p_values(values[:, 0], null_scores)
+    return scores, Labels(best, values, p, significance.q_values(p))
 
 
 def _insert_scoring(
-    warehouse: Warehouse,
-    plan: Plan,
-    registered: Registered,
-    layer: PlannedLayer,
-    layer_id: int,
-    images: int,
-    run_id: int,
+    warehouse: Warehouse, basis: Basis, layer: StoredLayer, scoring: Scoring, images: int, run_id: int
 ) -> int:
     """The scoring's own row."""
-    scoring = plan.scoring
-    concepts = len(plan.concept_set.concepts)
+    concepts = len(basis.concept_ids)
     scoring_id = warehouse.next_id("scorings", "scoring_id")
     row = {
         "scoring_id": scoring_id,
-        "fingerprint": scoring_fingerprint(layer, plan),
+        "fingerprint": basis.scoring_fingerprint(layer, scoring),
         "run_id": run_id,
-        "layer_id": layer_id,
-        "probe_id": registered.probe_id,
-        "encoder_id": registered.encoder_id,
-        "concept_set_id": registered.concept_set_id,
+        "layer_id": layer.layer_id,
+        "probe_id": basis.probe_id,
+        "encoder_id": basis.encoder_id,
+        "concept_set_id": basis.concept_set_id,
         "method": scoring.display,
         "parameters": json.dumps(scoring.parameters),
         "prompt": scoring.prompt,
@@ -169,11 +205,11 @@ def _insert_similarities(
     scoring_id: int,
     scores: Tensor,
     live: list[int],
-    registered: Registered,
+    concept_ids_in_order: Sequence[int],
     keep: int | None,
 ) -> None:
     """The unit-by-concept matrix, or each unit's best concepts, in blocks of units."""
-    concept_ids = np.array(registered.concept_ids, dtype=np.int32)
+    concept_ids = np.array(concept_ids_in_order, dtype=np.int32)
     kept = min(keep or len(concept_ids), len(concept_ids))
     step = max(1, _ROWS_PER_INSERT // kept)
     for start in range(0, len(live), step):
@@ -195,10 +231,15 @@ def _insert_similarities(
 
 
 def _insert_labels(
-    warehouse: Warehouse, scoring_id: int, units: int, live: list[int], labels: Labels, registered: Registered
+    warehouse: Warehouse,
+    scoring_id: int,
+    units: int,
+    live: list[int],
+    labels: Labels,
+    concept_ids_in_order: Sequence[int],
 ) -> None:
     """One row for each unit of the layer; those that are not live have no concept."""
-    concept_ids = np.array([*registered.concept_ids, -1], dtype=np.int32)  # the last one stands for none
+    concept_ids = np.array([*concept_ids_in_order, -1], dtype=np.int32)  # the last one stands for none
     chosen = concept_ids[labels.best.numpy()]
     scored = pl.DataFrame(
         {

@@ -1,17 +1,15 @@
-"""The five similarity functions of CLIP-Dissect, as pure tensor functions, and what makes a score surprising.
+"""The five similarity functions of CLIP-Dissect, as pure tensor functions.
 
 Oikarinen & Weng, "CLIP-Dissect: Automatic Description of Neuron Representations in Deep Vision Networks",
 ICLR 2023, arXiv 2204.10965. All of them take
 
-    image_features: (images, dimensions) float32, rows of length 1
-    text_features: (concepts, dimensions) float32, rows of length 1
-    activations: (images, units) float32, finite
+    cosines: of every image and every concept, see `Cosines`
+    activations: (images, units) float32, finite, of all live units of a layer
+    pseudo: (images, draws) float32, finite, or None
 
-and return (units, concepts) float32 scores, higher for better. They run where their tensors lie. None holds
-the (images, concepts) matrix whole: they work on blocks of concepts, whose size changes no result.
-
-`layer_units` says that only the first so many columns of `activations` are units of the layer; each of those
-behind is a pseudo-unit, scored as if it alone were one more unit, without changing the others' scores.
+and return (units + draws, concepts) float32 scores, higher for better. Each pseudo-unit is scored as if it alone
+were one more unit of the layer, and changes nobody else's score. They run where their tensors lie and work on
+blocks of concepts, whose size changes no result.
 """
 
 from __future__ import annotations
@@ -23,16 +21,68 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-# Scratch memory for a block of concepts: small enough for a processor's cache, large enough for a GPU.
+from neuronlake.ingest.log_products import log_of_products
+
+# Scratch memory for a block: small enough for a processor's cache, large enough for a GPU.
 _BLOCK_BYTES = {"cpu": 8 * 2**20, "cuda": 256 * 2**20, "mps": 64 * 2**20}
+# The whole matrix of cosines is kept where it is no larger than this, so that it is multiplied once.
+_KEPT_BYTES = {"cpu": 256 * 2**20, "cuda": 4 * 2**30, "mps": 256 * 2**20}
 # Activations whose order is looked for at once: their keys take eight bytes each.
 _SORTED_AT_ONCE = 2**23
-# (1 + 0.998 / 0.002) ** 12 is below the largest float32, so twelve factors share one logarithm.
-_FACTORS_PER_LOGARITHM = 12
 # Below this mean similarity rank_reorder's root would blow up; the reference gives NaN below 0.
 _SMALLEST_MEAN_SIMILARITY = 1e-6
 
+_ALL = slice(None)
+
 Similarity = Callable[..., Tensor]
+
+
+class Cosines:
+    """The cosine of every image and every concept: made once where they fit in memory, else block by block.
+
+    Attributes:
+        image_features: (images, dimensions) float32, rows of length 1 or 0.
+        text_features: (concepts, dimensions) float32, rows of length 1.
+    """
+
+    def __init__(self, image_features: Tensor, text_features: Tensor) -> None:
+        self.image_features = image_features
+        self.text_features = text_features
+        size = 4 * image_features.shape[0] * text_features.shape[0]
+        self._whole = image_features @ text_features.T if size <= _limit(_KEPT_BYTES, self.device) else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie."""
+        return self.image_features.device
+
+    @property
+    def images(self) -> int:
+        """How many."""
+        return self.image_features.shape[0]
+
+    @property
+    def concepts(self) -> int:
+        """How many."""
+        return self.text_features.shape[0]
+
+    def block(self, images: Tensor | slice, concepts: slice) -> Tensor:
+        """(images, concepts) float32; perhaps a view, so not to be changed."""
+        if self._whole is not None:
+            return self._whole[:, concepts][images]
+        return self.image_features[images] @ self.text_features[concepts].T
+
+    def concept_blocks(self, rows: int) -> Iterator[slice]:
+        """Slices over the concepts such that `rows` float32 rows of a block fit the scratch memory."""
+        size = max(16, _limit(_BLOCK_BYTES, self.device) // (4 * max(1, rows)))
+        size -= size % 16
+        for start in range(0, self.concepts, size):
+            yield slice(start, start + size)
+
+
+def _limit(limits: dict[str, int], device: torch.device) -> int:
+    """The limit for a device; an unknown one counts as a processor."""
+    return limits.get(device.type, limits["cpu"])
 
 
 def top_image_indices(activations: Tensor, k: int) -> Tensor:
@@ -59,76 +109,57 @@ def top_image_indices(activations: Tensor, k: int) -> Tensor:
 
 
 def soft_wpmi(
-    image_features: Tensor,
-    text_features: Tensor,
+    cosines: Cosines,
     activations: Tensor,
+    pseudo: Tensor | None = None,
     *,
     top_k: int = 100,
     a: float = 10.0,
     lam: float = 1.0,
     p_start: float = 0.998,
     p_end: float = 0.97,
-    layer_units: int | None = None,
 ) -> Tensor:
     """Soft weighted pointwise mutual information of a concept and a unit's top images.
 
     With P the softmax over the concepts of `a` times the cosines, and p falling from `p_start` to `p_end` over
     the `top_k` images, a concept's evidence is the sum of log(1 + p (P - 1) + 1e-7); its score is that minus
     `lam` times the log of the mean evidence over the layer's units (paper, equation 7). Each term is taken as
-    log1p(w P) with w = p / (1 - p + 1e-7), whose constant part is added back where `lam` is not 1: it keeps
+    log(1 + w P) with w = p / (1 - p + 1e-7), whose constant part is added back where `lam` is not 1: it keeps
     the digits that a sum near -430 loses in float32.
 
     With fewer images than `top_k`, all images count.
     """
-    top = top_image_indices(activations, top_k)
-    ranks = torch.arange(top.shape[1], device=top.device, dtype=torch.float64)
-    p = p_start - ranks / max(top.shape[1], 1) * (p_start - p_end)
+    ranks = torch.arange(min(top_k, cosines.images), dtype=torch.float64)
+    p = p_start - ranks / len(ranks) * (p_start - p_end)
     rest = 1 - p + 1e-7
-    weights = (p / rest).tolist()
     constant = float(rest.log().sum())
-
-    def evidence(probabilities: Tensor) -> Tensor:
-        return _sum_of_log1p(probabilities, top, weights)
-
-    scores = _minus_prior(image_features, text_features, top, a, lam, evidence, layer_units)
-    return scores + (1 - lam) * constant
+    return _minus_prior(cosines, activations, pseudo, a, lam, (p / rest).tolist(), 1.0) + (1 - lam) * constant
 
 
 def wpmi(
-    image_features: Tensor,
-    text_features: Tensor,
+    cosines: Cosines,
     activations: Tensor,
+    pseudo: Tensor | None = None,
     *,
     top_k: int = 28,
     a: float = 2.0,
     lam: float = 0.6,
-    layer_units: int | None = None,
 ) -> Tensor:
     """Weighted pointwise mutual information: like soft_wpmi with each of the top images counted in full.
 
     A concept's evidence is the sum of log(P + 1e-7) over the `top_k` images. With fewer images, all count.
     """
-    top = top_image_indices(activations, top_k)
-
-    def evidence(probabilities: Tensor) -> Tensor:
-        logarithms = (probabilities + 1e-7).log_()
-        total = torch.zeros(top.shape[0], probabilities.shape[1], device=top.device)
-        for rank in range(top.shape[1]):
-            total += logarithms.index_select(0, top[:, rank])
-        return total
-
-    return _minus_prior(image_features, text_features, top, a, lam, evidence, layer_units)
+    return _minus_prior(cosines, activations, pseudo, a, lam, [1.0] * min(top_k, cosines.images), 1e-7)
 
 
 def rank_reorder(
-    image_features: Tensor,
-    text_features: Tensor,
+    cosines: Cosines,
     activations: Tensor,
+    pseudo: Tensor | None = None,
     *,
     p: float = 3.0,
     top_fraction: float = 0.05,
     scale_p: float = 0.5,
-    layer_units: int | None = None,
 ) -> Tensor:
     """How little a unit's top activations change when they are put in the order of the concept's similarity.
 
@@ -137,62 +168,65 @@ def rank_reorder(
     expectation from five permutations; here it is exact, the mean of |t_i - t_j|^p over all pairs. A mean
     similarity of nothing or less, where the reference gives NaN, counts as 1e-6: such a concept comes last.
     """
-    images, units = activations.shape
-    top = top_image_indices(activations, max(1, int(images * top_fraction)))
-    highest = activations.T.gather(1, top)  # (units, top), descending
-    expected = torch.stack([(t[:, None] - t[None, :]).abs_().pow_(p).mean() for t in highest])
-    expected = expected.clamp_min(torch.finfo(torch.float32).tiny)
-    scores = torch.empty(units, text_features.shape[0], device=activations.device)
-    for block in _concept_blocks(text_features, rows=top.shape[1] * 4, device=activations.device):
-        for unit in range(units):
-            cosines = image_features[top[unit]] @ text_features[block].T  # (top, block)
-            ranks = cosines.argsort(dim=0, stable=True).argsort(dim=0)
-            reordered = highest[unit].flip(0)[ranks]
-            error = (highest[unit][:, None] - reordered).abs_().pow_(p).mean(dim=0) / expected[unit]
-            scores[unit, block] = -error / cosines.mean(dim=0).clamp_min(_SMALLEST_MEAN_SIMILARITY) ** scale_p
+    k = max(1, int(cosines.images * top_fraction))
+    top, highest = _top_of_all(activations, pseudo, k)
+    expected = torch.stack([_mean_difference(t, p) for t in highest]).clamp_min(torch.finfo(torch.float32).tiny)
+    scores = torch.empty(top.shape[0], cosines.concepts, device=activations.device)
+    for block in cosines.concept_blocks(rows=k * 4):
+        for unit in range(top.shape[0]):
+            similar = cosines.block(top[unit], block)
+            ascending = highest[unit].flip(0)[:, None]
+            moved = highest[unit][similar.argsort(dim=0, stable=True)]  # whose places the ascending ones take
+            error = (moved - ascending).abs_().pow_(p).mean(dim=0) / expected[unit]
+            scores[unit, block] = -error / similar.mean(dim=0).clamp_min(_SMALLEST_MEAN_SIMILARITY) ** scale_p
     return scores
 
 
-def cos_similarity(
-    image_features: Tensor,
-    text_features: Tensor,
-    activations: Tensor,
-    *,
-    layer_units: int | None = None,
-) -> Tensor:
+def cos_similarity(cosines: Cosines, activations: Tensor, pseudo: Tensor | None = None) -> Tensor:
     """Cosine of a unit's activations and a concept's similarities over all images.
 
     With S = I T', the product A'S is (A'I) T' and the length of a column of S follows from I'I, so that S
     itself is never needed. A unit or a concept of length 0 scores 0.
     """
-    products = (activations.T @ image_features) @ text_features.T
-    gram = image_features.double().T @ image_features.double()
-    texts = text_features.double()
-    concept_lengths = ((texts @ gram) * texts).sum(dim=1).clamp_min(0).sqrt().float()
-    unit_lengths = activations.norm(dim=0)
-    lengths = unit_lengths[:, None] * concept_lengths[None, :]
-    return torch.where(lengths > 0, products / lengths.clamp_min(torch.finfo(torch.float32).tiny), 0.0)
+    images, texts = cosines.image_features, cosines.text_features
+    exact = torch.float32 if images.device.type == "mps" else torch.float64  # MPS knows no float64
+    gram = images.to(exact).T @ images.to(exact)
+    concept_lengths = ((texts.to(exact) @ gram) * texts.to(exact)).sum(dim=1).clamp_min(0).sqrt().float()
+    found: list[Tensor] = []
+    for units in _matrices(activations, pseudo):
+        products = (units.T @ images) @ texts.T
+        lengths = units.norm(dim=0)[:, None] * concept_lengths[None, :]
+        found.append(torch.where(lengths > 0, products / lengths.clamp_min(torch.finfo(torch.float32).tiny), 0.0))
+    return torch.cat(found)
 
 
 def cos_similarity_cubed(
-    image_features: Tensor,
-    text_features: Tensor,
+    cosines: Cosines,
     activations: Tensor,
+    pseudo: Tensor | None = None,
     *,
     min_norm: float = 1e-3,
-    layer_units: int | None = None,
 ) -> Tensor:
     """Cosine of activations and similarities after taking off their means and cubing them.
 
     Lengths below `min_norm` count as `min_norm`, as in the reference.
     """
-    cubed = (activations - activations.mean(dim=0)) ** 3
-    directions = (cubed / cubed.norm(dim=0).clamp_min(min_norm)).T.contiguous()
-    scores = torch.empty(activations.shape[1], text_features.shape[0], device=activations.device)
-    for block in _concept_blocks(text_features, rows=activations.shape[0], device=activations.device):
-        cosines = image_features @ text_features[block].T
-        cosines = (cosines - cosines.mean(dim=0)) ** 3
-        scores[:, block] = directions @ (cosines / cosines.norm(dim=0).clamp_min(min_norm))
+
+    def directions(values: Tensor) -> Tensor:
+        cubed = (values - values.mean(dim=0)).pow_(3)
+        return cubed.div_(cubed.norm(dim=0).clamp_min(min_norm))
+
+    matrices = _matrices(activations, pseudo)
+    scores = torch.empty(sum(units.shape[1] for units in matrices), cosines.concepts, device=activations.device)
+    # activations are cubed anew for each block of concepts, so that no second copy of them is held
+    few = max(1, _limit(_KEPT_BYTES, cosines.device) // (8 * cosines.images))
+    for start in range(0, cosines.concepts, few):
+        block = slice(start, start + few)
+        similar = directions(cosines.block(_ALL, block))
+        row = 0
+        for units in (part for matrix in matrices for part in matrix.split(few, dim=1)):
+            scores[row : row + units.shape[1], block] = directions(units).T @ similar
+            row += units.shape[1]
     return scores
 
 
@@ -204,125 +238,80 @@ METHODS: dict[str, Similarity] = {
 def default_parameters(method: str) -> dict[str, int | float]:
     """The parameters of a method that a user may set, with their defaults."""
     parameters = inspect.signature(METHODS[method]).parameters.values()
-    return {
-        parameter.name: parameter.default
-        for parameter in parameters
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "layer_units"
-    }
+    return {parameter.name: parameter.default for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
 
-def pseudo_unit_activations(activations: Tensor, draws: int, seed: int) -> Tensor:
-    """Activations of units that fire on random images: columns of `activations`, each shuffled over the images.
-
-    Args:
-        activations: (images, units) float32 of live units.
-        draws: how many pseudo-units.
-        seed: of the random generator; the draws are the same on every device.
-
-    Returns:
-        (images, draws) float32.
-    """
-    images, units = activations.shape
-    generator = torch.Generator().manual_seed(seed)
-    shuffled = torch.empty(images, draws, device=activations.device)
-    for draw in range(draws):
-        unit = int(torch.randint(units, (), generator=generator))
-        order = torch.randperm(images, generator=generator).to(activations.device)
-        shuffled[:, draw] = activations[order, unit]
-    return shuffled
+def _matrices(activations: Tensor, pseudo: Tensor | None) -> list[Tensor]:
+    """The layer's units, and the pseudo-units where there are any."""
+    return [activations] if pseudo is None else [activations, pseudo]
 
 
-def p_values(scores: Tensor, null_scores: Tensor) -> Tensor:
-    """Share of null scores at least as high: (1 + how many) / (1 + draws), so never 0.
-
-    Args:
-        scores: (units,) best score of each unit.
-        null_scores: (draws,) best score of each pseudo-unit.
-
-    Returns:
-        (units,) float64 in (0, 1].
-    """
-    ascending = null_scores.sort().values
-    below = torch.searchsorted(ascending, scores.contiguous(), right=False)
-    draws = null_scores.shape[0]
-    return (1 + draws - below).double() / (1 + draws)
+def _top_of_all(activations: Tensor, pseudo: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
+    """(units + draws, k): row numbers of each one's top images, int64, and its activations there, float32."""
+    tops = [top_image_indices(units, k) for units in _matrices(activations, pseudo)]
+    highest = [units.T.gather(1, top) for units, top in zip(_matrices(activations, pseudo), tops, strict=True)]
+    return torch.cat(tops), torch.cat(highest)
 
 
-def q_values(p: Tensor) -> Tensor:
-    """False discovery rates at which each of a layer's labels would be called significant.
-
-    Benjamini & Hochberg, "Controlling the false discovery rate", J. R. Stat. Soc. B 57 (1995): the smallest
-    p_j m / j over all ranks j from a unit's own rank up.
-
-    Args:
-        p: (units,) float64 in (0, 1].
-
-    Returns:
-        (units,) float64 in (0, 1].
-    """
-    count = p.shape[0]
-    order = p.argsort(descending=True)
-    ranks = torch.arange(count, 0, -1, device=p.device, dtype=p.dtype)
-    stepped = (p[order] * count / ranks).cummin(dim=0).values.clamp_max(1.0)
-    return torch.empty_like(p).scatter_(0, order, stepped)
-
-
-def _concept_blocks(text_features: Tensor, rows: int, device: torch.device) -> Iterator[slice]:
-    """Slices over the concepts such that `rows` float32 rows of a block fit the scratch memory."""
-    size = max(16, _BLOCK_BYTES.get(device.type, _BLOCK_BYTES["cpu"]) // (4 * max(1, rows)))
-    size -= size % 16
-    for start in range(0, text_features.shape[0], size):
-        yield slice(start, start + size)
+def _mean_difference(values: Tensor, p: float) -> Tensor:
+    """Mean of |v_i - v_j|^p over all pairs, () float32, without holding all pairs of many values."""
+    parts = values.split(max(1, 2**22 // len(values)))
+    return torch.stack([(part[:, None] - values).abs_().pow_(p).sum() for part in parts]).sum() / len(values) ** 2
 
 
 def _minus_prior(
-    image_features: Tensor,
-    text_features: Tensor,
-    top: Tensor,
+    cosines: Cosines,
+    activations: Tensor,
+    pseudo: Tensor | None,
     a: float,
     lam: float,
-    evidence: Callable[[Tensor], Tensor],
-    layer_units: int | None,
+    weights: list[float],
+    offset: float,
 ) -> Tensor:
     """Evidence minus `lam` times the log of its mean over the layer's units, block by block of concepts.
 
-    A pseudo-unit is scored as one more unit of the layer: its own evidence counts in its mean, as a unit's does.
-    Otherwise it could score above log(units), which no unit can, and hide what the layer learned.
-
-    Only images that are among a unit's top images are looked at. `evidence` takes a block of their
-    probabilities, (images, block), and returns (units, block).
+    Evidence is the sum over the top images of log(offset + weight P), P the softmax over all concepts of `a`
+    times the cosines. A pseudo-unit's own evidence counts in its mean, as a unit's does; otherwise it could score
+    above log(units), which no unit can, and hide what the layer learned. Only top images are looked at.
     """
-    used, positions = top.unique(return_inverse=True)
-    top.copy_(positions)
-    logits_scale = a * image_features[used]  # (used images, dimensions)
-    rows = used.shape[0]
-    log_totals = torch.full((rows,), -torch.inf, device=top.device)
-    for block in _concept_blocks(text_features, rows, top.device):
-        logits = logits_scale @ text_features[block].T
-        log_totals = torch.logaddexp(log_totals, logits.logsumexp(dim=1))
-    units = layer_units or top.shape[0]
-    scores = torch.empty(top.shape[0], text_features.shape[0], device=top.device)
-    for block in _concept_blocks(text_features, rows, top.device):
-        logits = torch.addmm(log_totals[:, None], logits_scale, text_features[block].T, beta=-1)
-        collected = evidence(logits.exp_())
-        layer, pseudo = collected[:units], collected[units:]
+    top, _ = _top_of_all(activations, pseudo, len(weights))
+    used, top = top.unique(return_inverse=True)
+    units = activations.shape[1]
+    scores = torch.empty(top.shape[0], cosines.concepts, device=top.device)
+    for block, probabilities in _probability_blocks(cosines, used, a):
+        collected = log_of_products(probabilities, top, weights, offset)
+        layer, others = collected[:units], collected[units:]
         total = layer.logsumexp(dim=0)
         scores[:units, block] = layer - lam * (total - math.log(units))
-        scores[units:, block] = pseudo - lam * (torch.logaddexp(total, pseudo) - math.log(units + 1))
+        scores[units:, block] = others - lam * (torch.logaddexp(total, others) - math.log(units + 1))
     return scores
 
 
-def _sum_of_log1p(probabilities: Tensor, top: Tensor, weights: list[float]) -> Tensor:
-    """Sum over the ranks r of log(1 + weights[r] * probabilities[top[u, r], c]), as (units, concepts)."""
-    shape = (top.shape[0], probabilities.shape[1])
-    total = torch.zeros(shape, device=top.device)
-    factors = torch.empty(shape, device=top.device)
-    gathered = torch.empty(shape, device=top.device)
-    by_rank = top.T.contiguous()
-    for start in range(0, len(weights), _FACTORS_PER_LOGARITHM):
-        factors.fill_(1.0)
-        for rank in range(start, min(start + _FACTORS_PER_LOGARITHM, len(weights))):
-            torch.index_select(probabilities, 0, by_rank[rank], out=gathered)
-            factors.addcmul_(factors, gathered, value=weights[rank])  # factors *= 1 + w P
-        total += factors.log_()
-    return total
+def _probability_blocks(cosines: Cosines, images: Tensor, a: float) -> Iterator[tuple[slice, Tensor]]:
+    """Softmax over all concepts of `a` times the cosines, as (images, block) float32, contiguous.
+
+    Where all of it fits in memory, it is made image by image and laid out in blocks; else each block is made from
+    the denominators that a first pass has left.
+    """
+    blocks = list(cosines.concept_blocks(rows=len(images)))
+    width = blocks[0].stop
+    at_once = max(1, _limit(_BLOCK_BYTES, cosines.device) // (16 * cosines.concepts))
+    parts: list[Tensor | slice] = [*images.split(at_once)]
+    chosen: Tensor | slice = images
+    if len(images) == cosines.images:
+        parts, chosen = [slice(start, start + at_once) for start in range(0, cosines.images, at_once)], _ALL
+    if 4 * len(images) * width * len(blocks) > _limit(_KEPT_BYTES, cosines.device):
+        totals = torch.cat([(a * cosines.block(part, _ALL)).logsumexp(dim=1) for part in parts])
+        for block in blocks:
+            yield block, torch.add(-totals[:, None], cosines.block(chosen, block), alpha=a).exp_()
+        return
+    *full, last = blocks
+    kept = torch.empty(len(full), len(images), width, device=cosines.device)
+    kept_last = torch.empty(len(images), cosines.concepts - last.start, device=cosines.device)
+    for number, part in enumerate(parts):
+        rows = (a * cosines.block(part, _ALL)).softmax(dim=1)
+        place = slice(number * at_once, number * at_once + len(rows))
+        kept[:, place] = rows[:, : last.start].view(len(rows), len(full), width).transpose(0, 1)
+        kept_last[place] = rows[:, last]
+    yield from zip(full, kept, strict=True)
+    yield last, kept_last

@@ -315,9 +315,12 @@ def _schema_version(warehouse: Warehouse) -> int:
 
 
 def _check_size(warehouse: Warehouse) -> None:
-    """Refuse a file that lacks its end, which DuckDB may notice only when it reads there."""
-    blocks = warehouse.scalar("select block_size * total_blocks from pragma_database_size()")
-    if warehouse.path.stat().st_size < blocks:
+    """Refuse a file that lacks its end, which DuckDB may notice only when it reads there.
+
+    Free blocks do not count: DuckDB numbers some that it has never written.
+    """
+    used = warehouse.scalar("select block_size * (total_blocks - free_blocks) from pragma_database_size()")
+    if warehouse.path.stat().st_size < used:
         raise WarehouseError(_explain_open_failure(warehouse.path, "Could not read the end of the file"))
 
 

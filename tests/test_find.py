@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import neuronlake
+from neuronlake.ingest.encoders import EncoderError
 from neuronlake.ingest.find import FindError, find_units
 from neuronlake.ingest.recipe import Recipe
 
@@ -60,5 +61,5 @@ def test_an_encoder_with_other_weights_is_refused(tiny_recipe: Recipe, tiny_clip
         weights = torch.load(folder / "open_clip_pytorch_model.bin", weights_only=True)
         weights["logit_scale"] += 1
         torch.save(weights, folder / "open_clip_pytorch_model.bin")
-        with pytest.raises(FindError, match="are not those that made this file's embeddings"):
+        with pytest.raises(EncoderError, match="are not those that made this file's embeddings"):
             find_units(warehouse, "cat")

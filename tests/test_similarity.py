@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from neuronlake.ingest import similarity
-from neuronlake.ingest.similarity import METHODS, p_values, pseudo_unit_activations, q_values, top_image_indices
+from neuronlake.ingest import log_products, similarity
+from neuronlake.ingest.significance import p_values, pseudo_unit_activations, q_values
+from neuronlake.ingest.similarity import METHODS, Cosines, top_image_indices
 
 GOLDEN = Path(__file__).parent / "golden" / "similarity.npz"
 RANK_BASED = ("soft_wpmi", "wpmi")
@@ -50,7 +51,7 @@ def scores(golden: dict[str, Tensor], method: str) -> tuple[Tensor, Tensor]:
     order = golden["dead_unit_top_28" if method == "wpmi" else "dead_unit_top_100"].long()
     if method in RANK_BASED:
         activations[order, 0] = torch.linspace(1e-3, 1e-4, len(order))
-    ours = METHODS[method](golden["image_embeddings"], golden["text_embeddings"], activations)
+    ours = METHODS[method](Cosines(golden["image_embeddings"], golden["text_embeddings"]), activations)
     return ours[1:], golden[method][1:]
 
 
@@ -96,7 +97,7 @@ def test_soft_wpmi_keeps_the_digits_that_float32_sums_lose(lam: float) -> None:
     image_features, text_features, _ = inputs(500, 3000, 1)
     activations = torch.randn(500, 30, generator=torch.Generator().manual_seed(5))
     exact = soft_wpmi_in_double(image_features, text_features, activations, 100, lam)
-    ours = METHODS["soft_wpmi"](image_features, text_features, activations, lam=lam).double()
+    ours = METHODS["soft_wpmi"](Cosines(image_features, text_features), activations, lam=lam).double()
     assert (ours - exact).abs().max() < (1e-5 if lam == 1.0 else 1e-4)
     assert torch.equal(ours.argmax(dim=1), exact.argmax(dim=1))
 
@@ -110,8 +111,8 @@ def test_permuting_images_units_or_concepts_permutes_the_result(method: str, see
     activations = torch.randn(60, 9, generator=generator)
     images, concepts, units = (torch.randperm(size, generator=generator) for size in (60, 20, 9))
     function = METHODS[method]
-    plain = function(image_features, text_features, activations)
-    permuted = function(image_features[images], text_features[concepts], activations[images][:, units])
+    plain = function(Cosines(image_features, text_features), activations)
+    permuted = function(Cosines(image_features[images], text_features[concepts]), activations[images][:, units])
     torch.testing.assert_close(permuted, plain[units][:, concepts], rtol=1e-3, atol=1e-4)
 
 
@@ -122,25 +123,50 @@ def test_rescaling_a_unit_changes_no_rank_based_score(method: str, exponents: li
     image_features, text_features, activations = inputs(80, 15, 9)
     # powers of two, so that the rescaling itself rounds nothing
     rescaled = activations * torch.tensor([2.0**exponent for exponent in exponents])
-    plain = METHODS[method](image_features, text_features, activations)
-    assert torch.equal(METHODS[method](image_features, text_features, rescaled), plain)
+    plain = METHODS[method](Cosines(image_features, text_features), activations)
+    assert torch.equal(METHODS[method](Cosines(image_features, text_features), rescaled), plain)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_size_of_the_blocks_changes_nothing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image_features, text_features, activations = inputs(90, 100, 12)
-    whole = METHODS[method](image_features, text_features, activations)
+    whole = METHODS[method](Cosines(image_features, text_features), activations)
     monkeypatch.setitem(similarity._BLOCK_BYTES, "cpu", 1)
-    blocked = METHODS[method](image_features, text_features, activations)
+    kept = METHODS[method](Cosines(image_features, text_features), activations)
+    monkeypatch.setitem(similarity._KEPT_BYTES, "cpu", 1)
+    blocked = METHODS[method](Cosines(image_features, text_features), activations)
+    torch.testing.assert_close(kept, whole, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(blocked, whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", RANK_BASED)
+def test_without_a_compiler_the_scores_are_the_same(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image_features, text_features, activations = inputs(300, 100, 12)
+    compiled = METHODS[method](Cosines(image_features, text_features), activations)
+    assert log_products._compiled() is not None
+    monkeypatch.setattr(log_products, "_compiled", lambda: None)
+    plain = METHODS[method](Cosines(image_features, text_features), activations)
+    torch.testing.assert_close(plain, compiled, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("offset", "ranks"), [(1.0, 1), (1.0, 27), (1e-7, 28), (1e-7, 3)])
+def test_logs_of_products_do_not_overflow_or_underflow(offset: float, ranks: int) -> None:
+    generator = torch.Generator().manual_seed(ranks)
+    values = torch.rand(50, 33, generator=generator) ** 8  # from nearly 0 to nearly 1
+    values[0], values[1] = 0.0, 1.0
+    top = torch.randint(50, (5, ranks), generator=generator)
+    weights = torch.linspace(1e7, 0.5, ranks).tolist() if offset == 1.0 else [1.0] * ranks
+    found = log_products.log_of_products(values, top, weights, offset).double()
+    factors = offset + torch.tensor(weights).double()[None, :, None] * values[top].double()
+    torch.testing.assert_close(found, factors.log().sum(dim=1), rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_pseudo_units_do_not_change_the_layers_scores(method: str) -> None:
     image_features, text_features, activations = inputs(90, 30, 12)
-    alone = METHODS[method](image_features, text_features, activations)
-    more = torch.cat([activations, pseudo_unit_activations(activations, 20, seed=1)], dim=1)
-    together = METHODS[method](image_features, text_features, more, layer_units=12)
+    alone = METHODS[method](Cosines(image_features, text_features), activations)
+    pseudo = pseudo_unit_activations(activations, 20, seed=1)
+    together = METHODS[method](Cosines(image_features, text_features), activations, pseudo)
     torch.testing.assert_close(together[:12], alone, rtol=1e-5, atol=1e-5)
 
 
@@ -149,7 +175,7 @@ def test_pseudo_units_do_not_change_the_layers_scores(method: str) -> None:
 def test_few_images_or_a_single_concept_give_finite_scores(method: str, images: int, concepts: int) -> None:
     image_features, text_features, _ = inputs(images, concepts, 1)
     activations = torch.rand(images, 4, generator=torch.Generator().manual_seed(0))
-    result = METHODS[method](image_features, text_features, activations)
+    result = METHODS[method](Cosines(image_features, text_features), activations)
     assert result.shape == (4, concepts)
     assert result.isfinite().all()
 
@@ -160,13 +186,13 @@ def test_zero_embeddings_and_constant_activations_give_finite_scores(method: str
     image_features[3] = 0
     text_features[2] = 0
     activations[:, 1] = 0
-    assert METHODS[method](image_features, text_features, activations).isfinite().all()
+    assert METHODS[method](Cosines(image_features, text_features), activations).isfinite().all()
 
 
 def test_a_negative_mean_similarity_comes_last_in_rank_reorder() -> None:
     image_features, _, activations = inputs(100, 1, 3)
     near = image_features.mean(dim=0)
-    result = METHODS["rank_reorder"](image_features, normalize(torch.stack([near, -near]), dim=1), activations)
+    result = METHODS["rank_reorder"](Cosines(image_features, normalize(torch.stack([near, -near]), dim=1)), activations)
     assert result.isfinite().all()
     assert (result[:, 0] > result[:, 1]).all()
 
@@ -180,7 +206,7 @@ def test_top_images_are_the_highest_and_ties_stand_in_the_order_of_the_images() 
 def test_soft_wpmi_of_two_images_is_what_a_hand_computes() -> None:
     # one image is all concept 0, the other all concept 1; a = 10 makes P nearly 1 and 0
     eye = torch.eye(2)
-    result = METHODS["soft_wpmi"](eye, eye, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), top_k=1)
+    result = METHODS["soft_wpmi"](Cosines(eye, eye), torch.tensor([[1.0, 0.0], [0.0, 1.0]]), top_k=1)
     high, low = 1 / (1 + np.exp(-10)), 1 / (1 + np.exp(10))
     evidence = np.log([1 + 0.998 * (high - 1) + 1e-7, 1 + 0.998 * (low - 1) + 1e-7])
     prior = np.log(np.exp(evidence).mean())
@@ -215,7 +241,7 @@ def significant(
     """Whether each unit's label is better than chance: q < 0.05."""
     pseudo = pseudo_unit_activations(activations, draws, seed=3)
     units = activations.shape[1]
-    best = method(*features, torch.cat([activations, pseudo], dim=1), layer_units=units).amax(dim=1)
+    best = method(Cosines(*features), activations, pseudo).amax(dim=1)
     return q_values(p_values(best[:units], best[units:])) < 0.05
 
 
@@ -234,8 +260,8 @@ def test_units_of_pure_noise_are_rarely_called_significant(method: str) -> None:
 def test_planted_units_are_found_and_few_others(method: str) -> None:
     parameters = {"top_k": 20} if method == "soft_wpmi" else {}
 
-    def function(*arguments: Tensor, **options: object) -> Tensor:
-        return METHODS[method](*arguments, **options, **parameters)
+    def function(cosines: Cosines, *activations: Tensor) -> Tensor:
+        return METHODS[method](cosines, *activations, **parameters)
 
     right = wrong = 0
     for seed in range(5):

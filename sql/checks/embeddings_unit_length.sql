@@ -1,4 +1,5 @@
 -- Every embedding has its encoder's dimensions and length 1, and each concept is embedded once for a prompt.
+-- An image that the encoder gives no direction has an embedding of zeros.
 with embeddings as (
     select
         encoder_id,
@@ -37,4 +38,4 @@ from measured
 where
     values_found is distinct from dimensions
     or (kind = 'concept' and times > 1)
-    or (error < 0.001) is distinct from true
+    or (error < 0.001 or (kind = 'image' and error = 1)) is distinct from true

@@ -1,0 +1,170 @@
+"""Stored activations scored again: with other concepts, another method, other parameters, and no image."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import polars as pl
+
+from neuronlake.ingest.concepts import load_concepts
+from neuronlake.ingest.encoders import load_stored_encoder
+from neuronlake.ingest.plan import resolve_device
+from neuronlake.ingest.register import register_concepts
+from neuronlake.ingest.runs import no_progress, recorded_run
+from neuronlake.ingest.scoring import Basis, StoredLayer, embed_concepts, pending_scorings, score_layers
+from neuronlake.ingest.scoring_settings import DEFAULT_DRAWS, DEFAULT_METHOD, ScoringError, resolve_scoring
+from neuronlake.sql.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class ScoreRecipe:
+    """What to score again, with what, and how.
+
+    Attributes:
+        models: names of models; all where empty.
+        layers: names of layers; all where empty.
+        probe: name of the probe; the newest where None.
+        encoder: name of the encoder; the newest where None.
+        concepts: concept sets, joined; those of the newest scoring where empty.
+        prompt: text that each concept is put into, at ``{}``.
+        method: a similarity function.
+        parameters: of the method, where they differ from its defaults.
+        keep_concepts: how many of each unit's best concepts to store; all where None.
+        null_draws: pseudo-units behind the p-values.
+        seed: of the pseudo-units.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    """
+
+    models: Sequence[str] = ()
+    layers: Sequence[str] = ()
+    probe: str | None = None
+    encoder: str | None = None
+    concepts: Sequence[str] = ()
+    prompt: str = "{}"
+    method: str = DEFAULT_METHOD
+    parameters: Mapping[str, int | float] = field(default_factory=dict[str, "int | float"])
+    keep_concepts: int | None = None
+    null_draws: int = DEFAULT_DRAWS
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ScoreSummary:
+    """What a run of scoring did."""
+
+    layers: int
+    scored_layers: int
+    seconds: float
+
+
+def score(
+    warehouse: Warehouse,
+    recipe: ScoreRecipe | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    command: str = "neuronlake.score()",
+) -> ScoreSummary:
+    """Score stored activations again; what is there with the same settings is not scored twice.
+
+    Args:
+        warehouse: open for writing.
+        recipe: what to score and how; all layers with the defaults where None.
+        progress: called with a stage, the number done and the total.
+        command: stored with the run.
+
+    Raises:
+        NeuronlakeError: nothing stored fits, or a setting makes no sense; nothing was changed.
+    """
+    recipe = recipe or ScoreRecipe()
+    report = progress or no_progress
+    started = time.perf_counter()
+    settings = resolve_scoring(
+        recipe.method, recipe.parameters, recipe.prompt, recipe.null_draws, recipe.seed, recipe.keep_concepts
+    )
+    device = resolve_device(recipe.device)
+    chosen = _chosen_layers(warehouse, recipe)
+    first = chosen.row(0, named=True)
+    basis = _basis(warehouse, recipe, first)
+    layers = [StoredLayer(*row) for row in chosen.select("layer_id", "units", "layer_fingerprint").iter_rows()]
+    pending = pending_scorings(warehouse, basis, layers, settings)
+    if pending:
+        with recorded_run(warehouse, command, device, json.dumps(asdict(recipe))) as (run_id, timing):
+            embed_concepts(
+                warehouse,
+                basis,
+                settings.prompt,
+                lambda: load_stored_encoder(first["encoder"], first["encoder_source"], first["encoder_fingerprint"]),
+                report,
+            )
+            score_layers(warehouse, basis, pending, settings, device, run_id, report)
+            timing.score = time.perf_counter() - started
+    return ScoreSummary(len(layers), len(pending), time.perf_counter() - started)
+
+
+def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe) -> pl.DataFrame:
+    """Rows of the query `stored_layers` that the recipe asks for.
+
+    Raises:
+        ScoringError: there are none, or a name is unknown.
+    """
+    named = {"probe": recipe.probe, "encoder": recipe.encoder}
+    given = {name: value for name, value in named.items() if value is not None}
+    stored = warehouse.query("stored_layers", **given).pl()
+    if stored.is_empty():
+        which = " and ".join(f"{name} {value}" for name, value in given.items())
+        raise ScoringError(
+            f"{warehouse.path} holds no layer with activations{f' for {which}' if which else ''}; "
+            "`cli status` shows what it holds"
+        )
+    for column, names in (("model", recipe.models), ("layer", recipe.layers)):
+        known: list[str] = stored[column].unique(maintain_order=True).to_list()
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}? it holds" if near else "it holds"
+                raise ScoringError(f"{warehouse.path} holds no {column} {name!r}; {hint} {', '.join(known)}")
+        if names:
+            stored = stored.filter(pl.col(column).is_in(list(names)))
+    if stored.is_empty():
+        raise ScoringError(f"{warehouse.path} holds no such layer of such a model; `cli status` shows what it holds")
+    return stored
+
+
+def _basis(warehouse: Warehouse, recipe: ScoreRecipe, layer: dict[str, object]) -> Basis:
+    """The images and embeddings of the chosen layers, with the recipe's concepts or the newest ones."""
+    probe_id, encoder_id = int(str(layer["probe_id"])), int(str(layer["encoder_id"]))
+    if recipe.concepts:
+        concept_set = load_concepts(recipe.concepts)
+        fingerprint = concept_set.fingerprint
+        with warehouse.transaction():
+            concept_set_id, concept_ids = register_concepts(warehouse, concept_set)
+    else:
+        concept_set_id = warehouse.scalar(
+            "select concept_set_id from store.scorings where probe_id = $probe_id and encoder_id = $encoder_id"
+            " order by scoring_id desc limit 1",
+            probe_id=probe_id,
+            encoder_id=encoder_id,
+        )
+        if concept_set_id is None:
+            raise ScoringError("these activations were never scored; name concepts with --concepts")
+        fingerprint = warehouse.scalar(
+            "select fingerprint from store.concept_sets where concept_set_id = $id", id=concept_set_id
+        )
+        members = warehouse.sql(
+            "select concept_id from store.concept_set_concepts where concept_set_id = $id order by position",
+            id=concept_set_id,
+        )
+        concept_ids = [row[0] for row in members.fetchall()]
+    return Basis(
+        probe_id=probe_id,
+        probe_fingerprint=str(layer["probe_fingerprint"]),
+        encoder_id=encoder_id,
+        encoder_fingerprint=str(layer["encoder_fingerprint"]),
+        concept_set_id=concept_set_id,
+        concept_set_fingerprint=fingerprint,
+        concept_ids=tuple(concept_ids),
+    )

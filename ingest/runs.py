@@ -1,0 +1,77 @@
+"""The record that every run leaves in the warehouse: what was asked, with what, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+
+import torch
+
+import neuronlake
+from neuronlake.sql.warehouse import Warehouse, utc_now
+
+_VERSIONED = ("torch", "torchvision", "open-clip-torch", "duckdb", "numpy", "polars", "pyarrow")
+
+
+def no_progress(_stage: str, _done: int, _total: int) -> None:
+    """Report to nobody."""
+
+
+@dataclass
+class Timing:
+    """Seconds of each stage; loading runs beside extraction."""
+
+    extract: float = 0.0
+    load: float = 0.0
+    score: float = 0.0
+
+
+@contextmanager
+def recorded_run(
+    warehouse: Warehouse, command: str, device: torch.device, recipe: str
+) -> Generator[tuple[int, Timing]]:
+    """A row in `runs` that says how it ended; a run that was killed is called interrupted by the next one."""
+    warehouse.execute("update store.runs set status = 'interrupted' where status = 'running'")
+    run_id = warehouse.next_id("runs", "run_id")
+    versions = {"neuronlake": neuronlake.__version__, "python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in _VERSIONED}
+    warehouse.execute(
+        "insert into store.runs (run_id, command, status, started_at, device, versions, recipe)"
+        " values ($run_id, $command, 'running', $at, $device, $versions, $recipe)",
+        run_id=run_id,
+        command=command,
+        at=utc_now(),
+        device=_device_name(device),
+        versions=json.dumps(versions),
+        recipe=recipe,
+    )
+    timing = Timing()
+    status = "failed"
+    try:
+        yield run_id, timing
+        status = "finished"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        warehouse.execute(
+            "update store.runs set status = $status, finished_at = $at, extract_seconds = $extract,"
+            " load_seconds = $load, score_seconds = $score where run_id = $run_id",
+            status=status,
+            at=utc_now(),
+            extract=timing.extract,
+            load=timing.load,
+            score=timing.score,
+            run_id=run_id,
+        )
+
+
+def _device_name(device: torch.device) -> str:
+    """The device as a reader knows it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"

@@ -1,0 +1,139 @@
+"""Stored activations scored again: what an ingest would have given, beside what is there, and no image touched."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+import neuronlake
+from neuronlake import NeuronlakeError
+from neuronlake.ingest import encoders
+from neuronlake.ingest.encoders import OpenClipEncoder
+from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.rescore import ScoreRecipe
+from neuronlake.sql.verify import verify
+from neuronlake.sql.warehouse import Warehouse
+
+EXAMPLE = Path(__file__).parent.parent / "warehouse.duckdb.example"
+OTHER_CONCEPTS = "zebra\nespresso\nsky\n"
+
+
+def again(recipe: Recipe, **changes: object) -> ScoreRecipe:
+    """The scoring part of a recipe, with changes."""
+    plain = ScoreRecipe(parameters=recipe.parameters, null_draws=recipe.null_draws)
+    return dataclasses.replace(plain, **changes)
+
+
+def labels(warehouse: Warehouse, scoring: int) -> list[tuple[object, ...]]:
+    """All that a scoring says, its concepts by name."""
+    return warehouse.sql(
+        "select layer, unit, concept, similarity, runner_up, p_value, q_value from unit_labels"
+        " where setting = $scoring order by all",
+        scoring=scoring,
+    ).fetchall()
+
+
+@pytest.fixture
+def copy(tiny_warehouse: Path, tmp_path: Path) -> Path:
+    """The small warehouse, to be changed."""
+    return Path(shutil.copy(tiny_warehouse, tmp_path / "copy.duckdb"))
+
+
+def test_the_settings_of_the_ingest_are_nothing_new(copy: Path, tiny_recipe: Recipe) -> None:
+    with neuronlake.open(copy, write=True) as warehouse:
+        summary = neuronlake.score(warehouse, again(tiny_recipe))
+        assert (summary.layers, summary.scored_layers) == (2, 0)
+        assert warehouse.scalar("select count(*) from store.runs") == 1
+
+
+@pytest.mark.parametrize("method", ["wpmi", "rank_reorder", "cos_similarity", "cos_similarity_cubed"])
+def test_another_method_gives_what_an_ingest_would_and_keeps_the_old_labels(
+    copy: Path, tiny_recipe: Recipe, tmp_path: Path, method: str
+) -> None:
+    with neuronlake.open(copy, write=True) as warehouse:
+        before = labels(warehouse, 1)
+        summary = neuronlake.score(warehouse, again(tiny_recipe, method=method, parameters={}))
+        assert summary.scored_layers == 2
+        assert labels(warehouse, 1) == before
+        scored = labels(warehouse, 3)
+        assert verify(warehouse) == []
+        assert neuronlake.score(warehouse, again(tiny_recipe, method=method, parameters={})).scored_layers == 0
+    with neuronlake.open(tmp_path / "fresh.duckdb", write=True) as warehouse:
+        neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, method=method, parameters={}))
+        assert labels(warehouse, 1) == scored
+
+
+def test_other_concepts_and_prompts_need_only_the_text_side_of_the_encoder(
+    copy: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_encoder: OpenClipEncoder, _pixels: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("an image was looked at")
+
+    monkeypatch.setattr(OpenClipEncoder, "encode_images", refuse)
+    words = tmp_path / "others.txt"
+    words.write_text(OTHER_CONCEPTS)
+    with neuronlake.open(copy, write=True) as warehouse:
+        recipe = again(tiny_recipe, concepts=(str(words),), prompt="a photo of {}", layers=("fc",))
+        assert neuronlake.score(warehouse, recipe).scored_layers == 1
+        found = warehouse.sql("select distinct concept from unit_labels where setting = 3").pl()["concept"]
+        assert set(found) <= set(OTHER_CONCEPTS.split())
+        rows = warehouse.sql("select layer, concept_set, encoder from scorings where scoring = 3").fetchall()
+        assert rows[0][:2] == ("fc", "others.txt")
+        assert rows[0][2].endswith('"a photo of {}"')
+        assert verify(warehouse) == []
+
+
+def test_the_encoder_is_not_loaded_where_its_embeddings_are_there(
+    copy: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "load_encoder", lambda _name: pytest.fail("the encoder was loaded"))
+    with neuronlake.open(copy, write=True) as warehouse:
+        assert neuronlake.score(warehouse, again(tiny_recipe, method="wpmi", parameters={})).scored_layers == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"layers": ("layer5",)}, "holds no layer 'layer5'; did you mean layer3? it holds layer3, fc"),
+        ({"models": ("alexnet",)}, "holds no model 'alexnet'; it holds resnet18-imagenet"),
+        ({"probe": "nowhere"}, "holds no layer with activations for probe nowhere"),
+        ({"method": "soft_pmi"}, "there is no method 'soft_pmi'; did you mean soft_wpmi?"),
+        ({"parameters": {"top_k": 0.5}}, "top_k must be a whole number above 0, not 0.5"),
+        ({"parameters": {"p_start": 1.5}}, "p_start must be between 0 and 1, not 1.5"),
+        ({"parameters": {"a": float("nan")}}, "a must be between"),
+        ({"concepts": ("no such file",)}, "there is no concept file no such file"),
+        ({"device": "tpu"}, "device 'tpu' cannot be used"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_and_nothing_changes(
+    copy: Path, changes: dict[str, object], complaint: str
+) -> None:
+    with neuronlake.open(copy, write=True) as warehouse:
+        with pytest.raises(NeuronlakeError, match=complaint.replace("?", r"\?")):
+            neuronlake.score(warehouse, dataclasses.replace(ScoreRecipe(), **changes))
+        assert warehouse.scalar("select count(*) from store.runs") == 1
+        assert warehouse.scalar("select count(*) from store.scorings") == 2
+
+
+def test_a_warehouse_without_activations_says_so(tmp_path: Path) -> None:
+    with (
+        neuronlake.open(tmp_path / "empty.duckdb", write=True) as warehouse,
+        pytest.raises(NeuronlakeError, match="holds no layer with activations; `cli status`"),
+    ):
+        neuronlake.score(warehouse)
+
+
+def test_a_warehouse_scored_again_and_again_still_opens(tmp_path: Path) -> None:
+    # DuckDB then numbers free blocks beyond the end of the file, which is no sign of a file cut short
+    path = Path(shutil.copy(EXAMPLE, tmp_path / "example.duckdb"))
+    for method in ("soft_wpmi", "wpmi"):
+        with neuronlake.open(path, write=True) as warehouse:
+            neuronlake.score(warehouse, ScoreRecipe(method=method, keep_concepts=None if method == "soft_wpmi" else 10))
+    with neuronlake.open(path) as warehouse:
+        counted = warehouse.sql("select setting, count(*) as layers from scorings group by all order by all").pl()
+        assert counted.equals(pl.DataFrame({"setting": [1, 7, 13], "layers": [6, 6, 6]}), null_equal=True)
