@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neuronlake.ingest.evaluate import evaluate
     from neuronlake.ingest.pipeline import ingest
     from neuronlake.ingest.recipe import Recipe
     from neuronlake.ingest.rescore import ScoreRecipe, score
@@ -24,6 +25,7 @@ __all__ = [
     "ScoreRecipe",
     "Warehouse",
     "__version__",
+    "evaluate",
     "ingest",
     "open",
     "score",
@@ -34,6 +36,7 @@ _HOMES = {
     "Recipe": ("neuronlake.ingest.recipe", "Recipe"),
     "ScoreRecipe": ("neuronlake.ingest.rescore", "ScoreRecipe"),
     "Warehouse": ("neuronlake.sql.warehouse", "Warehouse"),
+    "evaluate": ("neuronlake.ingest.evaluate", "evaluate"),
     "ingest": ("neuronlake.ingest", ""),
     "open": ("neuronlake.sql.warehouse", "open_warehouse"),
     "score": ("neuronlake.ingest.rescore", "score"),

@@ -225,6 +225,42 @@ def score(
         typer.echo(f"nothing to do: {warehouse} holds all of it", err=True)
 
 
+@app.command(
+    epilog="Examples: cli evaluate resnet18-imagenet fc --truth imagenet · cli evaluate resnet18-imagenet layer4"
+)
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    layer: Annotated[str, typer.Argument(help="Name of the layer.")],
+    truth: Annotated[
+        str | None,
+        typer.Option(
+            help="The units' true names: imagenet, places365, a file with one name a line, or a csv file with "
+            "columns unit and name.",
+            show_default=False,
+        ),
+    ] = None,
+    setting: Annotated[
+        int | None,
+        typer.Option(help="One setting; all that the layer was scored under if not given.", show_default=False),
+    ] = None,
+    device: Device = "auto",
+    output_format: OutputFormat = None,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """How far a layer's labels can be trusted: against true names, or verified on the other half of the probe.
+
+    Each value has a bootstrap 95 % interval over the units. All is kept in the view `evaluations`.
+    """
+    from neuronlake.ingest.evaluate import evaluate as run
+    from neuronlake.reports import tables
+    from neuronlake.sql.warehouse import open_warehouse
+
+    shape = tables.chosen_format(output_format)
+    with open_warehouse(_existing(warehouse), write=True) as opened, _progress_bars() as progress:
+        found = run(opened, model, layer, truth=truth, setting=setting, device=device, progress=progress)
+    tables.print_frame(tables.evaluation_table(found) if shape in ("table", "md") else found, shape, found.height)
+
+
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where to write demo.duckdb and demo.html.")] = Path(),

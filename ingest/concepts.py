@@ -69,14 +69,14 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
     for name in names:
         for concept in _read(name):
             read += 1
-            text = " ".join(unicodedata.normalize("NFC", concept.text).split())
+            text = _plain(concept.text)
             if not text:
                 blanks += 1
                 continue
-            known = gathered.get(text.casefold())
+            known = gathered.get(same_text(text))
             if known is None or known.category == "none":
                 spelling = text if known is None else known.text
-                gathered[text.casefold()] = Concept(spelling, concept.category)
+                gathered[same_text(text)] = Concept(spelling, concept.category)
     if not gathered:
         raise ConceptError(f"{' and '.join(names) or 'the concept set'} holds no concept; write one a line")
     return ConceptSet(
@@ -85,6 +85,16 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
         dropped_duplicates=read - blanks - len(gathered),
         dropped_blanks=blanks,
     )
+
+
+def same_text(text: str) -> str:
+    """What two concepts have in common that differ only in case, spacing or Unicode form."""
+    return _plain(text).casefold()
+
+
+def _plain(text: str) -> str:
+    """The text in Unicode's composed form, with single spaces."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 @cache

@@ -80,6 +80,18 @@ def print_unit(card: UnitCard) -> None:
     console.print(terminal_table(card.images.select("rank", "image", "label", "activation"), title="top images"))
 
 
+def evaluation_table(evaluations: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the view `evaluations` with a column a setting, each value with its interval."""
+    names = pl.format("{} (setting {})", "method", "setting")
+    interval = pl.format(
+        "{} [{}, {}]",
+        *(pl.col(name).round_sig_figs(3).cast(pl.String).fill_null("-") for name in ("value", "low", "high")),
+    )
+    return evaluations.select(names.alias("settings"), "measure", interval.alias("shown")).pivot(
+        on="settings", index="measure", values="shown"
+    )
+
+
 def write_frame(frame: pl.DataFrame, file_format: str, output: BinaryIO) -> None:
     """Write a frame to a binary stream in one of FORMATS other than ``table``."""
     if file_format == "parquet":

@@ -7,6 +7,12 @@ with numbers as (
     from store.images
     union all
     select distinct
+        'evaluations.scoring_id' as reference,
+        'scorings' as target,
+        scoring_id as number
+    from store.evaluations
+    union all
+    select distinct
         'thumbnails.image_id' as reference,
         'images' as target,
         image_id as number

@@ -11,6 +11,8 @@ select
     keys.concept_set_id,
     keys.prompt,
     keys.parameters,
+    keys.null_draws,
+    keys.seed,
     split_part(keys.method, '(', 1) as function,
     scorings.units,
     encoders.name as encoder,

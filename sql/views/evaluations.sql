@@ -1,0 +1,29 @@
+-- One row per measure of how far the labels of a scoring can be trusted, as `cli evaluate` found it.
+-- With true names: top_1 and top_5 (share of names that are the label, or among the best five concepts), mean_rank
+-- and median_rank of the name, cosine of label and name in text space, and auc_similarity, auc_margin and auc_minus_p
+-- (how well each tells right labels from wrong ones). Without: correlation and auprc of label, runner_up and a random
+-- concept with the unit's activations, on the half of the images that did not make the label.
+--   truth: the true names; null where labels were verified on the other half of the probe
+--   measure: what was measured
+--   value: over all units
+--   low: lower end of the bootstrap 95 % interval
+--   high: upper end of it
+--   units: units that were measured
+--   scoring: number of the scoring
+select
+    scorings.setting,
+    scorings.model,
+    scorings.layer,
+    scorings.method,
+    evaluations.truth,
+    evaluations.measure,
+    evaluations.value,
+    evaluations.low,
+    evaluations.high,
+    evaluations.units,
+    scorings.encoder,
+    scorings.concept_set,
+    scorings.probe,
+    evaluations.scoring_id as scoring
+from store.evaluations
+inner join scorings on evaluations.scoring_id = scorings.scoring
