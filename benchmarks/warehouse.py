@@ -23,7 +23,7 @@ import torch
 
 from neuronlake.ingest.extract import TOP_IMAGES, ExtractedChunk, PreparedImage, TopCandidates
 from neuronlake.ingest.load import ChunkParts, embedding_rows, finish_layer, load_chunk
-from neuronlake.ingest.register import Registered
+from neuronlake.ingest.register import Registered, default_chunk_images
 from neuronlake.ingest.similarity import top_image_indices
 from neuronlake.sql import catalog
 from neuronlake.sql.verify import verify
@@ -31,7 +31,7 @@ from neuronlake.sql.warehouse import Warehouse, open_warehouse
 
 MODELS = ("first", "second")
 LAYERS = {"layer3": 256, "layer4": 512, "fc": 1000}
-IMAGES, CONCEPTS, DIMENSIONS, CHUNK = 57_000, 20_000, 512, 512
+IMAGES, CONCEPTS, DIMENSIONS = 57_000, 20_000, 512
 RUNS = 3
 
 
@@ -55,7 +55,7 @@ def register(warehouse: Warehouse, size: Size) -> Registered:
     for number, (model, layer) in enumerate(layer_ids, start=1):
         layer_ids[model, layer] = number
         warehouse.execute(
-            "insert into store.layers values ($id, $model, $name, 'layer ' || $id, $id, $units, 'mean')",
+            "insert into store.layers values ($id, $model, $name, 'layer ' || $id, $id, $units, 'mean', null)",
             id=number,
             model=MODELS.index(model) + 1,
             name=layer,
@@ -64,7 +64,7 @@ def register(warehouse: Warehouse, size: Size) -> Registered:
     warehouse.execute(
         "insert into store.probes values (1, 'probe', 'probe', '/probe', $images, $chunk)",
         images=size.images,
-        chunk=CHUNK,
+        chunk=default_chunk_images(size.images),
     )
     warehouse.execute(
         "insert into store.images select range, 1, 'folder/' || range || '.jpg', 'folder', '' from range(1, $end)",
@@ -80,15 +80,15 @@ def register(warehouse: Warehouse, size: Size) -> Registered:
         n=size.concepts,
     )
     ids = tuple(range(1, size.concepts + 1))
-    return Registered(1, 1, size.images, CHUNK, 1, 1, ids, layer_ids)
+    return Registered(1, 1, size.images, default_chunk_images(size.images), 1, 1, ids, layer_ids)
 
 
 def load(warehouse: Warehouse, registered: Registered, size: Size) -> float:
     """Seconds in which activations and embeddings were loaded, without the making of them."""
     seconds = 0.0
     parts = ChunkParts(list(registered.layer_ids.values()), has_encoder=True)
-    for number, start in enumerate(range(1, size.images + 1, CHUNK)):
-        ids = range(start, min(start + CHUNK, size.images + 1))
+    for number, start in enumerate(range(1, size.images + 1, registered.chunk_images)):
+        ids = range(start, min(start + registered.chunk_images, size.images + 1))
         activations = {key: torch.relu(torch.randn(len(ids), LAYERS[key[1]])) for key in registered.layer_ids}
         chunk = ExtractedChunk(
             [PreparedImage(image_id, 96, 96, b"", {}) for image_id in ids],
@@ -199,7 +199,7 @@ def measure(share: Fraction, folder: Path) -> dict[str, float]:
     figures = {
         "activations, millions": units * size.images / 1e6,
         "activations loaded, millions a second": units * size.images / 1e6 / load_seconds,
-        "bytes an activation, embeddings included": loaded_bytes / (units * size.images),
+        "bytes a value, embeddings and top images included": loaded_bytes / ((units + DIMENSIONS) * size.images),
         "similarities, millions": units * size.concepts / 1e6,
         "similarities stored, millions a second": units * size.concepts / 1e6 / score_seconds,
         "bytes a similarity": (path.stat().st_size - loaded_bytes) / (units * size.concepts),

@@ -33,7 +33,7 @@ class Recipe:
         keep_concepts: how many of each unit's best concepts to store; all where None.
         null_draws: pseudo-units behind the p-values.
         seed: of the pseudo-units.
-        chunk_images: images in one transaction.
+        chunk_images: images in one transaction; by the size of the probe where None.
     """
 
     models: tuple[str, ...]
@@ -52,7 +52,7 @@ class Recipe:
     keep_concepts: int | None = None
     null_draws: int = DEFAULT_DRAWS
     seed: int = 0
-    chunk_images: int = 512
+    chunk_images: int | None = None
 
     def as_json(self) -> str:
         """All settings, as they are stored with the run."""

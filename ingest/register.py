@@ -11,6 +11,10 @@ from neuronlake.ingest.concepts import ConceptSet
 from neuronlake.ingest.plan import Plan, PlannedLayer
 from neuronlake.sql.warehouse import Warehouse
 
+_LARGE_PROBE = 16_384
+_CHUNK_OF_LARGE_PROBE = 2_048
+_CHUNK_OF_SMALL_PROBE = 512
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -84,6 +88,15 @@ def free_name(warehouse: Warehouse, table: str, name: str) -> str:
     return candidate
 
 
+def default_chunk_images(images: int) -> int:
+    """How many images go into one transaction.
+
+    DuckDB packs the numbers of the images in groups of 2,048: where a unit's images fill whole groups they take
+    next to no space, and loading is twice as fast. On small probes a killed run should lose less.
+    """
+    return _CHUNK_OF_LARGE_PROBE if images >= _LARGE_PROBE else _CHUNK_OF_SMALL_PROBE
+
+
 def _register_probe(warehouse: Warehouse, plan: Plan) -> int:
     """The probe and its images."""
     probe = plan.probe
@@ -97,7 +110,7 @@ def _register_probe(warehouse: Warehouse, plan: Plan) -> int:
         name=probe.name,
         location=str(probe.folder),
         images=len(probe.images),
-        chunk_images=plan.recipe.chunk_images,
+        chunk_images=plan.recipe.chunk_images or default_chunk_images(len(probe.images)),
     )
     first = warehouse.next_id("images", "image_id")
     rows = pl.DataFrame(

@@ -25,6 +25,10 @@ from neuronlake.ingest.log_products import log_of_products
 
 # Scratch memory for a block: small enough for a processor's cache, large enough for a GPU.
 _BLOCK_BYTES = {"cpu": 8 * 2**20, "cuda": 256 * 2**20, "mps": 64 * 2**20}
+# A narrower block would starve the matrix product.
+_NARROWEST_BLOCK = 128
+# Rows of the image-by-concept matrix whose softmax is summed at once, where it is not kept.
+_IMAGES_AT_ONCE = 256
 # The whole matrix of cosines is kept where it is no larger than this, so that it is multiplied once.
 _KEPT_BYTES = {"cpu": 256 * 2**20, "cuda": 4 * 2**30, "mps": 256 * 2**20}
 # Activations whose order is looked for at once: their keys take eight bytes each.
@@ -74,7 +78,7 @@ class Cosines:
 
     def concept_blocks(self, rows: int) -> Iterator[slice]:
         """Slices over the concepts such that `rows` float32 rows of a block fit the scratch memory."""
-        size = max(16, _limit(_BLOCK_BYTES, self.device) // (4 * max(1, rows)))
+        size = max(_NARROWEST_BLOCK, _limit(_BLOCK_BYTES, self.device) // (4 * max(1, rows)))
         size -= size % 16
         for start in range(0, self.concepts, size):
             yield slice(start, start + size)
@@ -294,23 +298,22 @@ def _probability_blocks(cosines: Cosines, images: Tensor, a: float) -> Iterator[
     the denominators that a first pass has left.
     """
     blocks = list(cosines.concept_blocks(rows=len(images)))
-    width = blocks[0].stop
-    at_once = max(1, _limit(_BLOCK_BYTES, cosines.device) // (16 * cosines.concepts))
-    parts: list[Tensor | slice] = [*images.split(at_once)]
-    chosen: Tensor | slice = images
-    if len(images) == cosines.images:
-        parts, chosen = [slice(start, start + at_once) for start in range(0, cosines.images, at_once)], _ALL
-    if 4 * len(images) * width * len(blocks) > _limit(_KEPT_BYTES, cosines.device):
-        totals = torch.cat([(a * cosines.block(part, _ALL)).logsumexp(dim=1) for part in parts])
+    uses_all = len(images) == cosines.images
+    if 4 * len(images) * cosines.concepts > _limit(_KEPT_BYTES, cosines.device):
+        features = cosines.image_features if uses_all else cosines.image_features[images]
+        texts = cosines.text_features.T
+        totals = torch.cat([(a * (part @ texts)).logsumexp(dim=1) for part in features.split(_IMAGES_AT_ONCE)])
         for block in blocks:
-            yield block, torch.add(-totals[:, None], cosines.block(chosen, block), alpha=a).exp_()
+            yield block, torch.addmm(totals[:, None], features, texts[:, block], beta=-1, alpha=a).exp_()
         return
     *full, last = blocks
+    width = blocks[0].stop
     kept = torch.empty(len(full), len(images), width, device=cosines.device)
     kept_last = torch.empty(len(images), cosines.concepts - last.start, device=cosines.device)
-    for number, part in enumerate(parts):
-        rows = (a * cosines.block(part, _ALL)).softmax(dim=1)
-        place = slice(number * at_once, number * at_once + len(rows))
+    at_once = max(1, _limit(_BLOCK_BYTES, cosines.device) // (16 * cosines.concepts))
+    for start in range(0, len(images), at_once):
+        place = slice(start, start + at_once)
+        rows = (a * cosines.block(place if uses_all else images[place], _ALL)).softmax(dim=1)
         kept[:, place] = rows[:, : last.start].view(len(rows), len(full), width).transpose(0, 1)
         kept_last[place] = rows[:, last]
     yield from zip(full, kept, strict=True)

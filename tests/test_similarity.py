@@ -129,9 +129,10 @@ def test_rescaling_a_unit_changes_no_rank_based_score(method: str, exponents: li
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_size_of_the_blocks_changes_nothing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    image_features, text_features, activations = inputs(90, 100, 12)
+    image_features, text_features, activations = inputs(90, 300, 12)
     whole = METHODS[method](Cosines(image_features, text_features), activations)
     monkeypatch.setitem(similarity._BLOCK_BYTES, "cpu", 1)
+    monkeypatch.setattr(similarity, "_NARROWEST_BLOCK", 16)
     kept = METHODS[method](Cosines(image_features, text_features), activations)
     monkeypatch.setitem(similarity._KEPT_BYTES, "cpu", 1)
     blocked = METHODS[method](Cosines(image_features, text_features), activations)
