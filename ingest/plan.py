@@ -106,13 +106,18 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     return Plan(
         recipe=recipe,
         device=device,
-        batch_size=recipe.batch_size or _BATCH_SIZES.get(device.type, 32),
+        batch_size=recipe.batch_size or batch_size_for(device),
         layers=tuple(layers),
         probe=probe,
         encoder=encoder,
         concept_set=concept_set,
         scoring=scoring,
     )
+
+
+def batch_size_for(device: torch.device) -> int:
+    """How many images fill the device."""
+    return _BATCH_SIZES.get(device.type, 32)
 
 
 def resolve_device(name: str) -> torch.device:

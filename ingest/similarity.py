@@ -32,7 +32,7 @@ _IMAGES_AT_ONCE = 256
 # The whole matrix of cosines is kept where it is no larger than this, so that it is multiplied once.
 _KEPT_BYTES = {"cpu": 256 * 2**20, "cuda": 4 * 2**30, "mps": 256 * 2**20}
 # Activations whose order is looked for at once: their keys take eight bytes each.
-_SORTED_AT_ONCE = 2**23
+_SORTED_AT_ONCE = 2**21
 # Below this mean similarity rank_reorder's root would blow up; the reference gives NaN below 0.
 _SMALLEST_MEAN_SIMILARITY = 1e-6
 
