@@ -389,16 +389,30 @@ def verify(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
 
 @app.command(
     "import",
-    epilog="Examples: cli import results/resnet18_places365 · cli import milan.csv --method milan --model "
+    epilog="Examples: cli import results/resnet18_places365 · cli import saved_activations --concepts data/20k.txt "
+    "--probe-folder data/broden1_224/images · cli import milan.csv --method milan --model "
     "resnet18-imagenet · cli import netdissect.csv --column description=label --first-unit 1 --model alexnet-places365",
 )
 def import_labels(
-    path: Annotated[Path, typer.Argument(help="A csv file with layer, unit, description, or a folder of such files.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A csv file with layer, unit, description, or a folder of such files; or a saved_activations folder."
+        ),
+    ],
     model: Annotated[str | None, typer.Option(help="The network; else from args.txt or the file's name.")] = None,
     method: Annotated[str | None, typer.Option(help="What gave the labels; else from args.txt.")] = None,
     encoder: Annotated[str | None, typer.Option(help="The image-text model; else from args.txt.")] = None,
-    concepts: Annotated[str | None, typer.Option(help="Name of the concept set; else from args.txt.")] = None,
+    concepts: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the concept set; else from args.txt. With saved activations, the file with the concepts."
+        ),
+    ] = None,
     probe: Annotated[str | None, typer.Option(help="Name of the images; else from args.txt.")] = None,
+    probe_folder: Annotated[
+        Path | None, typer.Option(help="The images behind saved activations, as CLIP-Dissect read them.")
+    ] = None,
     column: Annotated[
         list[str] | None, typer.Option(metavar="NAME=IN_FILE", help="A column's name in the file, as unit=neuron.")
     ] = None,
@@ -406,17 +420,20 @@ def import_labels(
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Import what CLIP-Dissect or another method wrote, to ask about it and compare with it."""
-    from neuronlake.ingest import imported
+    from neuronlake.ingest import imported, saved_activations
     from neuronlake.sql.warehouse import open_warehouse
 
     options = imported.ImportOptions(
-        model, method, encoder, concepts, probe, columns=_pairs("--column", column), first_unit=first_unit
+        model, method, encoder, concepts, probe, probe_folder, columns=_pairs("--column", column), first_unit=first_unit
     )
-    with open_warehouse(warehouse, write=True) as opened:
-        for line in imported.describe(
-            imported.import_labels(opened, path, options, shlex.join(["cli", *sys.argv[1:]]))
-        ):
-            typer.echo(line, err=True)
+    command = shlex.join(["cli", *sys.argv[1:]])
+    with open_warehouse(warehouse, write=True) as opened, _progress_bars() as progress:
+        if saved_activations.holds_activations(path):
+            lines = saved_activations.import_activations(opened, path, options, command, progress).lines()
+        else:
+            lines = imported.describe(imported.import_labels(opened, path, options, command))
+    for line in lines:
+        typer.echo(line, err=True)
 
 
 def _run_ingest(warehouse: Path, recipe: Recipe) -> Summary:

@@ -69,7 +69,7 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
     for name in names:
         for concept in _read(name):
             read += 1
-            text = " ".join(unicodedata.normalize("NFC", concept.text).split())
+            text = tidy(concept.text)
             if not text:
                 blanks += 1
                 continue
@@ -85,6 +85,11 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
         dropped_duplicates=read - blanks - len(gathered),
         dropped_blanks=blanks,
     )
+
+
+def tidy(text: str) -> str:
+    """A concept in the one spelling that it is stored in: composed characters, single spaces, none at the ends."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 @cache

@@ -97,9 +97,14 @@ def _encoder(layer: dict[str, Any]) -> Encoder:
     """The encoder that made the stored embeddings, loaded again.
 
     Raises:
-        FindError: what is found under its name now has other weights.
+        FindError: what is found under its name now has other weights, or they were never here.
     """
     name = str(layer["encoder"])
+    if layer["encoder_source"] == "imported":
+        raise FindError(
+            f"the embeddings of {name} were imported without the network that made them, so no text can be embedded; "
+            "choose a setting of another encoder with --setting (`cli sql settings` lists them)"
+        )
     if Path(layer["encoder_source"]).is_file():
         name = f"{name.partition('/')[0]}/{layer['encoder_source']}"
     encoder = load_encoder(name)

@@ -18,7 +18,7 @@ import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import concepts
 from neuronlake.ingest.register import free_name
-from neuronlake.sql.warehouse import Value, Warehouse
+from neuronlake.sql.warehouse import Value, Warehouse, utc_now
 
 _COLUMNS = ("layer", "unit", "description", "similarity")
 _DATA_SETS = ("imagenet", "places365")
@@ -39,6 +39,7 @@ class ImportOptions:
         encoder: image-text model behind them.
         concepts: name of the concept set.
         probe: name of the images.
+        probe_folder: the images themselves, where activations are imported.
         columns: for each of layer, unit, description, similarity its name in the file, where that differs.
         first_unit: number of the first unit in the file: 0, or 1 for NetDissect.
     """
@@ -48,6 +49,7 @@ class ImportOptions:
     encoder: str | None = None
     concepts: str | None = None
     probe: str | None = None
+    probe_folder: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
     first_unit: int = 0
 
@@ -84,7 +86,10 @@ def import_labels(
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise ImportedFileError(f"there is no label file {path}; name a csv file, or a folder that holds some")
-    return [_import_file(warehouse, file, options or ImportOptions(), command) for file in files]
+    options = options or ImportOptions()
+    if options.probe_folder:
+        raise ImportedFileError(f"{path} holds labels; --probe-folder is about saved activations")
+    return [_import_file(warehouse, file, options, command) for file in files]
 
 
 def read_label_file(path: Path, columns: Mapping[str, str], first_unit: int = 0) -> list[LabelRow]:
@@ -157,7 +162,9 @@ def _fill(path: Path, options: ImportOptions, layers: set[str]) -> ImportOptions
     args = _read_args(path, layers)
     model = options.model or _model_of_name(path.stem)
     if model is None and "target_model" in args:
-        model = _model_of_name(str(args["target_model"])) or f"{args['target_model']}-imagenet"
+        # CLIP-Dissect names resnet18_places, and ImageNet's models after their architecture alone
+        target = str(args["target_model"]).removesuffix("365").replace("_places", "_places365")
+        model = _model_of_name(target) or f"{target}-imagenet"
     if model is None:
         raise ImportedFileError(f"{path} does not say which model it is about; add --model NAME")
     encoder = str(args["clip_model"]).replace("/", "-") + "/openai" if "clip_model" in args else UNKNOWN
@@ -302,7 +309,11 @@ class _Writer:
         """What is known by its name alone; it never passes for something of the same name that was computed here."""
         key = f"{table.removesuffix('s')}_id"
         fingerprint = f"imported:{name}"
-        same = "name = $name or fingerprint = $fingerprint" if shares_name else "fingerprint = $fingerprint"
+        same = (
+            "name = $name or fingerprint = $fingerprint order by name = $name desc"
+            if shares_name
+            else "fingerprint = $fingerprint"
+        )
         given: dict[str, Value] = {"fingerprint": fingerprint}
         if shares_name:
             given["name"] = name
@@ -351,15 +362,22 @@ class _Writer:
         if self._run_id is None:
             self._run_id = self._warehouse.next_id("runs", "run_id")
             digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
-            self._warehouse.execute(
-                "insert into store.runs (run_id, command, status, started_at, finished_at, device, versions, recipe)"
-                " values ($run_id, $command, 'finished', now(), now(), 'none', $versions, $recipe)",
-                run_id=self._run_id,
-                command=self._command,
-                versions=json.dumps({"neuronlake": neuronlake.__version__}),
-                recipe=json.dumps({"imported": str(self._path), "sha256": digest}),
-            )
+            recipe = {"imported": str(self._path), "sha256": digest}
+            record_import(self._warehouse, self._run_id, self._command, recipe)
         return self._run_id
+
+
+def record_import(warehouse: Warehouse, run_id: int, command: str, recipe: dict[str, Any]) -> None:
+    """A finished run that says where imported rows came from."""
+    warehouse.execute(
+        "insert into store.runs (run_id, command, status, started_at, finished_at, device, versions, recipe)"
+        " values ($run_id, $command, 'finished', $at, $at, 'none', $versions, $recipe)",
+        run_id=run_id,
+        command=command,
+        at=utc_now(),
+        versions=json.dumps({"neuronlake": neuronlake.__version__}),
+        recipe=json.dumps(recipe),
+    )
 
 
 def describe(imported: list[ImportedFile]) -> Iterator[str]:

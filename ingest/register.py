@@ -7,7 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from neuronlake.ingest.concepts import ConceptSet
 from neuronlake.ingest.plan import Plan, PlannedLayer
+from neuronlake.ingest.probes import Probe
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -28,8 +30,8 @@ class Registered:
 def register(warehouse: Warehouse, plan: Plan) -> Registered:
     """Write rows for what the warehouse does not know yet, in one transaction, and return all numbers."""
     with warehouse.transaction():
-        probe_id = _register_probe(warehouse, plan)
-        encoder_id = _identify(
+        probe_id = register_probe(warehouse, plan.probe, plan.recipe.chunk_images)
+        encoder_id = identify(
             warehouse,
             "encoders",
             plan.encoder.fingerprint,
@@ -37,8 +39,8 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
             dimensions=plan.encoder.dimensions,
             source=plan.encoder.source,
         )
-        concept_ids = _register_concepts(warehouse, plan.concept_set.texts)
-        concept_set_id = _register_concept_set(warehouse, plan, concept_ids)
+        concept_ids = register_concepts(warehouse, plan.concept_set.texts)
+        concept_set_id = register_concept_set(warehouse, plan.concept_set, concept_ids)
         layer_ids = {(layer.model.name, layer.name): _register_layer(warehouse, layer) for layer in plan.layers}
     first = int(warehouse.scalar("select min(image_id) from store.images where probe_id = $id", id=probe_id))
     return Registered(
@@ -59,7 +61,7 @@ def _known(warehouse: Warehouse, table: str, fingerprint: str) -> int | None:
     return warehouse.scalar(f"select {key} from store.{table} where fingerprint = $f", f=fingerprint)  # noqa: S608
 
 
-def _identify(warehouse: Warehouse, table: str, fingerprint: str, *, name: str, **columns: Any) -> int:
+def identify(warehouse: Warehouse, table: str, fingerprint: str, *, name: str, **columns: Any) -> int:
     """The number of the row with that fingerprint; made if there is none.
 
     Names are what users group by, so two different things never share one: the second gets ``#2``.
@@ -84,20 +86,19 @@ def free_name(warehouse: Warehouse, table: str, name: str) -> str:
     return candidate
 
 
-def _register_probe(warehouse: Warehouse, plan: Plan) -> int:
-    """The probe and its images."""
-    probe = plan.probe
+def register_probe(warehouse: Warehouse, probe: Probe, chunk_images: int) -> int:
+    """The number of the probe; it and its images are written if it is not known."""
     known = _known(warehouse, "probes", probe.fingerprint)
     if known is not None:
         return known
-    probe_id = _identify(
+    probe_id = identify(
         warehouse,
         "probes",
         probe.fingerprint,
         name=probe.name,
         location=str(probe.folder),
         images=len(probe.images),
-        chunk_images=plan.recipe.chunk_images,
+        chunk_images=chunk_images,
     )
     first = warehouse.next_id("images", "image_id")
     rows = pl.DataFrame(
@@ -113,8 +114,8 @@ def _register_probe(warehouse: Warehouse, plan: Plan) -> int:
     return probe_id
 
 
-def _register_concepts(warehouse: Warehouse, texts: list[str]) -> list[int]:
-    """Numbers of the concepts, in their order."""
+def register_concepts(warehouse: Warehouse, texts: list[str]) -> list[int]:
+    """Numbers of the concepts, in their order; those not known are written."""
     known = warehouse.sql("select concept, concept_id from store.concepts").pl()
     numbers: dict[str, int] = dict(known.iter_rows())
     new = [text for text in texts if text not in numbers]
@@ -125,13 +126,12 @@ def _register_concepts(warehouse: Warehouse, texts: list[str]) -> list[int]:
     return [numbers[text] for text in texts]
 
 
-def _register_concept_set(warehouse: Warehouse, plan: Plan, concept_ids: list[int]) -> int:
-    """The concept set and its members."""
-    concept_set = plan.concept_set
+def register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept_ids: list[int]) -> int:
+    """The number of the concept set; it and its members are written if it is not known."""
     known = _known(warehouse, "concept_sets", concept_set.fingerprint)
     if known is not None:
         return known
-    concept_set_id = _identify(
+    concept_set_id = identify(
         warehouse,
         "concept_sets",
         concept_set.fingerprint,
@@ -154,7 +154,7 @@ def _register_concept_set(warehouse: Warehouse, plan: Plan, concept_ids: list[in
 def _register_layer(warehouse: Warehouse, layer: PlannedLayer) -> int:
     """The layer, and its model."""
     model = layer.model
-    model_id = _identify(
+    model_id = identify(
         warehouse,
         "models",
         model.fingerprint,

@@ -54,6 +54,7 @@ class Warehouse:
         self.path = path
         self.connection = connection
         self.is_new = False
+        self._in_transaction = False
 
     def __enter__(self) -> Warehouse:
         return self
@@ -145,13 +146,19 @@ class Warehouse:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        """All of the block's changes are committed, or none of them."""
+        """All of the block's changes are committed, or none of them; a block within another is part of it."""
+        if self._in_transaction:
+            yield
+            return
         self.connection.begin()
+        self._in_transaction = True
         try:
             yield
         except BaseException:
             self.connection.rollback()
             raise
+        finally:
+            self._in_transaction = False
         self.connection.commit()
 
 

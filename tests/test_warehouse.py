@@ -288,6 +288,15 @@ def test_a_transaction_that_fails_leaves_no_row(path: Path) -> None:
         assert reopened.scalar("select count(*) from store.labels") == 0
 
 
+def test_a_transaction_within_another_is_part_of_it(path: Path) -> None:
+    with open_warehouse(path, write=True) as warehouse:
+        with pytest.raises(KeyboardInterrupt), warehouse.transaction():
+            with warehouse.transaction():
+                warehouse.execute("delete from store.labels")
+            raise KeyboardInterrupt
+        assert warehouse.scalar("select count(*) from store.labels") == 20
+
+
 def test_the_file_describes_itself(path: Path) -> None:
     """With nothing but DuckDB: every view and every documented column has its comment."""
     with duckdb.connect(str(path), read_only=True) as connection:
