@@ -25,6 +25,9 @@ STORAGE_VERSION = "v1.5.0"
 # A quarter of DuckDB's default: as fast for large tables, and the many small ones take less space.
 BLOCK_BYTES = 65_536
 
+# Three headers stand before the blocks of a DuckDB file.
+_HEADER_BYTES = 3 * 4096
+
 _DISK_FULL = "the disk is full; what was committed is kept: free some space and run the same command again"
 
 Value = str | int | float | bool | bytes | datetime | None
@@ -322,10 +325,30 @@ def _schema_version(warehouse: Warehouse) -> int:
 
 
 def _check_size(warehouse: Warehouse) -> None:
-    """Refuse a file that lacks its end, which DuckDB may notice only when it reads there."""
-    blocks = warehouse.scalar("select block_size * total_blocks from pragma_database_size()")
-    if warehouse.path.stat().st_size < blocks:
+    """Refuse a file that lacks its end, which DuckDB may notice only when it reads there.
+
+    DuckDB cuts free blocks off the end of a file and goes on counting them, so a file shorter than its blocks may be
+    whole: then the last block in use decides.
+    """
+    (block_bytes, blocks, used_blocks) = warehouse.sql(
+        "select block_size, total_blocks, used_blocks from pragma_database_size()"
+    ).fetchall()[0]
+    blocks_there = (warehouse.path.stat().st_size - _HEADER_BYTES) // block_bytes
+    if blocks_there < blocks and (blocks_there < used_blocks or blocks_there <= _last_block(warehouse)):
         raise WarehouseError(_explain_open_failure(warehouse.path, "Could not read the end of the file"))
+
+
+def _last_block(warehouse: Warehouse) -> int:
+    """The highest number of a block that holds metadata or the values of a table."""
+    last = int(warehouse.scalar("select max(block_id) from pragma_metadata_info()"))
+    tables = warehouse.sql("select schema_name || '.' || table_name from duckdb_tables() where not internal").fetchall()
+    for (table,) in tables:
+        highest = warehouse.scalar(
+            "select max(greatest(block_id, list_max(additional_block_ids))) from pragma_storage_info($table)",
+            table=table,
+        )
+        last = max(last, -1 if highest is None else int(highest))
+    return last
 
 
 def _check_version(warehouse: Warehouse, *, write: bool) -> int:
