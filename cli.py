@@ -391,7 +391,7 @@ def verify(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
     "import",
     epilog="Examples: cli import results/resnet18_places365 · cli import saved_activations --concepts data/20k.txt "
     "--probe-folder data/broden1_224/images · cli import milan.csv --method milan --model "
-    "resnet18-imagenet · cli import netdissect.csv --column description=label --first-unit 1 --model alexnet-places365",
+    "resnet18-imagenet · cli import netdissect_layer4.csv --model resnet18-imagenet --layer layer4",
 )
 def import_labels(
     path: Annotated[
@@ -410,6 +410,7 @@ def import_labels(
         ),
     ] = None,
     probe: Annotated[str | None, typer.Option(help="Name of the images; else from args.txt.")] = None,
+    layer: Annotated[str | None, typer.Option(help="The layer, for a file without such a column.")] = None,
     probe_folder: Annotated[
         Path | None, typer.Option(help="The images behind saved activations, as CLIP-Dissect read them.")
     ] = None,
@@ -424,12 +425,13 @@ def import_labels(
     from neuronlake.sql.warehouse import open_warehouse
 
     options = imported.ImportOptions(
-        model, method, encoder, concepts, probe, probe_folder, columns=_pairs("--column", column), first_unit=first_unit
+        model, method, encoder, concepts, probe, layer, probe_folder, _pairs("--column", column), first_unit
     )
     command = shlex.join(["cli", *sys.argv[1:]])
-    with open_warehouse(warehouse, write=True) as opened, _progress_bars() as progress:
+    with open_warehouse(warehouse, write=True) as opened:
         if saved_activations.holds_activations(path):
-            lines = saved_activations.import_activations(opened, path, options, command, progress).lines()
+            with _progress_bars() as progress:
+                lines = saved_activations.import_activations(opened, path, options, command, progress).lines()
         else:
             lines = imported.describe(imported.import_labels(opened, path, options, command))
     for line in lines:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuronlake.ingest import saved_files
-from neuronlake.ingest.imported import ImportedFileError, ImportOptions, record_import
+from neuronlake.ingest.imported import record_import
+from neuronlake.ingest.label_files import ImportedFileError, ImportOptions
 from neuronlake.ingest.probes import Probe
 from neuronlake.ingest.saved_files import ActivationFile, FeatureFile, SavedFiles
 from neuronlake.ingest.saved_load import SavedLoader
@@ -82,8 +83,10 @@ def import_activations(
         ImportedFileError: a file's name or contents make no sense, or files contradict each other; nothing is changed.
     """
     options = options or ImportOptions()
-    if options.method or options.columns or options.first_unit:
-        raise ImportedFileError(f"{path} holds activations; --method, --column and --first-unit are about label files")
+    if options.method or options.layer or options.columns or options.first_unit:
+        raise ImportedFileError(
+            f"{path} holds activations; --method, --layer, --column and --first-unit are about label files"
+        )
     progress = progress or (lambda _stage, _done, _total: None)
     files = saved_files.sort_files(saved_files.find_saved_files(path), options)
     words = read_words(Path(options.concepts), files.text_features) if options.concepts else None

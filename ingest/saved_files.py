@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import torchvision
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from neuronlake.ingest.imported import ImportedFileError, ImportOptions
+from neuronlake.ingest.label_files import ImportedFileError, ImportOptions
 
 # CLIP models as their files spell them, without the slash, and as open_clip calls them
 CLIP_NAMES = {
@@ -186,16 +185,6 @@ def _check_one_model(architectures: set[str], options: ImportOptions) -> None:
             f"--model {options.model} names one network, and the files are of {' and '.join(sorted(architectures))}; "
             "leave it out, or import them from folders of their own"
         )
-
-
-def layer_positions(file: ActivationFile) -> dict[str, int]:
-    """Places of a network's layers in the order of named_modules(); empty for one that torchvision lacks."""
-    architecture = re.sub(r"_(places|places365|imagenet)$", "", file.architecture)
-    if architecture not in torchvision.models.list_models(module=torchvision.models):
-        return {}
-    with torch.device("meta"):
-        module = torchvision.models.get_model(architecture, weights=None)
-    return {name: place for place, name in enumerate(name for name, _ in module.named_modules() if name)}
 
 
 def read_matrix(path: Path) -> Matrix:

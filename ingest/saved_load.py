@@ -13,8 +13,9 @@ from torch import Tensor
 
 from neuronlake.ingest import saved_files
 from neuronlake.ingest.extract import ExtractedChunk, PreparedImage, TopCandidates, top_rows
-from neuronlake.ingest.imported import ImportedFileError
+from neuronlake.ingest.label_files import ImportedFileError
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
+from neuronlake.ingest.models import layer_positions
 from neuronlake.ingest.probes import Probe
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.register import Registered, free_name, identify, register_probe
@@ -190,7 +191,7 @@ class SavedLoader:
 
     def _position(self, file: ActivationFile, model_id: int) -> int:
         """The layer's place in its network; one more than the last where that is not known."""
-        positions = saved_files.layer_positions(file)
+        positions = layer_positions(file.architecture)
         name = file.layer.removesuffix(":max")
         if name in positions:
             return positions[name]

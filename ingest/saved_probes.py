@@ -11,7 +11,7 @@ from pathlib import Path
 import torchvision
 
 from neuronlake.ingest.extract import ChunkImage, ExtractedChunk, FailedImage, prepare_ahead
-from neuronlake.ingest.imported import ImportedFileError
+from neuronlake.ingest.label_files import ImportedFileError
 from neuronlake.ingest.load import ChunkParts, load_chunk
 from neuronlake.ingest.probes import IMAGE_SUFFIXES, Probe, ProbeImage
 from neuronlake.ingest.register import Registered

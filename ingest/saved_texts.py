@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neuronlake.ingest import saved_files
 from neuronlake.ingest.concepts import ConceptSet, load_concepts, tidy
-from neuronlake.ingest.imported import ImportedFileError
+from neuronlake.ingest.label_files import ImportedFileError
 from neuronlake.ingest.load import embedding_rows
 from neuronlake.ingest.register import register_concept_set, register_concepts
 from neuronlake.ingest.saved_files import FeatureFile, Matrix

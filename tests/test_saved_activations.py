@@ -318,7 +318,7 @@ def test_imported_labels_are_of_the_same_model_and_layers(
 
 
 def test_options_of_label_files_are_refused(warehouse: Warehouse, saved: Path) -> None:
-    with pytest.raises(ImportedFileError, match="--method, --column and --first-unit are about label files"):
+    with pytest.raises(ImportedFileError, match="--method, --layer, --column and --first-unit are about label files"):
         import_activations(warehouse, saved, ImportOptions(method="milan"))
 
 
