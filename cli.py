@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -35,6 +36,7 @@ WarehouseFile = Annotated[
     Path,
     typer.Option("--warehouse", "-w", envvar="NEURONLAKE_WAREHOUSE", help="The DuckDB file.", show_default=True),
 ]
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DEFAULT_WAREHOUSE = Path("warehouse.duckdb")
 OutputFormat = Annotated[
     str | None,
@@ -69,6 +71,12 @@ def main() -> None:
         # the reader of our output has gone, as `cli sql ... | head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if debug or error.errno not in _FULL_DISK:
+            raise
+        what = error.filename or "what this command makes"
+        print(f"error: {what} cannot be written: {error.strerror}; free some space and run it again", file=sys.stderr)
+        sys.exit(1)
 
 
 def _print_version(wanted: bool) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,17 @@ BLOCK_BYTES = 65_536
 # Three headers stand before the blocks of a DuckDB file.
 _HEADER_BYTES = 3 * 4096
 
-_DISK_FULL = "the disk is full; what was committed is kept: free some space and run the same command again"
+_KEPT = "what was committed is kept"
+# What DuckDB and the operating system say where a file cannot grow, and what that means; the first that fits.
+_WRITE_FAILURES = (
+    ("No space left", f"the disk is full; {_KEPT}: free some space and run the same command again"),
+    ("[Qq]uota exceeded", f"your share of the disk is full; {_KEPT}: free some space and run the same command again"),
+    (
+        "File too large",
+        f"a limit on the size of files is reached (see `ulimit -f`, or the disk's format); {_KEPT}: "
+        "lift the limit or move the file, and run the same command again",
+    ),
+)
 
 Value = str | int | float | bool | bytes | datetime | None
 
@@ -64,13 +74,20 @@ class Warehouse:
 
     def __exit__(self, _kind: object, exception: BaseException | None, _traceback: object) -> None:
         """Close; a file that was made for work that failed before it began is removed again."""
-        is_empty = exception is not None and self.is_new and not self.scalar("select count(*) from store.probes")
+        is_empty = exception is not None and self.is_new and self._has_no_probe()
         self.close()
         if is_empty:
             self.path.unlink(missing_ok=True)
         if exception is not None:
             with _plain_errors(self.path):
                 raise exception
+
+    def _has_no_probe(self) -> bool:
+        """Nothing was ever put in; False as well where DuckDB will not say after a failed write."""
+        try:
+            return not self.scalar("select count(*) from store.probes")
+        except QueryError:
+            return False
 
     def close(self) -> None:
         """Close the file; what was committed stays."""
@@ -153,16 +170,20 @@ class Warehouse:
         if self._in_transaction:
             yield
             return
-        self.connection.begin()
+        with _plain_errors(self.path):
+            self.connection.begin()
         self._in_transaction = True
         try:
             yield
         except BaseException:
-            self.connection.rollback()
+            # after a failed write DuckDB has rolled back itself, and refuses to do it again
+            with suppress(duckdb.Error):
+                self.connection.rollback()
             raise
         finally:
             self._in_transaction = False
-        self.connection.commit()
+        with _plain_errors(self.path):
+            self.connection.commit()
 
 
 def open_warehouse(
@@ -213,6 +234,8 @@ def _make(path: Path, memory_limit: str | None) -> None:
         warehouse = Warehouse(path, _connect(scratch, named=path, write=True, is_new=True, memory_limit=memory_limit))
         with _closed_on_failure(warehouse):
             _migrate(warehouse)
+            # closing would do it too, and say nothing where the disk is full
+            warehouse.execute("checkpoint")
         warehouse.close()
         if path.exists():
             path.unlink()  # it holds no byte
@@ -225,6 +248,7 @@ def _make(path: Path, memory_limit: str | None) -> None:
             scratch.rename(path)
     finally:
         scratch.unlink(missing_ok=True)
+        scratch.with_name(f"{scratch.name}.wal").unlink(missing_ok=True)
 
 
 def _open_to_write(path: Path, version: int, memory_limit: str | None) -> Warehouse:
@@ -232,7 +256,12 @@ def _open_to_write(path: Path, version: int, memory_limit: str | None) -> Wareho
     if version < catalog.migrations()[-1][0]:
         _connect(path, write=True, memory_limit=memory_limit).close()  # takes what is in the log into the file
         # copied while it is closed: reading an open file by other means would end DuckDB's lock on it
-        shutil.copy2(path, path.with_suffix(f".v{version}.duckdb"))
+        copy = path.with_suffix(f".v{version}.duckdb")
+        try:
+            shutil.copy2(path, copy)
+        except OSError as error:
+            copy.unlink(missing_ok=True)
+            raise WarehouseError(_explain_open_failure(copy, str(error))) from error
     warehouse = Warehouse(path, _connect(path, write=True, memory_limit=memory_limit))
     with _closed_on_failure(warehouse):
         _migrate(warehouse)
@@ -246,7 +275,7 @@ def _closed_on_failure(warehouse: Warehouse) -> Generator[None]:
         yield
     except QueryError as error:
         warehouse.close()
-        raise WarehouseError(_explain_open_failure(warehouse.path, str(error))) from error
+        raise WarehouseError(_explain_open_failure(warehouse.path, str(error.__cause__ or error))) from error
     except BaseException:
         warehouse.close()
         raise
@@ -285,7 +314,7 @@ _OPEN_FAILURES = (
         "[Pp]ermission denied|[Rr]ead-only",
         "cannot be opened: permission denied; change its permissions or name another file with --warehouse",
     ),
-    ("No space left", f"cannot be written: {_DISK_FULL}"),
+    *((pattern, f"cannot be written: {meaning}") for pattern, meaning in _WRITE_FAILURES),
 )
 
 
@@ -304,8 +333,9 @@ def _plain_errors(path: Path) -> Generator[None]:
         yield
     except duckdb.Error as error:
         message = str(error).strip()
-        if "No space left" in message:
-            message = f"{path} cannot be written: {_DISK_FULL}"
+        full = next((meaning for pattern, meaning in _WRITE_FAILURES if re.search(pattern, message)), None)
+        if full:
+            message = f"{path} cannot be written: {full}"
         elif isinstance(error, duckdb.OutOfMemoryException):
             hint = "give it more with the environment variable NEURONLAKE_MEMORY, such as 8GB, or ask for less at once"
             message = f"{message.splitlines()[0]}; {hint}"

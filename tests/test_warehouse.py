@@ -282,6 +282,19 @@ def test_an_older_file_is_not_migrated_by_a_reader(path: Path, two_versions: lis
     assert "cli sql --write" in message
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
+def test_without_space_for_the_copy_nothing_is_migrated(path: Path, two_versions: list[tuple[int, str]]) -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        message = refusal(path, write=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "w.v1.duckdb cannot be written: a limit on the size of files is reached" in message
+
+
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = [*catalog.migrations(), (2, "drop table store.thumbnails; select no_such_function()")]
     with monkeypatch.context() as newer:
