@@ -17,8 +17,8 @@ import polars as pl
 import psutil
 
 import neuronlake
-from neuronlake import NeuronlakeError
 from neuronlake.sql import catalog
+from neuronlake.sql.failures import QueryError, WarehouseError, explain_open_failure, plain_errors
 
 # Files of this storage version open in DuckDB 1.5 and later.
 STORAGE_VERSION = "v1.5.0"
@@ -28,32 +28,12 @@ BLOCK_BYTES = 65_536
 # Three headers stand before the blocks of a DuckDB file.
 _HEADER_BYTES = 3 * 4096
 
-_KEPT = "what was committed is kept"
-# What DuckDB and the operating system say where a file cannot grow, and what that means; the first that fits.
-_WRITE_FAILURES = (
-    ("No space left", f"the disk is full; {_KEPT}: free some space and run the same command again"),
-    ("[Qq]uota exceeded", f"your share of the disk is full; {_KEPT}: free some space and run the same command again"),
-    (
-        "File too large",
-        f"a limit on the size of files is reached (see `ulimit -f`, or the disk's format); {_KEPT}: "
-        "lift the limit or move the file, and run the same command again",
-    ),
-)
-
 Value = str | int | float | bool | bytes | datetime | None
 
 
 def utc_now() -> datetime:
     """The time in UTC, without a zone: with one, DuckDB's Python client would need another package to read it."""
     return datetime.now(UTC).replace(tzinfo=None)
-
-
-class WarehouseError(NeuronlakeError):
-    """The warehouse cannot be opened."""
-
-
-class QueryError(NeuronlakeError):
-    """DuckDB cannot run this SQL."""
 
 
 class Warehouse:
@@ -79,7 +59,7 @@ class Warehouse:
         if is_empty:
             self.path.unlink(missing_ok=True)
         if exception is not None:
-            with _plain_errors(self.path):
+            with plain_errors(self.path):
                 raise exception
 
     def _has_no_probe(self) -> bool:
@@ -99,7 +79,7 @@ class Warehouse:
         Raises:
             QueryError: DuckDB rejects the query.
         """
-        with _plain_errors(self.path):
+        with plain_errors(self.path):
             return self.connection.sql(query, params=parameters or None)
 
     def query(self, name: str, **parameters: str) -> duckdb.DuckDBPyRelation:
@@ -129,14 +109,14 @@ class Warehouse:
 
     def scalar(self, query: str, **parameters: Value) -> Any:
         """The first value of the first row, or None where there is no row."""
-        with _plain_errors(self.path):
+        with plain_errors(self.path):
             row = self.connection.execute(query, parameters or None).fetchone()
             self.connection.complete()
         return None if row is None else row[0]
 
     def execute(self, statement: str, **parameters: Value) -> None:
         """Run a statement that returns no rows."""
-        with _plain_errors(self.path):
+        with plain_errors(self.path):
             self.connection.execute(statement, parameters or None).complete()
 
     def run_step(self, name: str, **parameters: Value) -> None:
@@ -170,7 +150,7 @@ class Warehouse:
         if self._in_transaction:
             yield
             return
-        with _plain_errors(self.path):
+        with plain_errors(self.path):
             self.connection.begin()
         self._in_transaction = True
         try:
@@ -182,7 +162,7 @@ class Warehouse:
             raise
         finally:
             self._in_transaction = False
-        with _plain_errors(self.path):
+        with plain_errors(self.path):
             self.connection.commit()
 
 
@@ -261,7 +241,7 @@ def _open_to_write(path: Path, version: int, memory_limit: str | None) -> Wareho
             shutil.copy2(path, copy)
         except OSError as error:
             copy.unlink(missing_ok=True)
-            raise WarehouseError(_explain_open_failure(copy, str(error))) from error
+            raise WarehouseError(explain_open_failure(copy, str(error))) from error
     warehouse = Warehouse(path, _connect(path, write=True, memory_limit=memory_limit))
     with _closed_on_failure(warehouse):
         _migrate(warehouse)
@@ -275,7 +255,7 @@ def _closed_on_failure(warehouse: Warehouse) -> Generator[None]:
         yield
     except QueryError as error:
         warehouse.close()
-        raise WarehouseError(_explain_open_failure(warehouse.path, str(error.__cause__ or error))) from error
+        raise WarehouseError(explain_open_failure(warehouse.path, str(error.__cause__ or error))) from error
     except BaseException:
         warehouse.close()
         raise
@@ -298,52 +278,7 @@ def _connect(
     try:
         return duckdb.connect(str(path), read_only=not write, config=config)
     except duckdb.Error as error:
-        raise WarehouseError(_explain_open_failure(named or path, str(error))) from error
-
-
-# What DuckDB says where it cannot open a file, and what that means; the first that fits.
-_OPEN_FAILURES = (
-    ("different configuration", "is open in this process already; close it there first"),
-    ("not a valid DuckDB database", "is not a DuckDB file; name a warehouse with --warehouse"),
-    ("version number", "was written by a newer DuckDB; update it with: pip install --upgrade duckdb"),
-    (
-        "Could not read|[Cc]orrupt|checksum|Serialization Error",
-        "is damaged or cut short; go back to a copy, or make it again with `cli ingest`",
-    ),
-    (
-        "[Pp]ermission denied|[Rr]ead-only",
-        "cannot be opened: permission denied; change its permissions or name another file with --warehouse",
-    ),
-    *((pattern, f"cannot be written: {meaning}") for pattern, meaning in _WRITE_FAILURES),
-)
-
-
-def _explain_open_failure(path: Path, message: str) -> str:
-    """One line for each way in which DuckDB refuses to open a file."""
-    if holder := re.search(r"PID (\d+)", message):
-        return f"{path} is in use by process {holder[1]}; wait until it ends, or work on a copy made after that"
-    meanings = (meaning for pattern, meaning in _OPEN_FAILURES if re.search(pattern, message))
-    return f"{path} {next(meanings, 'cannot be opened: ' + message.strip().splitlines()[0])}"
-
-
-@contextmanager
-def _plain_errors(path: Path) -> Generator[None]:
-    """What DuckDB says of a query as one of our errors: it shows the place and near names itself."""
-    try:
-        yield
-    except duckdb.Error as error:
-        message = str(error).strip()
-        full = next((meaning for pattern, meaning in _WRITE_FAILURES if re.search(pattern, message)), None)
-        if full:
-            message = f"{path} cannot be written: {full}"
-        elif isinstance(error, duckdb.OutOfMemoryException):
-            hint = "give it more with the environment variable NEURONLAKE_MEMORY, such as 8GB, or ask for less at once"
-            message = f"{message.splitlines()[0]}; {hint}"
-        raise QueryError(message) from error
-    except RuntimeError as error:
-        if str(error) != "Query interrupted":
-            raise
-        raise KeyboardInterrupt from error
+        raise WarehouseError(explain_open_failure(named or path, str(error))) from error
 
 
 def _schema_version(warehouse: Warehouse) -> int:
@@ -365,7 +300,7 @@ def _check_size(warehouse: Warehouse) -> None:
     ).fetchall()[0]
     blocks_there = (warehouse.path.stat().st_size - _HEADER_BYTES) // block_bytes
     if blocks_there < blocks and (blocks_there < used_blocks or blocks_there <= _last_block(warehouse)):
-        raise WarehouseError(_explain_open_failure(warehouse.path, "Could not read the end of the file"))
+        raise WarehouseError(explain_open_failure(warehouse.path, "Could not read the end of the file"))
 
 
 def _last_block(warehouse: Warehouse) -> int:
