@@ -32,11 +32,13 @@ class ActivationImport:
     Attributes:
         path: the folder, or the file.
         loaded: one line for each file that was loaded.
+        left_out: names of the text features whose concepts are not known.
         unreadable: images of the probe folder that could not be read; they are left out.
     """
 
     path: Path
     loaded: tuple[str, ...]
+    left_out: tuple[str, ...]
     unreadable: int
 
     @property
@@ -49,6 +51,8 @@ class ActivationImport:
         if not self.is_new:
             yield f"{self.path}: nothing to do, all of it is there already"
         yield from self.loaded
+        for name in self.left_out:
+            yield f"note: {name} is left out; --concepts names the file with the concepts it is about"
         if self.unreadable:
             yield f"note: {self.unreadable} images could not be read and are left out: cli sql failed_images"
 
@@ -99,25 +103,27 @@ def import_activations(
     images = _count_images(files, seen)
     folder = _folder_probe(images, options)
     claims = _claims(files, words, seen, folder)
-    edition, known = _edition(warehouse, {role: value for each in claims.values() for role, value in each.items()})
+    edition, known = _edition(warehouse, _all_of(claims))
     new = {file: each for file, each in claims.items() if not each.items() <= known.items()}
-    probes = {
-        name: folder if folder and folder.name == name else numbered_probe(name, count, edition)
-        for name, count in images.items()
-    }
+    probes = {name: folder or numbered_probe(name, count, edition) for name, count in images.items()}
     unreadable = 0
     if new:
         with warehouse.transaction():
             loader = SavedLoader(warehouse, edition, {file: seen[file].fingerprint for file in new}, progress)
             unreadable = loader.load(files, words, probes)
-            recipe = {
-                "imported": str(path),
-                "edition": edition,
-                "claims": {role: value for each in new.values() for role, value in each.items()},
-            }
+            recipe = {"imported": str(path), "edition": edition, "claims": _all_of(new)}
             record_import(warehouse, loader.run_id, command, recipe)
-    loaded = tuple(f"{file.name}: {seen[file].rows} x {seen[file].columns}" for file in new)
-    return ActivationImport(path, loaded, unreadable)
+    return ActivationImport(
+        path,
+        loaded=tuple(f"{file.name}: {seen[file].rows} x {seen[file].columns}" for file in new),
+        left_out=tuple(each.path.name for each in files.text_features if not words or each not in words.files),
+        unreadable=unreadable,
+    )
+
+
+def _all_of(claims: dict[Path, dict[str, str]]) -> dict[str, str]:
+    """The claims of several files in one."""
+    return {role: value for each in claims.values() for role, value in each.items()}
 
 
 def _look(files: SavedFiles, words: SavedWords | None, progress: Progress) -> dict[Path, Seen]:

@@ -95,6 +95,7 @@ def test_activations_become_rows_with_the_names_that_the_files_have(warehouse: W
         "broden_resnet18_places_layer3_max.pt: 6 x 2",
         "broden_resnet18_places_layer4.pt: 6 x 3",
         "broden_ViT-B16.pt: 6 x 4",
+        "note: words_ViT-B16.pt is left out; --concepts names the file with the concepts it is about",
     ]
     assert warehouse.sql("select name, source from store.models").fetchall() == [("resnet18-places365", "imported")]
     assert warehouse.sql("select name, units, pooling from store.layers order by position").fetchall() == [
