@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -35,6 +36,7 @@ WarehouseFile = Annotated[
     Path,
     typer.Option("--warehouse", "-w", envvar="NEURONLAKE_WAREHOUSE", help="The DuckDB file.", show_default=True),
 ]
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DEFAULT_WAREHOUSE = Path("warehouse.duckdb")
 OutputFormat = Annotated[
     str | None,
@@ -79,6 +81,12 @@ def main() -> None:
         # the reader of our output has gone, as `cli sql ... | head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if debug or error.errno not in _FULL_DISK:
+            raise
+        what = error.filename or "what this command makes"
+        print(f"error: {what} cannot be written: {error.strerror}; free some space and run it again", file=sys.stderr)
+        sys.exit(1)
 
 
 def _print_version(wanted: bool) -> None:
@@ -479,16 +487,31 @@ def verify(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
 
 @app.command(
     "import",
-    epilog="Examples: cli import results/resnet18_places365 · cli import milan.csv --method milan --model "
-    "resnet18-imagenet · cli import netdissect.csv --column description=label --first-unit 1 --model alexnet-places365",
+    epilog="Examples: cli import results/resnet18_places365 · cli import saved_activations --concepts data/20k.txt "
+    "--probe-folder data/broden1_224/images · cli import milan.csv --method milan --model "
+    "resnet18-imagenet · cli import netdissect_layer4.csv --model resnet18-imagenet --layer layer4",
 )
 def import_labels(
-    path: Annotated[Path, typer.Argument(help="A csv file with layer, unit, description, or a folder of such files.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A csv file with layer, unit, description, or a folder of such files; or a saved_activations folder."
+        ),
+    ],
     model: Annotated[str | None, typer.Option(help="The network; else from args.txt or the file's name.")] = None,
     method: Annotated[str | None, typer.Option(help="What gave the labels; else from args.txt.")] = None,
     encoder: Annotated[str | None, typer.Option(help="The image-text model; else from args.txt.")] = None,
-    concepts: Annotated[str | None, typer.Option(help="Name of the concept set; else from args.txt.")] = None,
+    concepts: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the concept set; else from args.txt. With saved activations, the file with the concepts."
+        ),
+    ] = None,
     probe: Annotated[str | None, typer.Option(help="Name of the images; else from args.txt.")] = None,
+    layer: Annotated[str | None, typer.Option(help="The layer, for a file without such a column.")] = None,
+    probe_folder: Annotated[
+        Path | None, typer.Option(help="The images behind saved activations, as CLIP-Dissect read them.")
+    ] = None,
     column: Annotated[
         list[str] | None, typer.Option(metavar="NAME=IN_FILE", help="A column's name in the file, as unit=neuron.")
     ] = None,
@@ -496,15 +519,21 @@ def import_labels(
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Import what CLIP-Dissect or another method wrote, to ask about it and compare with it."""
-    from neuronlake.ingest import imported
+    from neuronlake.ingest import imported, saved_activations
     from neuronlake.sql.warehouse import open_warehouse
 
     options = imported.ImportOptions(
-        model, method, encoder, concepts, probe, columns=_pairs("--column", column), first_unit=first_unit
+        model, method, encoder, concepts, probe, layer, probe_folder, _pairs("--column", column), first_unit
     )
+    command = _command()
     with open_warehouse(warehouse, write=True) as opened:
-        for line in imported.describe(imported.import_labels(opened, path, options, _command())):
-            typer.echo(line, err=True)
+        if saved_activations.holds_activations(path):
+            with _progress_bars() as progress:
+                lines = saved_activations.import_activations(opened, path, options, command, progress).lines()
+        else:
+            lines = imported.describe(imported.import_labels(opened, path, options, command))
+    for line in lines:
+        typer.echo(line, err=True)
 
 
 def _run_ingest(warehouse: Path, recipe: Recipe) -> Summary:

@@ -69,7 +69,7 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
     for name in names:
         for concept in _read(name):
             read += 1
-            text = _plain(concept.text)
+            text = tidy(concept.text)
             if not text:
                 blanks += 1
                 continue
@@ -89,11 +89,11 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
 
 def same_text(text: str) -> str:
     """What two concepts have in common that differ only in case, spacing or Unicode form."""
-    return _plain(text).casefold()
+    return tidy(text).casefold()
 
 
-def _plain(text: str) -> str:
-    """The text in Unicode's composed form, with single spaces."""
+def tidy(text: str) -> str:
+    """A concept in the one spelling that it is stored in: composed characters, single spaces, none at the ends."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 

@@ -201,8 +201,13 @@ def load_stored_encoder(name: str, source: str, fingerprint: str) -> Encoder:
     """The encoder that made a warehouse's embeddings, loaded again from where its weights came.
 
     Raises:
-        EncoderError: what is found there now has other weights, or nothing is.
+        EncoderError: what is found there now has other weights, or they were never here.
     """
+    if source == "imported":
+        raise EncoderError(
+            f"the embeddings of {name} were imported without the network that made them, so no text can be embedded; "
+            "name another encoder or setting, as `cli status` lists them"
+        )
     if Path(source).is_file():
         name = f"{name.partition('/')[0]}/{source}"
     encoder = load_encoder(name)

@@ -71,12 +71,12 @@ class ChunkImage:
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """A decoded image as each preprocessing wants it."""
+    """A decoded image as each preprocessing wants it; without a thumbnail where nothing is to be shown of it."""
 
     image_id: int
     width: int
     height: int
-    thumbnail: bytes
+    thumbnail: bytes | None
     pixels: dict[Preprocessing, Tensor]
 
 
@@ -245,6 +245,11 @@ def pool(output: Tensor, pooling: str) -> tuple[Tensor, Tensor | None]:
     return values, torch.stack([x, y], dim=2)
 
 
+def top_rows(activations: Tensor) -> Tensor:
+    """Row numbers of each unit's top images, (images, units) to (units, k) int64; what is not finite comes last."""
+    return top_image_indices(torch.where(activations.isfinite(), activations, -torch.inf), TOP_IMAGES)
+
+
 def _prepare(image: ChunkImage, preprocessings: frozenset[Preprocessing]) -> PreparedImage | FailedImage:
     """Decode one image and cut out of it what each model sees."""
     try:
@@ -335,8 +340,7 @@ class ChunkExtractor:
 
     def _candidates(self, activations: Tensor, peaks: Tensor | None, preprocessing: Preprocessing) -> TopCandidates:
         """Each unit's top images within the chunk, with the place where it fired in the whole image."""
-        finite = torch.where(activations.isfinite(), activations, -torch.inf)
-        rows = top_image_indices(finite, TOP_IMAGES)
+        rows = top_rows(activations)
         if peaks is None:
             return TopCandidates(rows, None)
         corners = [preprocessing.place_in_image(0, 0, image.width, image.height) for image in self._images]

@@ -2,64 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-import math
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 import neuronlake
-from neuronlake import NeuronlakeError
 from neuronlake.ingest import concepts
+from neuronlake.ingest.label_files import (
+    UNKNOWN,
+    ImportedFileError,
+    ImportOptions,
+    LabelRow,
+    model_of_name,
+    read_label_file,
+)
+from neuronlake.ingest.models import layer_positions
 from neuronlake.ingest.register import free_name
-from neuronlake.sql.warehouse import Value, Warehouse
-
-_COLUMNS = ("layer", "unit", "description", "similarity")
-_DATA_SETS = ("imagenet", "places365")
-UNKNOWN = "unknown"
-
-
-class ImportedFileError(NeuronlakeError):
-    """A label file cannot be read, or contradicts what is there."""
-
-
-@dataclass(frozen=True)
-class ImportOptions:
-    """What a label file does not say; what is None comes from the args.txt beside it, where that is about it.
-
-    Attributes:
-        model: name of the network, as in `resnet18-places365`.
-        method: what gave the labels.
-        encoder: image-text model behind them.
-        concepts: name of the concept set.
-        probe: name of the images.
-        columns: for each of layer, unit, description, similarity its name in the file, where that differs.
-        first_unit: number of the first unit in the file: 0, or 1 for NetDissect.
-    """
-
-    model: str | None = None
-    method: str | None = None
-    encoder: str | None = None
-    concepts: str | None = None
-    probe: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict[str, str])
-    first_unit: int = 0
-
-
-@dataclass(frozen=True)
-class LabelRow:
-    """One line of a label file; `description` is None for a unit without a label."""
-
-    layer: str
-    unit: int
-    description: str | None
-    similarity: float | None
+from neuronlake.sql.warehouse import Value, Warehouse, utc_now
 
 
 @dataclass(frozen=True)
@@ -84,89 +48,40 @@ def import_labels(
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise ImportedFileError(f"there is no label file {path}; name a csv file, or a folder that holds some")
-    return [_import_file(warehouse, file, options or ImportOptions(), command) for file in files]
-
-
-def read_label_file(path: Path, columns: Mapping[str, str], first_unit: int = 0) -> list[LabelRow]:
-    """The rows of a label file.
-
-    Raises:
-        ImportedFileError: a column is missing, or a row is malformed; with its line.
-    """
-    names = {column: columns.get(column, column) for column in _COLUMNS}
-    if unknown := set(columns) - set(_COLUMNS):
-        raise ImportedFileError(f"there is no column {unknown.pop()!r} to name; there are {', '.join(_COLUMNS)}")
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        found = reader.fieldnames or []
-        for column in ("unit", "description"):
-            if names[column] not in found:
-                raise ImportedFileError(
-                    f"{path} has no column {names[column]!r} but {', '.join(found) or 'none'}; "
-                    f"say which it is with --column {column}=NAME"
-                )
-        rows: list[LabelRow] = []
-        seen: set[tuple[str, int]] = set()
-        for row in reader:
-            parsed = _parse_row(path, reader.line_num, row, names, first_unit)
-            if (parsed.layer, parsed.unit) in seen:
-                raise ImportedFileError(f"{path} line {reader.line_num}: unit {parsed.unit} stands there twice")
-            seen.add((parsed.layer, parsed.unit))
-            rows.append(parsed)
-    if not rows:
-        raise ImportedFileError(f"{path} holds no labels")
-    return rows
-
-
-def _parse_row(
-    path: Path, line: int, row: Mapping[str | Any, Any], names: Mapping[str, str], first_unit: int
-) -> LabelRow:
-    """One line, checked."""
-    if None in row or any(row[name] is None for name in names.values() if name in row):
-        raise ImportedFileError(f"{path} line {line}: another number of columns than in the first line")
-    unit = row[names["unit"]].strip()
-    if not unit.isdecimal() or int(unit) < first_unit:
-        raise ImportedFileError(f"{path} line {line}: the unit is {unit!r}, not a whole number from {first_unit}")
-    similarity = (row.get(names["similarity"]) or "").strip()
-    try:
-        value = float(similarity) if similarity else None
-    except ValueError:
-        value = math.nan
-    if value is not None and not math.isfinite(value):
-        raise ImportedFileError(f"{path} line {line}: the similarity is {similarity!r}, not a number")
-    description = " ".join(row[names["description"]].split()) or None
-    layer = (row.get(names["layer"]) or "").strip() or UNKNOWN
-    return LabelRow(layer, int(unit) - first_unit, description, value if description else None)
+    options = options or ImportOptions()
+    if options.probe_folder:
+        raise ImportedFileError(f"{path} holds labels; --probe-folder is about saved activations")
+    return [_import_file(warehouse, file, options, command) for file in files]
 
 
 def _import_file(warehouse: Warehouse, path: Path, options: ImportOptions, command: str) -> ImportedFile:
     """One file, all or nothing."""
-    rows = read_label_file(path, options.columns, options.first_unit)
+    file = read_label_file(path, options)
     layers: dict[str, list[LabelRow]] = {}
-    for row in rows:
+    for row in file.rows:
         layers.setdefault(row.layer, []).append(row)
-    filled = _fill(path, options, set(layers))
+    filled = _fill(path, options, file.defaults, set(layers))
     with warehouse.transaction():
         writer = _Writer(warehouse, path, filled, command)
         new = [writer.add_layer(place, name, members) for place, (name, members) in enumerate(layers.items())]
-    return ImportedFile(path, filled.model or UNKNOWN, len(layers), len(rows), any(new))
+    return ImportedFile(path, filled.model or UNKNOWN, len(layers), len(file.rows), any(new))
 
 
-def _fill(path: Path, options: ImportOptions, layers: set[str]) -> ImportOptions:
-    """The options, with what args.txt says and the name of the file."""
-    args = _read_args(path, layers)
-    model = options.model or _model_of_name(path.stem)
+def _fill(path: Path, options: ImportOptions, defaults: ImportOptions, layers: set[str]) -> ImportOptions:
+    """The options, with what goes without saying, what args.txt says and the name of the file."""
+    args = {} if defaults.method else _read_args(path, layers)
+    model = options.model or model_of_name(path.stem)
     if model is None and "target_model" in args:
-        model = _model_of_name(str(args["target_model"])) or f"{args['target_model']}-imagenet"
+        model = model_of_name(str(args["target_model"])) or f"{args['target_model']}-imagenet"
     if model is None:
         raise ImportedFileError(f"{path} does not say which model it is about; add --model NAME")
     encoder = str(args["clip_model"]).replace("/", "-") + "/openai" if "clip_model" in args else UNKNOWN
     return ImportOptions(
         model=model,
-        method=options.method or str(args.get("similarity_fn", UNKNOWN)),
-        encoder=options.encoder or encoder,
-        concepts=options.concepts or Path(str(args.get("concept_set", UNKNOWN))).stem,
-        probe=options.probe or str(args.get("d_probe", UNKNOWN)),
+        method=options.method or defaults.method or str(args.get("similarity_fn", UNKNOWN)),
+        encoder=options.encoder or defaults.encoder or encoder,
+        concepts=options.concepts or defaults.concepts or Path(str(args.get("concept_set", UNKNOWN))).stem,
+        probe=options.probe or defaults.probe or str(args.get("d_probe", UNKNOWN)),
     )
 
 
@@ -181,12 +96,6 @@ def _read_args(path: Path, layers: set[str]) -> dict[str, Any]:
     return args if set(args.get("target_layers", layers)) == layers else {}
 
 
-def _model_of_name(text: str) -> str | None:
-    """`resnet18_places365_20k` names resnet18-places365."""
-    found = re.match(rf"(\w+?)[_-]({'|'.join(_DATA_SETS)})(?![a-z0-9])", text)
-    return f"{found[1]}-{found[2]}" if found else None
-
-
 class _Writer:
     """Writes the layers of one file; what the file names is registered as it is met."""
 
@@ -196,6 +105,7 @@ class _Writer:
         self._options = options
         self._command = command
         self._run_id: int | None = None
+        self._positions = layer_positions(options.model or "")
         self._categories = {each.text: each.category for each in concepts.load_concepts(("broden",)).concepts}
 
     def add_layer(self, place: int, name: str, rows: list[LabelRow]) -> bool:
@@ -267,6 +177,7 @@ class _Writer:
         """The layer of that name, of the model of that name, whether computed here or imported before."""
         model = self._options.model
         model_id = self._named("models", model, source="imported", is_random=False, shares_name=True)
+        position = self._positions.get(name, place)
         found = self._warehouse.sql(
             "select layer_id, units from store.layers where model_id = $model_id and name = $name",
             model_id=model_id,
@@ -279,10 +190,10 @@ class _Writer:
                 )
             # a file with more of the layers knows their order better
             self._warehouse.execute(
-                "update store.layers set position = greatest(position, $place)"
+                "update store.layers set position = greatest(position, $position)"
                 " where layer_id = $layer_id and fingerprint like 'imported:%'",
                 layer_id=found[0][0],
-                place=place,
+                position=position,
             )
             return found[0][0]
         layer_id = self._warehouse.next_id("layers", "layer_id")
@@ -291,7 +202,7 @@ class _Writer:
             "model_id": model_id,
             "name": name,
             "fingerprint": f"imported:{model}:{name}",
-            "position": place,
+            "position": position,
             "units": units,
             "pooling": "mean",
         }
@@ -302,7 +213,11 @@ class _Writer:
         """What is known by its name alone; it never passes for something of the same name that was computed here."""
         key = f"{table.removesuffix('s')}_id"
         fingerprint = f"imported:{name}"
-        same = "name = $name or fingerprint = $fingerprint" if shares_name else "fingerprint = $fingerprint"
+        same = (
+            "name = $name or fingerprint = $fingerprint order by name = $name desc"
+            if shares_name
+            else "fingerprint = $fingerprint"
+        )
         given: dict[str, Value] = {"fingerprint": fingerprint}
         if shares_name:
             given["name"] = name
@@ -329,13 +244,14 @@ class _Writer:
         members = self._warehouse.sql(
             "select concept_id from store.concept_set_concepts where concept_set_id = $id", id=concept_set_id
         ).fetchall()
+        given = {row.description: row.category for row in reversed(rows)}
         joining = [text for text in texts if (numbers[text],) not in members]
         if joining:
             frame = pl.DataFrame(
                 {
                     "position": range(len(members), len(members) + len(joining)),
                     "concept_id": [numbers[text] for text in joining],
-                    "category": [self._categories.get(text, "none") for text in joining],
+                    "category": [given.get(text) or self._categories.get(text, "none") for text in joining],
                 }
             )
             self._warehouse.insert("concept_set_concepts", frame, concept_set_id=concept_set_id)
@@ -351,15 +267,22 @@ class _Writer:
         if self._run_id is None:
             self._run_id = self._warehouse.next_id("runs", "run_id")
             digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
-            self._warehouse.execute(
-                "insert into store.runs (run_id, command, status, started_at, finished_at, device, versions, recipe)"
-                " values ($run_id, $command, 'finished', now(), now(), 'none', $versions, $recipe)",
-                run_id=self._run_id,
-                command=self._command,
-                versions=json.dumps({"neuronlake": neuronlake.__version__}),
-                recipe=json.dumps({"imported": str(self._path), "sha256": digest}),
-            )
+            recipe = {"imported": str(self._path), "sha256": digest}
+            record_import(self._warehouse, self._run_id, self._command, recipe)
         return self._run_id
+
+
+def record_import(warehouse: Warehouse, run_id: int, command: str, recipe: dict[str, Any]) -> None:
+    """A finished run that says where imported rows came from."""
+    warehouse.execute(
+        "insert into store.runs (run_id, command, status, started_at, finished_at, device, versions, recipe)"
+        " values ($run_id, $command, 'finished', $at, $at, 'none', $versions, $recipe)",
+        run_id=run_id,
+        command=command,
+        at=utc_now(),
+        versions=json.dumps({"neuronlake": neuronlake.__version__}),
+        recipe=json.dumps(recipe),
+    )
 
 
 def describe(imported: list[ImportedFile]) -> Iterator[str]:

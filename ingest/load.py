@@ -68,16 +68,17 @@ def embedding_rows(key: str, numbers: np.ndarray, embeddings: Tensor) -> Any:
 
 def _load_images(warehouse: Warehouse, extracted: ExtractedChunk) -> None:
     """Pictures and failures of images that another model's run has not left here already."""
-    if extracted.images:
+    pictured = [image for image in extracted.images if image.thumbnail is not None]
+    if pictured:
         pictures = pl.DataFrame(
             {
-                "image_id": [image.image_id for image in extracted.images],
-                "width": [image.width for image in extracted.images],
-                "height": [image.height for image in extracted.images],
-                "webp": [image.thumbnail for image in extracted.images],
+                "image_id": [image.image_id for image in pictured],
+                "width": [image.width for image in pictured],
+                "height": [image.height for image in pictured],
+                "webp": [image.thumbnail for image in pictured],
             }
         )
-        first, last = extracted.images[0].image_id, extracted.images[-1].image_id
+        first, last = pictured[0].image_id, pictured[-1].image_id
         known = warehouse.sql(
             "select image_id from store.thumbnails where image_id between $first and $last",
             first=first,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 import urllib.error
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +113,20 @@ def known_models() -> list[str]:
     lite = [f"{architecture}-imagenet" for architecture in _EFFICIENTNET_LITE_SIZES]
     classifiers = [f"{architecture}-imagenet" for architecture in _torchvision_classifiers()]
     return sorted([*lite, *classifiers, *(f"{architecture}-places365" for architecture in PLACES365_WEIGHTS)])
+
+
+def layer_positions(name: str) -> dict[str, int]:
+    """Places of a network's layers in the order of named_modules(), without its weights.
+
+    Args:
+        name: a torchvision classifier, with or without a data set as `-imagenet` or `_places`; else nothing is known.
+    """
+    architecture = re.sub(r"[-_](imagenet|places|places365)$", "", name)
+    if architecture not in _torchvision_classifiers():
+        return {}
+    with torch.device("meta"), warnings.catch_warnings(action="ignore"):
+        module = torchvision.models.get_model(architecture, weights=None)
+    return {layer: place for place, layer in enumerate(layer for layer, _ in module.named_modules() if layer)}
 
 
 def _torchvision_classifiers() -> list[str]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from neuronlake.ingest.concepts import ConceptSet
 from neuronlake.ingest.plan import Plan, PlannedLayer
+from neuronlake.ingest.probes import Probe
 from neuronlake.sql.warehouse import Warehouse
 
 _LARGE_PROBE = 16_384
@@ -33,8 +34,8 @@ class Registered:
 def register(warehouse: Warehouse, plan: Plan) -> Registered:
     """Write rows for what the warehouse does not know yet, in one transaction, and return all numbers."""
     with warehouse.transaction():
-        probe_id = _register_probe(warehouse, plan)
-        encoder_id = _identify(
+        probe_id = register_probe(warehouse, plan.probe, plan.recipe.chunk_images)
+        encoder_id = identify(
             warehouse,
             "encoders",
             plan.encoder.fingerprint,
@@ -42,7 +43,8 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
             dimensions=plan.encoder.dimensions,
             source=plan.encoder.source,
         )
-        concept_set_id, concept_ids = register_concepts(warehouse, plan.concept_set)
+        concept_ids = register_concepts(warehouse, plan.concept_set.texts)
+        concept_set_id = register_concept_set(warehouse, plan.concept_set, concept_ids)
         layer_ids = {(layer.model.name, layer.name): _register_layer(warehouse, layer) for layer in plan.layers}
     first = int(warehouse.scalar("select min(image_id) from store.images where probe_id = $id", id=probe_id))
     return Registered(
@@ -63,7 +65,7 @@ def _known(warehouse: Warehouse, table: str, fingerprint: str) -> int | None:
     return warehouse.scalar(f"select {key} from store.{table} where fingerprint = $f", f=fingerprint)  # noqa: S608
 
 
-def _identify(warehouse: Warehouse, table: str, fingerprint: str, *, name: str, **columns: Any) -> int:
+def identify(warehouse: Warehouse, table: str, fingerprint: str, *, name: str, **columns: Any) -> int:
     """The number of the row with that fingerprint; made if there is none.
 
     Names are what users group by, so two different things never share one: the second gets ``#2``.
@@ -97,20 +99,19 @@ def default_chunk_images(images: int) -> int:
     return _CHUNK_OF_LARGE_PROBE if images >= _LARGE_PROBE else _CHUNK_OF_SMALL_PROBE
 
 
-def _register_probe(warehouse: Warehouse, plan: Plan) -> int:
-    """The probe and its images."""
-    probe = plan.probe
+def register_probe(warehouse: Warehouse, probe: Probe, chunk_images: int | None = None) -> int:
+    """The number of the probe; it and its images are written if it is not known."""
     known = _known(warehouse, "probes", probe.fingerprint)
     if known is not None:
         return known
-    probe_id = _identify(
+    probe_id = identify(
         warehouse,
         "probes",
         probe.fingerprint,
         name=probe.name,
         location=str(probe.folder),
         images=len(probe.images),
-        chunk_images=plan.recipe.chunk_images or default_chunk_images(len(probe.images)),
+        chunk_images=chunk_images or default_chunk_images(len(probe.images)),
     )
     first = warehouse.next_id("images", "image_id")
     rows = pl.DataFrame(
@@ -126,14 +127,8 @@ def _register_probe(warehouse: Warehouse, plan: Plan) -> int:
     return probe_id
 
 
-def register_concepts(warehouse: Warehouse, concept_set: ConceptSet) -> tuple[int, list[int]]:
-    """The number of the concept set, and those of its concepts in order; within a transaction."""
-    concept_ids = _register_concepts(warehouse, concept_set.texts)
-    return _register_concept_set(warehouse, concept_set, concept_ids), concept_ids
-
-
-def _register_concepts(warehouse: Warehouse, texts: list[str]) -> list[int]:
-    """Numbers of the concepts, in their order."""
+def register_concepts(warehouse: Warehouse, texts: list[str]) -> list[int]:
+    """Numbers of the concepts, in their order; those not known are written."""
     known = warehouse.sql("select concept, concept_id from store.concepts").pl()
     numbers: dict[str, int] = dict(known.iter_rows())
     new = [text for text in texts if text not in numbers]
@@ -144,12 +139,12 @@ def _register_concepts(warehouse: Warehouse, texts: list[str]) -> list[int]:
     return [numbers[text] for text in texts]
 
 
-def _register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept_ids: list[int]) -> int:
-    """The concept set and its members."""
+def register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept_ids: list[int]) -> int:
+    """The number of the concept set; it and its members are written if it is not known."""
     known = _known(warehouse, "concept_sets", concept_set.fingerprint)
     if known is not None:
         return known
-    concept_set_id = _identify(
+    concept_set_id = identify(
         warehouse,
         "concept_sets",
         concept_set.fingerprint,
@@ -172,7 +167,7 @@ def _register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept
 def _register_layer(warehouse: Warehouse, layer: PlannedLayer) -> int:
     """The layer, and its model."""
     model = layer.model
-    model_id = _identify(
+    model_id = identify(
         warehouse,
         "models",
         model.fingerprint,

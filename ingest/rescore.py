@@ -13,7 +13,7 @@ import polars as pl
 from neuronlake.ingest.concepts import load_concepts
 from neuronlake.ingest.encoders import load_stored_encoder
 from neuronlake.ingest.plan import resolve_device
-from neuronlake.ingest.register import register_concepts
+from neuronlake.ingest.register import register_concept_set, register_concepts
 from neuronlake.ingest.runs import no_progress, recorded_run
 from neuronlake.ingest.scoring import Basis, StoredLayer, embed_concepts, pending_scorings, score_layers
 from neuronlake.ingest.scoring_settings import DEFAULT_DRAWS, DEFAULT_METHOD, ScoringError, resolve_scoring
@@ -141,7 +141,8 @@ def _basis(warehouse: Warehouse, recipe: ScoreRecipe, layer: dict[str, object]) 
         concept_set = load_concepts(recipe.concepts)
         fingerprint = concept_set.fingerprint
         with warehouse.transaction():
-            concept_set_id, concept_ids = register_concepts(warehouse, concept_set)
+            concept_ids = register_concepts(warehouse, concept_set.texts)
+            concept_set_id = register_concept_set(warehouse, concept_set, concept_ids)
     else:
         concept_set_id = warehouse.scalar(
             "select concept_set_id from store.scorings where probe_id = $probe_id and encoder_id = $encoder_id"

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,16 @@ import polars as pl
 import psutil
 
 import neuronlake
-from neuronlake import NeuronlakeError
 from neuronlake.sql import catalog
+from neuronlake.sql.failures import QueryError, WarehouseError, explain_open_failure, plain_errors
 
 # Files of this storage version open in DuckDB 1.5 and later.
 STORAGE_VERSION = "v1.5.0"
 # A quarter of DuckDB's default: as fast for large tables, and the many small ones take less space.
 BLOCK_BYTES = 65_536
 
-_DISK_FULL = "the disk is full; what was committed is kept: free some space and run the same command again"
+# Three headers stand before the blocks of a DuckDB file.
+_HEADER_BYTES = 3 * 4096
 
 Value = str | int | float | bool | bytes | datetime | None
 
@@ -33,14 +34,6 @@ Value = str | int | float | bool | bytes | datetime | None
 def utc_now() -> datetime:
     """The time in UTC, without a zone: with one, DuckDB's Python client would need another package to read it."""
     return datetime.now(UTC).replace(tzinfo=None)
-
-
-class WarehouseError(NeuronlakeError):
-    """The warehouse cannot be opened."""
-
-
-class QueryError(NeuronlakeError):
-    """DuckDB cannot run this SQL."""
 
 
 class Warehouse:
@@ -54,19 +47,27 @@ class Warehouse:
         self.path = path
         self.connection = connection
         self.is_new = False
+        self._in_transaction = False
 
     def __enter__(self) -> Warehouse:
         return self
 
     def __exit__(self, _kind: object, exception: BaseException | None, _traceback: object) -> None:
         """Close; a file that was made for work that failed before it began is removed again."""
-        is_empty = exception is not None and self.is_new and not self.scalar("select count(*) from store.probes")
+        is_empty = exception is not None and self.is_new and self._has_no_probe()
         self.close()
         if is_empty:
             self.path.unlink(missing_ok=True)
         if exception is not None:
-            with _plain_errors(self.path):
+            with plain_errors(self.path):
                 raise exception
+
+    def _has_no_probe(self) -> bool:
+        """Nothing was ever put in; False as well where DuckDB will not say after a failed write."""
+        try:
+            return not self.scalar("select count(*) from store.probes")
+        except QueryError:
+            return False
 
     def close(self) -> None:
         """Close the file; what was committed stays."""
@@ -78,7 +79,7 @@ class Warehouse:
         Raises:
             QueryError: DuckDB rejects the query.
         """
-        with _plain_errors(self.path):
+        with plain_errors(self.path):
             return self.connection.sql(query, params=parameters or None)
 
     def query(self, name: str, **parameters: str) -> duckdb.DuckDBPyRelation:
@@ -108,14 +109,14 @@ class Warehouse:
 
     def scalar(self, query: str, **parameters: Value) -> Any:
         """The first value of the first row, or None where there is no row."""
-        with _plain_errors(self.path):
+        with plain_errors(self.path):
             row = self.connection.execute(query, parameters or None).fetchone()
             self.connection.complete()
         return None if row is None else row[0]
 
     def execute(self, statement: str, **parameters: Value) -> None:
         """Run a statement that returns no rows."""
-        with _plain_errors(self.path):
+        with plain_errors(self.path):
             self.connection.execute(statement, parameters or None).complete()
 
     def run_step(self, name: str, **parameters: Value) -> None:
@@ -145,14 +146,24 @@ class Warehouse:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        """All of the block's changes are committed, or none of them."""
-        self.connection.begin()
+        """All of the block's changes are committed, or none of them; a block within another is part of it."""
+        if self._in_transaction:
+            yield
+            return
+        with plain_errors(self.path):
+            self.connection.begin()
+        self._in_transaction = True
         try:
             yield
         except BaseException:
-            self.connection.rollback()
+            # after a failed write DuckDB has rolled back itself, and refuses to do it again
+            with suppress(duckdb.Error):
+                self.connection.rollback()
             raise
-        self.connection.commit()
+        finally:
+            self._in_transaction = False
+        with plain_errors(self.path):
+            self.connection.commit()
 
 
 def open_warehouse(
@@ -203,6 +214,8 @@ def _make(path: Path, memory_limit: str | None) -> None:
         warehouse = Warehouse(path, _connect(scratch, named=path, write=True, is_new=True, memory_limit=memory_limit))
         with _closed_on_failure(warehouse):
             _migrate(warehouse)
+            # closing would do it too, and say nothing where the disk is full
+            warehouse.execute("checkpoint")
         warehouse.close()
         if path.exists():
             path.unlink()  # it holds no byte
@@ -215,6 +228,7 @@ def _make(path: Path, memory_limit: str | None) -> None:
             scratch.rename(path)
     finally:
         scratch.unlink(missing_ok=True)
+        scratch.with_name(f"{scratch.name}.wal").unlink(missing_ok=True)
 
 
 def _open_to_write(path: Path, version: int, memory_limit: str | None) -> Warehouse:
@@ -222,7 +236,12 @@ def _open_to_write(path: Path, version: int, memory_limit: str | None) -> Wareho
     if version < catalog.migrations()[-1][0]:
         _connect(path, write=True, memory_limit=memory_limit).close()  # takes what is in the log into the file
         # copied while it is closed: reading an open file by other means would end DuckDB's lock on it
-        shutil.copy2(path, path.with_suffix(f".v{version}.duckdb"))
+        copy = path.with_suffix(f".v{version}.duckdb")
+        try:
+            shutil.copy2(path, copy)
+        except OSError as error:
+            copy.unlink(missing_ok=True)
+            raise WarehouseError(explain_open_failure(copy, str(error))) from error
     warehouse = Warehouse(path, _connect(path, write=True, memory_limit=memory_limit))
     with _closed_on_failure(warehouse):
         _migrate(warehouse)
@@ -236,7 +255,7 @@ def _closed_on_failure(warehouse: Warehouse) -> Generator[None]:
         yield
     except QueryError as error:
         warehouse.close()
-        raise WarehouseError(_explain_open_failure(warehouse.path, str(error))) from error
+        raise WarehouseError(explain_open_failure(warehouse.path, str(error.__cause__ or error))) from error
     except BaseException:
         warehouse.close()
         raise
@@ -259,51 +278,7 @@ def _connect(
     try:
         return duckdb.connect(str(path), read_only=not write, config=config)
     except duckdb.Error as error:
-        raise WarehouseError(_explain_open_failure(named or path, str(error))) from error
-
-
-# What DuckDB says where it cannot open a file, and what that means; the first that fits.
-_OPEN_FAILURES = (
-    ("different configuration", "is open in this process already; close it there first"),
-    ("not a valid DuckDB database", "is not a DuckDB file; name a warehouse with --warehouse"),
-    ("version number", "was written by a newer DuckDB; update it with: pip install --upgrade duckdb"),
-    (
-        "Could not read|[Cc]orrupt|checksum|Serialization Error",
-        "is damaged or cut short; go back to a copy, or make it again with `cli ingest`",
-    ),
-    (
-        "[Pp]ermission denied|[Rr]ead-only",
-        "cannot be opened: permission denied; change its permissions or name another file with --warehouse",
-    ),
-    ("No space left", f"cannot be written: {_DISK_FULL}"),
-)
-
-
-def _explain_open_failure(path: Path, message: str) -> str:
-    """One line for each way in which DuckDB refuses to open a file."""
-    if holder := re.search(r"PID (\d+)", message):
-        return f"{path} is in use by process {holder[1]}; wait until it ends, or work on a copy made after that"
-    meanings = (meaning for pattern, meaning in _OPEN_FAILURES if re.search(pattern, message))
-    return f"{path} {next(meanings, 'cannot be opened: ' + message.strip().splitlines()[0])}"
-
-
-@contextmanager
-def _plain_errors(path: Path) -> Generator[None]:
-    """What DuckDB says of a query as one of our errors: it shows the place and near names itself."""
-    try:
-        yield
-    except duckdb.Error as error:
-        message = str(error).strip()
-        if "No space left" in message:
-            message = f"{path} cannot be written: {_DISK_FULL}"
-        elif isinstance(error, duckdb.OutOfMemoryException):
-            hint = "give it more with the environment variable NEURONLAKE_MEMORY, such as 8GB, or ask for less at once"
-            message = f"{message.splitlines()[0]}; {hint}"
-        raise QueryError(message) from error
-    except RuntimeError as error:
-        if str(error) != "Query interrupted":
-            raise
-        raise KeyboardInterrupt from error
+        raise WarehouseError(explain_open_failure(named or path, str(error))) from error
 
 
 def _schema_version(warehouse: Warehouse) -> int:
@@ -317,11 +292,28 @@ def _schema_version(warehouse: Warehouse) -> int:
 def _check_size(warehouse: Warehouse) -> None:
     """Refuse a file that lacks its end, which DuckDB may notice only when it reads there.
 
-    Free blocks do not count: DuckDB numbers some that it has never written.
+    DuckDB cuts free blocks off the end of a file and goes on counting them, so a file shorter than its blocks may be
+    whole: then the last block in use decides.
     """
-    used = warehouse.scalar("select block_size * (total_blocks - free_blocks) from pragma_database_size()")
-    if warehouse.path.stat().st_size < used:
-        raise WarehouseError(_explain_open_failure(warehouse.path, "Could not read the end of the file"))
+    (block_bytes, blocks, used_blocks) = warehouse.sql(
+        "select block_size, total_blocks, used_blocks from pragma_database_size()"
+    ).fetchall()[0]
+    blocks_there = (warehouse.path.stat().st_size - _HEADER_BYTES) // block_bytes
+    if blocks_there < blocks and (blocks_there < used_blocks or blocks_there <= _last_block(warehouse)):
+        raise WarehouseError(explain_open_failure(warehouse.path, "Could not read the end of the file"))
+
+
+def _last_block(warehouse: Warehouse) -> int:
+    """The highest number of a block that holds metadata or the values of a table."""
+    last = int(warehouse.scalar("select max(block_id) from pragma_metadata_info()"))
+    tables = warehouse.sql("select schema_name || '.' || table_name from duckdb_tables() where not internal").fetchall()
+    for (table,) in tables:
+        highest = warehouse.scalar(
+            "select max(greatest(block_id, list_max(additional_block_ids))) from pragma_storage_info($table)",
+            table=table,
+        )
+        last = max(last, -1 if highest is None else int(highest))
+    return last
 
 
 def _check_version(warehouse: Warehouse, *, write: bool) -> int:

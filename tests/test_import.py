@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import small_warehouse
 
+from neuronlake.ingest.concepts import load_concepts
 from neuronlake.ingest.imported import ImportedFileError, ImportOptions, import_labels
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse, open_warehouse
@@ -91,6 +92,21 @@ def test_other_labels_under_the_same_settings_must_be_told_apart(warehouse: Ware
     assert agreement == [("layer3", 3, 3), ("layer4", 1, 0)]
 
 
+def test_clip_dissect_calls_models_by_shorter_names(warehouse: Warehouse, results: Path, tmp_path: Path) -> None:
+    """resnet18_places is of Places365, also where the images' name follows; ImageNet goes without saying."""
+    for target, layer in (("resnet18_places", "a"), ("resnet50", "b")):
+        (results / "descriptions.csv").write_text(f"layer,unit,description\n{layer},0,dog\n")
+        (results / "args.txt").write_text(json.dumps({**ARGS, "target_model": target, "target_layers": [layer]}))
+        import_labels(warehouse, results)
+    (tmp_path / "resnet18_places_imagenet_broden.csv").write_text("layer,unit,description\nc,0,dog\n")
+    import_labels(warehouse, tmp_path / "resnet18_places_imagenet_broden.csv")
+    assert warehouse.sql("select model, layer from unit_labels order by layer").fetchall() == [
+        ("resnet18-places365", "a"),
+        ("resnet50-imagenet", "b"),
+        ("resnet18-places365", "c"),
+    ]
+
+
 def test_args_of_other_layers_are_not_about_a_file(warehouse: Warehouse, results: Path) -> None:
     (results / "args.txt").write_text(json.dumps({**ARGS, "target_layers": ["layer2"]}))
     with pytest.raises(ImportedFileError, match="does not say which model it is about; add --model NAME"):
@@ -128,6 +144,98 @@ def test_imported_labels_are_compared_with_those_computed_here(tmp_path: Path) -
         )
         assert compared.rows() == [(1, 7, 4, 2), (5, 7, 4, 2)]
         assert [str(fault) for fault in verify(warehouse)] == []
+
+
+# --- NetDissect
+
+
+NETDISSECT = """unit,category,label,score,object-label,object-truth,object-activation,object-intersect,object-iou
+1,scene,ice_cream_parlor-s,0.25,food,110,80,10,0.0556
+2,object,house,0.125,house,110,80,19,0.125
+4,color,green-c,0.0625,,24924928,157384,134762,0.005401813
+"""
+
+
+@pytest.fixture
+def netdissect(tmp_path: Path) -> Path:
+    """A result file of NetDissect, as far as its columns of one category."""
+    file = tmp_path / "netdissect_layer4.csv"
+    file.write_text(NETDISSECT)
+    return file
+
+
+def test_a_result_file_of_netdissect_is_known_by_its_header(warehouse: Warehouse, netdissect: Path) -> None:
+    """Units count from 1, labels become words of the built-in set broden, and categories are the file's."""
+    import_labels(warehouse, netdissect, ImportOptions(model="resnet50-imagenet", layer="layer4"))
+    settings = ("netdissect", "none (imported)", "broden (imported)", "broden (imported)")
+    assert warehouse.sql(
+        "select layer, unit, concept, category, similarity, method, encoder, concept_set, probe from unit_labels"
+        " order by unit"
+    ).fetchall() == [
+        ("layer4", 0, "ice cream parlor", "scene", 0.25, *settings),
+        ("layer4", 1, "house", "object", 0.125, *settings),
+        ("layer4", 2, None, None, None, *settings),
+        ("layer4", 3, "green-c", "color", 0.0625, *settings),
+    ]
+    broden = load_concepts(("broden",)).texts
+    assert {"ice cream parlor", "house", "green-c"} <= set(broden)
+    assert [str(fault) for fault in verify(warehouse)] == []
+
+
+def test_the_names_of_result_files_say_model_and_layer(warehouse: Warehouse, tmp_path: Path) -> None:
+    for name in ("resnet50_imagenet_layer4", "resnet50_imagenet_layer3", "resnet50-imagenet-fc-result"):
+        (tmp_path / f"{name}.csv").write_text(NETDISSECT)
+    import_labels(warehouse, tmp_path)
+    assert warehouse.sql("select distinct model, layer, position from unit_labels order by position").fetchall() == [
+        ("resnet50-imagenet", "layer3", 68),
+        ("resnet50-imagenet", "layer4", 120),
+        ("resnet50-imagenet", "fc", 149),
+    ]
+    (tmp_path / "conv5-result.csv").write_text(NETDISSECT)
+    import_labels(warehouse, tmp_path / "conv5-result.csv", ImportOptions(model="alexnet-places365"))
+    assert warehouse.sql("select distinct layer from unit_labels where model = 'alexnet-places365'").fetchall() == [
+        ("conv5",)
+    ]
+
+
+def test_a_result_file_of_an_unknown_layer_asks_for_it(warehouse: Warehouse, netdissect: Path) -> None:
+    with pytest.raises(ImportedFileError, match="does not say which layer it is about; add --layer NAME"):
+        import_labels(warehouse, netdissect, ImportOptions(model="resnet50-imagenet"))
+
+
+def test_a_layer_is_named_only_for_a_file_without_such_a_column(warehouse: Warehouse, results: Path) -> None:
+    with pytest.raises(ImportedFileError, match="has a column 'layer'; --layer is for files that have none"):
+        import_labels(warehouse, results, ImportOptions(layer="layer4"))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("0,object,sky,0.1,sky,1,1,1,0.1", "line 5: the unit is '0', not a whole number from 1"),
+        ("2,object,sky,0.1,sky,1,1,1,0.1", "line 5: unit 2 stands there twice"),
+        ("5,object,sky,high,sky,1,1,1,0.1", "line 5: the score is 'high', not a number"),
+        ("5,verb,run,0.1,sky,1,1,1,0.1", "line 5: category 'verb' is not one of color, texture"),
+        ("5,object,sky,0.1,sky,1,1", "line 5: another number of columns than in the first line"),
+    ],
+)
+def test_a_malformed_result_file_is_refused_with_its_line(
+    warehouse: Warehouse, netdissect: Path, line: str, reason: str
+) -> None:
+    netdissect.write_text(NETDISSECT + line + "\n")
+    with pytest.raises(ImportedFileError) as refused:
+        import_labels(warehouse, netdissect, ImportOptions(model="resnet50-imagenet", layer="layer4"))
+    assert reason in str(refused.value)
+    assert warehouse.scalar("select count(*) from store.models") == 0
+
+
+# --- what is refused
+
+
+def test_a_file_in_another_encoding_is_refused(warehouse: Warehouse, tmp_path: Path) -> None:
+    file = tmp_path / "resnet18_imagenet.csv"
+    file.write_bytes("layer,unit,description\nlayer4,0,café\n".encode("latin-1"))
+    with pytest.raises(ImportedFileError, match=r"is not UTF-8 text \(byte 35\)"):
+        import_labels(warehouse, file)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.sql import catalog
 from neuronlake.sql.warehouse import QueryError, open_warehouse
 
+NEWEST = catalog.migrations()[-1][0]
 SECOND_MIGRATION = "alter table store.models add column note varchar; update store.models set note = 'old'"
 # A query that would run for days.
 ENDLESS = "select sum(a.range * b.range) from range(10000000) a, range(10000000) b"
@@ -43,7 +44,7 @@ def path(small: bytes, tmp_path: Path) -> Path:
 @pytest.fixture
 def two_versions(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
     """From now on this neuronlake has a second migration."""
-    both = [*catalog.migrations(), (2, SECOND_MIGRATION)]
+    both = [*catalog.migrations(), (NEWEST + 1, SECOND_MIGRATION)]
     monkeypatch.setattr(catalog, "migrations", lambda: both)
     return both
 
@@ -101,6 +102,31 @@ def test_a_truncated_file_is_called_damaged(path: Path, share: float, write: boo
     path.write_bytes(whole[: int(len(whole) * share)])
     message = refusal(path, write=write)
     assert "is damaged or cut short" in message or "is not a DuckDB file" in message
+
+
+def test_a_file_whose_free_blocks_were_cut_off_is_whole(tmp_path: Path) -> None:
+    """DuckDB counts them on. Until something was cut within what is in use, the file opens."""
+    path = tmp_path / "w.duckdb"
+    open_warehouse(path, write=True).close()
+    is_shorter_than_its_blocks: list[bool] = []
+    for number in range(6):
+        with open_warehouse(path, write=True) as warehouse:
+            for statement in (
+                f"insert into store.concepts values ({number}, 'concept {number}')",
+                f"insert into store.concept_sets values ({number}, 'set {number}', '{number}', 1, 1, 1)",
+                "update store.concept_sets set concepts = 5",
+            ):
+                warehouse.execute(statement)
+        with duckdb.connect(str(path), read_only=True) as connection:
+            sizes = connection.sql("select block_size * total_blocks from pragma_database_size()").fetchall()
+        is_shorter_than_its_blocks.append(path.stat().st_size < sizes[0][0])
+        with open_warehouse(path) as warehouse:
+            assert warehouse.scalar("select count(*) from store.concepts") == number + 1
+        if is_shorter_than_its_blocks[-1]:
+            cut = tmp_path / "cut.duckdb"
+            cut.write_bytes(path.read_bytes()[:-100])
+            assert "is damaged or cut short" in refusal(cut, write=False)
+    assert any(is_shorter_than_its_blocks)
 
 
 def test_damage_within_a_table_is_one_line_when_it_is_met(tmp_path: Path) -> None:
@@ -222,9 +248,12 @@ def test_an_older_file_is_migrated_after_a_copy(path: Path, two_versions: list[t
     before = path.read_bytes()
     with open_warehouse(path, write=True) as warehouse:
         assert warehouse.sql("select distinct note from store.models").fetchall() == [("old",)]
-        assert warehouse.sql("select version from store.migrations order by 1").fetchall() == [(1,), (2,)]
+        assert warehouse.sql("select version from store.migrations order by 1").fetchall()[-2:] == [
+            (NEWEST,),
+            (NEWEST + 1,),
+        ]
         assert warehouse.scalar("select count(*) from unit_labels") == 20
-    assert path.with_name("w.v1.duckdb").read_bytes() == before
+    assert path.with_name(f"w.v{NEWEST}.duckdb").read_bytes() == before
 
 
 def test_the_copy_holds_what_a_killed_writer_committed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,11 +265,11 @@ def test_the_copy_holds_what_a_killed_writer_committed(path: Path, monkeypatch: 
         str(path),
     )
     killed.communicate(timeout=60)
-    both = [*catalog.migrations(), (2, SECOND_MIGRATION)]
+    both = [*catalog.migrations(), (NEWEST + 1, SECOND_MIGRATION)]
     with monkeypatch.context() as newer:
         newer.setattr(catalog, "migrations", lambda: both)
         open_warehouse(path, write=True).close()
-    with open_warehouse(path.with_name("w.v1.duckdb")) as copy:
+    with open_warehouse(path.with_name(f"w.v{NEWEST}.duckdb")) as copy:
         assert copy.scalar("select concept from store.concepts where concept_id = 7") == "late"
 
 
@@ -253,12 +282,25 @@ def test_a_migrated_file_stays_locked_against_others(path: Path, two_versions: l
 
 def test_an_older_file_is_not_migrated_by_a_reader(path: Path, two_versions: list[tuple[int, str]]) -> None:
     message = refusal(path, write=False)
-    assert "has schema version 1 and this neuronlake reads version 2" in message
+    assert f"has schema version {NEWEST} and this neuronlake reads version {NEWEST + 1}" in message
     assert "cli sql --write" in message
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
+def test_without_space_for_the_copy_nothing_is_migrated(path: Path, two_versions: list[tuple[int, str]]) -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        message = refusal(path, write=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert f"w.v{NEWEST}.duckdb cannot be written: a limit on the size of files is reached" in message
+
+
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = [*catalog.migrations(), (2, "drop table store.thumbnails; select no_such_function()")]
+    broken = [*catalog.migrations(), (NEWEST + 1, "drop table store.thumbnails; select no_such_function()")]
     with monkeypatch.context() as newer:
         newer.setattr(catalog, "migrations", lambda: broken)
         with pytest.raises(NeuronlakeError, match="no_such_function"):
@@ -286,6 +328,15 @@ def test_a_transaction_that_fails_leaves_no_row(path: Path) -> None:
             warehouse.execute("delete from store.labels")
     with open_warehouse(path) as reopened:
         assert reopened.scalar("select count(*) from store.labels") == 0
+
+
+def test_a_transaction_within_another_is_part_of_it(path: Path) -> None:
+    with open_warehouse(path, write=True) as warehouse:
+        with pytest.raises(KeyboardInterrupt), warehouse.transaction():
+            with warehouse.transaction():
+                warehouse.execute("delete from store.labels")
+            raise KeyboardInterrupt
+        assert warehouse.scalar("select count(*) from store.labels") == 20
 
 
 def test_the_file_describes_itself(path: Path) -> None:

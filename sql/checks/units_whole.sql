@@ -51,7 +51,10 @@ measured as (
         max(activations.activation) as maximum,
         case
             when count(activations.activation) < count(*) then 'not finite'
-            when min(activations.activation) = max(activations.activation) then 'dead'
+            when
+                max(activations.activation) - min(activations.activation)
+                <= 1e-5 * greatest(abs(min(activations.activation)), abs(max(activations.activation)))
+                then 'dead'
             else 'live'
         end as status
     from store.activations

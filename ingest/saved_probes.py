@@ -1,0 +1,104 @@
+"""The images behind saved activations: known by their number alone, or the files of a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import torchvision
+
+from neuronlake.ingest.extract import ChunkImage, ExtractedChunk, FailedImage, prepare_ahead
+from neuronlake.ingest.label_files import ImportedFileError
+from neuronlake.ingest.load import ChunkParts, load_chunk
+from neuronlake.ingest.probes import IMAGE_SUFFIXES, Probe, ProbeImage
+from neuronlake.ingest.register import Registered
+from neuronlake.ingest.weights import sha256_of
+from neuronlake.sql.warehouse import Warehouse
+
+_AHEAD = 64
+
+
+def numbered_probe(name: str, images: int, edition: int) -> Probe:
+    """A probe of images of which nothing is known but their number; `cli verify` asks for no pictures of them."""
+    contents = f"unknown: {name} of {images} images, edition {edition}"
+    return Probe(
+        name=f"{name} (imported)",
+        folder=Path("imported"),
+        images=tuple(ProbeImage(f"image {number}", None, contents) for number in range(images)),
+    )
+
+
+def folder_probe(name: str, folder: Path, images: int) -> Probe:
+    """The images of a folder, in the order in which torchvision's ImageFolder shows them.
+
+    In a folder without subfolders that is the order of the file names.
+
+    Raises:
+        ImportedFileError: there is no such folder, or it holds another number of images.
+    """
+    root = folder.expanduser()
+    if not root.is_dir():
+        raise ImportedFileError(f"there is no folder {root}; --probe-folder takes the images behind the activations")
+    files = _image_files(root)
+    if len(files) != images:
+        raise ImportedFileError(
+            f"{root} holds {len(files)} images and the activations of {name} are of {images}; "
+            "name the folder that CLIP-Dissect read, or leave --probe-folder out"
+        )
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(sha256_of, files)
+        found = tuple(
+            ProbeImage(file.relative_to(root).as_posix(), _label(file.relative_to(root)), digest)
+            for file, digest in zip(files, digests, strict=True)
+        )
+    return Probe(name=name, folder=root, images=found)
+
+
+def _label(relative: Path) -> str | None:
+    """The name of the folder that holds an image, as `cli ingest` has it."""
+    return relative.parent.name or None
+
+
+def _image_files(root: Path) -> list[Path]:
+    """The images in the order of ImageFolder, which wants each subfolder to hold some."""
+    if any(entry.is_dir() for entry in root.iterdir()):
+        try:
+            return [Path(path) for path, _ in torchvision.datasets.ImageFolder(root).samples]
+        except FileNotFoundError as error:
+            raise ImportedFileError(
+                f"{root} is no folder that ImageFolder reads: {str(error).splitlines()[0]}"
+            ) from None
+    return sorted(file for file in root.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def load_pictures(warehouse: Warehouse, registered: Registered, probe: Probe, progress: Callable[[int], None]) -> None:
+    """Small pictures of the images of a folder, or the reason why one cannot be read, unless they are there."""
+    if probe.images[0].sha256.startswith("unknown"):
+        return
+    known = {
+        row[0]
+        for row in warehouse.sql(
+            "select image_id from store.thumbnails where image_id between $first and $last"
+            " union all select image_id from store.failed_images",
+            first=registered.first_image_id,
+            last=registered.last_image_id,
+        ).fetchall()
+    }
+    lacking = [
+        ChunkImage(registered.first_image_id + place, probe.folder / image.path)
+        for place, image in enumerate(probe.images)
+        if registered.first_image_id + place not in known
+    ]
+    prepared = prepare_ahead(((image, frozenset()) for image in lacking), os.cpu_count() or 2, _AHEAD)
+    done = 0
+    while found := list(islice(prepared, registered.chunk_images)):
+        failures = [each for each in found if isinstance(each, FailedImage)]
+        images = [each for each in found if not isinstance(each, FailedImage)]
+        extracted = ExtractedChunk(images, failures, {}, {}, None)
+        # no chunk is recorded, for nothing has been loaded but pictures
+        load_chunk(warehouse, registered, 0, extracted, ChunkParts([], has_encoder=False), run_id=0)
+        done += len(found)
+        progress(done)

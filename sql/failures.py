@@ -1,0 +1,77 @@
+"""What DuckDB complains of, in plain words: one line that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from neuronlake import NeuronlakeError
+
+_KEPT = "what was committed is kept"
+# What DuckDB and the operating system say where a file cannot grow, and what that means; the first that fits.
+_WRITE_FAILURES = (
+    ("No space left", f"the disk is full; {_KEPT}: free some space and run the same command again"),
+    ("[Qq]uota exceeded", f"your share of the disk is full; {_KEPT}: free some space and run the same command again"),
+    (
+        "File too large",
+        f"a limit on the size of files is reached (see `ulimit -f`, or the disk's format); {_KEPT}: "
+        "lift the limit or move the file, and run the same command again",
+    ),
+)
+
+
+class WarehouseError(NeuronlakeError):
+    """The warehouse cannot be opened."""
+
+
+class QueryError(NeuronlakeError):
+    """DuckDB cannot run this SQL."""
+
+
+# What DuckDB says where it cannot open a file, and what that means; the first that fits.
+_OPEN_FAILURES = (
+    ("different configuration", "is open in this process already; close it there first"),
+    ("not a valid DuckDB database", "is not a DuckDB file; name a warehouse with --warehouse"),
+    ("version number", "was written by a newer DuckDB; update it with: pip install --upgrade duckdb"),
+    (
+        "Could not read|[Cc]orrupt|checksum|Serialization Error",
+        "is damaged or cut short; go back to a copy, or make it again with `cli ingest`",
+    ),
+    (
+        "[Pp]ermission denied|[Rr]ead-only",
+        "cannot be opened: permission denied; change its permissions or name another file with --warehouse",
+    ),
+    *((pattern, f"cannot be written: {meaning}") for pattern, meaning in _WRITE_FAILURES),
+)
+
+
+def explain_open_failure(path: Path, message: str) -> str:
+    """One line for each way in which DuckDB refuses to open a file."""
+    if holder := re.search(r"PID (\d+)", message):
+        return f"{path} is in use by process {holder[1]}; wait until it ends, or work on a copy made after that"
+    meanings = (meaning for pattern, meaning in _OPEN_FAILURES if re.search(pattern, message))
+    return f"{path} {next(meanings, 'cannot be opened: ' + message.strip().splitlines()[0])}"
+
+
+@contextmanager
+def plain_errors(path: Path) -> Generator[None]:
+    """What DuckDB says of a query as one of our errors: it shows the place and near names itself."""
+    try:
+        yield
+    except duckdb.Error as error:
+        message = str(error).strip()
+        full = next((meaning for pattern, meaning in _WRITE_FAILURES if re.search(pattern, message)), None)
+        if full:
+            message = f"{path} cannot be written: {full}"
+        elif isinstance(error, duckdb.OutOfMemoryException):
+            hint = "give it more with the environment variable NEURONLAKE_MEMORY, such as 8GB, or ask for less at once"
+            message = f"{message.splitlines()[0]}; {hint}"
+        raise QueryError(message) from error
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from error
