@@ -4,7 +4,7 @@
 --   category: texture, object, part, scene, material, color, or none; null where there is no concept
 --   similarity: score of the label; compares only within its scoring
 --   runner_up: the second best concept
---   margin: similarity of the label minus that of the runner-up
+--   margin: similarity of the label minus that of the runner-up; the best single sign of a right label with soft_wpmi
 --   p_value: share of pseudo-units with random top images whose best score is at least as high
 --   q_value: p_value corrected for the number of units of the layer (Benjamini-Hochberg)
 --   is_significant: q_value below 0.05
