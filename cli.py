@@ -155,6 +155,19 @@ def ingest(
         bool, typer.Option("--random-weights", help="Random weights, for tests and timing.")
     ] = False,
     keep_concepts: KeepConcepts = None,
+    engine: Annotated[str, typer.Option(help="What runs the networks: local, or ray (a cluster).")] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of the Ray cluster, or auto; one is started here if not given.", show_default=False),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Ray workers; one a GPU, or for two cores, if not given.", show_default=False),
+    ] = None,
+    spool: Annotated[
+        Path | None,
+        typer.Option(help="Folder that all machines share, for chunks on their way.", show_default=False),
+    ] = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Dissect models: images in, activations, similarities and labels into the warehouse.
@@ -178,6 +191,10 @@ def ingest(
         weights={name: Path(value).expanduser() for name, value in _pairs("--weights", weights).items()},
         random_weights=random_weights,
         keep_concepts=keep_concepts,
+        engine=engine,
+        address=address,
+        workers=workers,
+        spool=spool,
     )
     summary = _run_ingest(warehouse, recipe)
     _print_summary(summary, warehouse)
@@ -654,3 +671,7 @@ def _query_text(query: str | None, file: Path | None) -> str:
 def _first_sentence(text: str) -> str:
     """A comment up to its first full stop or question mark."""
     return re.split(r"(?<=[.?])\s", text)[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from neuronlake.ingest import scoring
-from neuronlake.ingest.extract import (
-    ChunkExtractor,
-    ChunkImage,
-    ExtractedChunk,
-    FailedImage,
-    PreparedImage,
-    Work,
-    prepare_ahead,
-)
+from neuronlake.ingest.extract import ChunkImage, ExtractedChunk, Work
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
-from neuronlake.ingest.memory import keep_freed_memory
+from neuronlake.ingest.local_engine import ChunkWork, Engine, extract_locally
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.plan import Plan, Progress, make_plan
-from neuronlake.ingest.preprocessing import Preprocessing
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.register import Registered, register
 from neuronlake.ingest.runs import Timing, no_progress, recorded_run
@@ -50,16 +41,6 @@ class Summary:
     def did_nothing(self) -> bool:
         """Everything was in the warehouse already."""
         return self.extracted_images == 0 and self.scored_layers == 0
-
-
-@dataclass(frozen=True)
-class ChunkWork:
-    """A chunk of images that layers or the encoder still need."""
-
-    number: int
-    images: tuple[ChunkImage, ...]
-    work: Work
-    parts: ChunkParts
 
 
 def ingest(
@@ -193,19 +174,11 @@ def _extract_and_load(
 ) -> None:
     """Extract chunk after chunk while a thread loads the one before; at most two chunks are in memory."""
     started = time.perf_counter()
-    keep_freed_memory()
-    for model in plan.models:
-        model.module.to(plan.device)
-    plan.encoder.to(plan.device)
     total = sum(len(chunk.images) for chunk in chunks)
-    stream = prepare_ahead(_each_image(chunks), workers=max(2, os.cpu_count() or 2), ahead=2 * plan.batch_size)
     loading: Future[None] | None = None
     done = failed = 0
     with ThreadPoolExecutor(1, thread_name_prefix="load") as loader:
-        for chunk in chunks:
-            extracted = _extract_chunk(
-                chunk, stream, plan, lambda seen, before=done: progress(_EXTRACTING, before + seen, total)
-            )
+        for chunk, extracted in _engine(warehouse, plan)(plan, chunks, lambda seen: progress(_EXTRACTING, seen, total)):
             done += len(chunk.images)
             failed += len(extracted.failures)
             if loading:
@@ -228,34 +201,13 @@ def _extract_and_load(
     )
 
 
-def _extract_chunk(
-    chunk: ChunkWork, stream: Iterator[PreparedImage | FailedImage], plan: Plan, seen: Callable[[int], None]
-) -> ExtractedChunk:
-    """Take the chunk's images off the stream and show them to the networks, batch by batch."""
-    extractor = ChunkExtractor(chunk.work, plan.device)
-    failures: list[FailedImage] = []
-    batch: list[PreparedImage] = []
-    for place in range(len(chunk.images)):
-        prepared = next(stream)
-        if isinstance(prepared, FailedImage):
-            failures.append(prepared)
-        else:
-            batch.append(prepared)
-        if len(batch) == plan.batch_size:
-            extractor.add(batch)
-            batch = []
-        seen(place + 1)
-    if batch:
-        extractor.add(batch)
-    return extractor.finish(failures)
+def _engine(warehouse: Warehouse, plan: Plan) -> Engine:
+    """What extracts the chunks: this process, or a Ray cluster."""
+    if plan.recipe.engine == "local":
+        return extract_locally
+    from neuronlake.ingest.ray_engine import extract_with_ray  # noqa: PLC0415  of the extra `ray`
 
-
-def _each_image(chunks: list[ChunkWork]) -> Iterator[tuple[ChunkImage, frozenset[Preprocessing]]]:
-    """All images of all chunks, with what is needed of each."""
-    for chunk in chunks:
-        preprocessings = chunk.work.preprocessings
-        for image in chunk.images:
-            yield image, preprocessings
+    return partial(extract_with_ray, plan.recipe.spool or warehouse.path.with_name(f"{warehouse.path.name}.chunks"))
 
 
 def _basis(plan: Plan, registered: Registered) -> Basis:

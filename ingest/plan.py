@@ -19,6 +19,7 @@ from neuronlake.ingest.scoring_settings import Scoring, resolve_scoring
 
 Progress = Callable[[str, int, int], None]
 
+ENGINES = ("local", "ray")
 _BATCH_SIZES = {"cpu": 16, "cuda": 256, "mps": 64}
 
 
@@ -91,17 +92,14 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     for name in recipe.weights:
         if name not in recipe.models:
             raise RecipeError(f"--weights names {name!r}, which is not among the models: {', '.join(recipe.models)}")
+    if recipe.engine not in ENGINES:
+        raise RecipeError(f"there is no engine {recipe.engine!r}; choose {' or '.join(ENGINES)}")
     concept_set = load_concepts(recipe.concepts)
+    models, encoder = load_networks(recipe, progress)
     layers: list[PlannedLayer] = []
-    names = list(dict.fromkeys(recipe.models))
-    for done, name in enumerate(names):
-        progress("Loading models", done, len(names) + 1)
-        model = load_model(name, recipe.weights.get(name), random_weights=recipe.random_weights)
+    for model in models:
         shapes = inspect_layers(model, list(dict.fromkeys(recipe.layers)))
         layers += [PlannedLayer(model, s.name, s.position, s.units, s.receptive_field, recipe.pooling) for s in shapes]
-    progress("Loading models", len(names), len(names) + 1)
-    encoder = load_encoder(recipe.encoder)
-    progress("Loading models", len(names) + 1, len(names) + 1)
     probe = load_probe(recipe.probe, lambda done, total: progress("Reading probe", done, total))
     return Plan(
         recipe=recipe,
@@ -113,6 +111,23 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         concept_set=concept_set,
         scoring=scoring,
     )
+
+
+def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[Model], Encoder]:
+    """The recipe's models, each once, and its encoder.
+
+    Raises:
+        NeuronlakeError: one is unknown, or its weights cannot be had.
+    """
+    names = list(dict.fromkeys(recipe.models))
+    models: list[Model] = []
+    for name in names:
+        progress("Loading models", len(models), len(names) + 1)
+        models.append(load_model(name, recipe.weights.get(name), random_weights=recipe.random_weights))
+    progress("Loading models", len(names), len(names) + 1)
+    encoder = load_encoder(recipe.encoder)
+    progress("Loading models", len(names) + 1, len(names) + 1)
+    return models, encoder
 
 
 def batch_size_for(device: torch.device) -> int:

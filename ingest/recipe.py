@@ -34,6 +34,10 @@ class Recipe:
         null_draws: pseudo-units behind the p-values.
         seed: of the pseudo-units.
         chunk_images: images in one transaction; by the size of the probe where None.
+        engine: what runs the networks: ``local``, this process, or ``ray``, a cluster.
+        address: of the Ray cluster; one is started here where None.
+        workers: of the Ray engine; by the cluster's GPUs or cores where None.
+        spool: folder that all machines of the cluster share, for chunks on their way; beside the warehouse where None.
     """
 
     models: tuple[str, ...]
@@ -53,6 +57,10 @@ class Recipe:
     null_draws: int = DEFAULT_DRAWS
     seed: int = 0
     chunk_images: int | None = None
+    engine: str = "local"
+    address: str | None = None
+    workers: int | None = None
+    spool: Path | None = None
 
     def as_json(self) -> str:
         """All settings, as they are stored with the run."""

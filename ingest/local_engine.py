@@ -1,0 +1,96 @@
+"""Extraction in this process: chunk after chunk, with images decoded ahead on threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from neuronlake.ingest.extract import (
+    ChunkExtractor,
+    ChunkImage,
+    ExtractedChunk,
+    FailedImage,
+    PreparedImage,
+    Work,
+    prepare_ahead,
+)
+from neuronlake.ingest.load import ChunkParts
+from neuronlake.ingest.memory import keep_freed_memory
+from neuronlake.ingest.plan import Plan
+from neuronlake.ingest.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class ChunkWork:
+    """A chunk of images that layers or the encoder still need."""
+
+    number: int
+    images: tuple[ChunkImage, ...]
+    work: Work
+    parts: ChunkParts
+
+
+# Takes a plan, its chunks, and what to call with the number of images seen; gives chunks as they are done.
+Engine = Callable[[Plan, Sequence[ChunkWork], Callable[[int], None]], Iterator[tuple[ChunkWork, ExtractedChunk]]]
+
+
+def extract_locally(
+    plan: Plan, chunks: Sequence[ChunkWork], seen: Callable[[int], None]
+) -> Iterator[tuple[ChunkWork, ExtractedChunk]]:
+    """Each chunk in order; images of the next one are decoded while this one is in the networks."""
+    keep_freed_memory()
+    for model in plan.models:
+        model.module.to(plan.device)
+    plan.encoder.to(plan.device)
+    stream = prepare_ahead(_each_image(chunks), workers=decoding_threads(), ahead=2 * plan.batch_size)
+    done = 0
+    for chunk in chunks:
+        images = len(chunk.images)
+        extracted = extract_chunk(
+            chunk.work, images, stream, plan.device, plan.batch_size, lambda count, before=done: seen(before + count)
+        )
+        done += images
+        yield chunk, extracted
+
+
+def decoding_threads() -> int:
+    """How many images are decoded at once."""
+    return max(2, os.cpu_count() or 2)
+
+
+def extract_chunk(
+    work: Work,
+    images: int,
+    stream: Iterator[PreparedImage | FailedImage],
+    device: torch.device,
+    batch_size: int,
+    seen: Callable[[int], None],
+) -> ExtractedChunk:
+    """Take a chunk's images off the stream and show them to the networks, batch by batch."""
+    extractor = ChunkExtractor(work, device)
+    failures: list[FailedImage] = []
+    batch: list[PreparedImage] = []
+    for place in range(images):
+        prepared = next(stream)
+        if isinstance(prepared, FailedImage):
+            failures.append(prepared)
+        else:
+            batch.append(prepared)
+        if len(batch) == batch_size:
+            extractor.add(batch)
+            batch = []
+        seen(place + 1)
+    if batch:
+        extractor.add(batch)
+    return extractor.finish(failures)
+
+
+def _each_image(chunks: Sequence[ChunkWork]) -> Iterator[tuple[ChunkImage, frozenset[Preprocessing]]]:
+    """All images of all chunks, with what is needed of each."""
+    for chunk in chunks:
+        preprocessings = chunk.work.preprocessings
+        for image in chunk.images:
+            yield image, preprocessings

@@ -1,0 +1,201 @@
+"""Extraction on a Ray cluster: workers hold the networks and write chunks to a shared folder, one writer loads them.
+
+A worker that dies is started again by Ray and its chunk extracted anew; a writer that dies finds, when it is run
+again, the chunks that were finished meanwhile. Both are harmless, since a chunk's folder is named after all that its
+numbers depend on and appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neuronlake import NeuronlakeError
+from neuronlake.ingest.extract import ChunkImage, ExtractedChunk, Work, prepare_ahead
+from neuronlake.ingest.local_engine import ChunkWork, extract_chunk
+from neuronlake.ingest.memory import keep_freed_memory
+from neuronlake.ingest.plan import Plan, load_networks, resolve_device
+from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.runs import no_progress
+from neuronlake.ingest.shards import read_shard, write_shard
+
+try:
+    import ray as ray_module
+    from ray.exceptions import RayActorError, RayTaskError
+except ImportError as error:
+    raise NeuronlakeError(
+        "--engine ray needs the package ray; install it with: pip install 'neuronlake[ray]'"
+    ) from error
+
+ray: Any = ray_module  # its decorators are typed for literals alone
+_CORES_PER_WORKER = 2
+# a worker should find its next chunk waiting
+_CHUNKS_PER_WORKER = 2
+
+
+class ClusterError(NeuronlakeError):
+    """The cluster cannot do what is asked of it."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A chunk as it travels: names instead of networks."""
+
+    images: tuple[ChunkImage, ...]
+    layers: tuple[tuple[str, tuple[str, ...]], ...]
+    has_encoder: bool
+    folder: Path
+
+
+class _Worker:
+    """Holds the networks of a recipe and extracts chunks."""
+
+    def __init__(self, recipe: Recipe, fingerprints: dict[str, str], batch_size: int, threads: int) -> None:
+        torch.set_num_threads(threads)
+        keep_freed_memory()
+        self._threads = threads
+        self._batch_size = batch_size
+        self._pooling = recipe.pooling
+        self._device = resolve_device(recipe.device)
+        models, self._encoder = load_networks(recipe, no_progress)
+        self._models = {model.name: model for model in models}
+        found = {model.name: model.fingerprint for model in models} | {"encoder": self._encoder.fingerprint}
+        if differing := [name for name, fingerprint in fingerprints.items() if found[name] != fingerprint]:
+            raise ClusterError(
+                f"a machine of the cluster has other weights of {', '.join(differing)}; give all the same"
+            )
+        for model in models:
+            model.module.to(self._device)
+        self._encoder.to(self._device)
+
+    def extract(self, task: _Task) -> None:
+        """Extract a chunk into its folder, unless an earlier attempt has."""
+        if task.folder.is_dir():
+            return
+        work = Work(
+            layers=tuple((self._models[name], layers) for name, layers in task.layers),
+            encoder=self._encoder if task.has_encoder else None,
+            pooling=self._pooling,
+        )
+        wanted = ((image, work.preprocessings) for image in task.images)
+        stream = prepare_ahead(wanted, workers=self._threads, ahead=2 * self._batch_size)
+        extracted = extract_chunk(work, len(task.images), stream, self._device, self._batch_size, lambda _count: None)
+        write_shard(extracted, task.folder)
+
+
+def extract_with_ray(
+    spool: Path, plan: Plan, chunks: Sequence[ChunkWork], seen: Callable[[int], None]
+) -> Iterator[tuple[ChunkWork, ExtractedChunk]]:
+    """Chunks as workers finish them.
+
+    Args:
+        spool: folder that all machines share; emptied as chunks are given out.
+        plan: what to extract.
+        chunks: of the plan.
+        seen: called with the number of images done.
+
+    Raises:
+        ClusterError: there is no cluster at the address, or its machines differ.
+        NeuronlakeError: what a worker says is wrong.
+    """
+    recipe = plan.recipe
+    with _Cluster(recipe.address):
+        workers = _start_workers(plan)
+        waiting = list(reversed(chunks))
+        running: dict[Any, tuple[ChunkWork, _Task, Any]] = {}
+        for worker in workers * _CHUNKS_PER_WORKER:
+            _give(worker, waiting, running, plan, spool)
+        done = 0
+        while running:
+            ready, _ = ray.wait(list(running), num_returns=1)
+            chunk, task, worker = running.pop(ready[0])
+            _result(ready[0])
+            _give(worker, waiting, running, plan, spool)
+            done += len(chunk.images)
+            seen(done)
+            yield chunk, read_shard(task.folder)
+            shutil.rmtree(task.folder)
+    shutil.rmtree(spool, ignore_errors=True)
+
+
+class _Cluster:
+    """A connection to the cluster, ended where it was begun here."""
+
+    def __init__(self, address: str | None) -> None:
+        self._address = address
+        self._is_ours = not ray.is_initialized()
+
+    def __enter__(self) -> None:
+        if self._is_ours:
+            try:
+                ray.init(address=self._address, include_dashboard=False, log_to_driver=False, logging_level="error")
+            except (ConnectionError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise ClusterError(f"there is no Ray cluster at {self._address}: {reason}") from error
+
+    def __exit__(self, *_details: object) -> None:
+        if self._is_ours:
+            ray.shutdown()
+
+
+def _start_workers(plan: Plan) -> list[Any]:
+    """One worker for each GPU of the cluster, or for each pair of cores."""
+    resources = ray.cluster_resources()
+    cores, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    on_gpu = gpus > 0 and plan.recipe.device != "cpu"
+    count = plan.recipe.workers or (gpus if on_gpu else max(1, cores // _CORES_PER_WORKER))
+    threads = max(1, min(_CORES_PER_WORKER, cores // count))
+    options = {"num_gpus": 1} if on_gpu else {"num_cpus": threads}
+    remote = ray.remote(max_restarts=-1, max_task_retries=-1, **options)(_Worker)
+    fingerprints = {model.name: model.fingerprint for model in plan.models} | {"encoder": plan.encoder.fingerprint}
+    return [remote.remote(plan.recipe, fingerprints, plan.batch_size, threads) for _ in range(count)]
+
+
+def _give(
+    worker: Any,
+    waiting: list[ChunkWork],
+    running: dict[Any, tuple[ChunkWork, _Task, Any]],
+    plan: Plan,
+    spool: Path,
+) -> None:
+    """Send the next chunk to a worker."""
+    if waiting:
+        chunk = waiting.pop()
+        task = _task(chunk, plan, spool)
+        running[worker.extract.remote(task)] = (chunk, task, worker)
+
+
+def _task(chunk: ChunkWork, plan: Plan, spool: Path) -> _Task:
+    """A chunk with the folder that is named after all that its numbers depend on."""
+    layers = tuple((model.name, names) for model, names in chunk.work.layers)
+    parts = (
+        plan.probe.fingerprint,
+        chunk.number,
+        len(chunk.images),
+        [(model.fingerprint, names) for model, names in chunk.work.layers],
+        plan.encoder.fingerprint if chunk.work.encoder else None,
+        chunk.work.pooling,
+    )
+    name = f"{chunk.number:06}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
+    images = tuple(ChunkImage(image.image_id, image.path.resolve()) for image in chunk.images)
+    return _Task(images, layers, chunk.work.encoder is not None, spool.resolve() / name)
+
+
+def _result(reference: Any) -> None:
+    """Wait for a chunk; what a worker raised comes as if it were raised here."""
+    try:
+        ray.get(reference)
+    except RayTaskError as error:
+        cause: Any = error.cause
+        if isinstance(cause, NeuronlakeError):
+            raise cause from error
+        raise
+    except RayActorError as error:
+        cause = getattr(error, "cause", None) or error
+        raise ClusterError(f"a worker could not start: {str(cause).strip().splitlines()[-1]}") from error

@@ -1,0 +1,160 @@
+"""A Ray cluster gives what one process gives, whoever is killed on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+import neuronlake
+from neuronlake import NeuronlakeError
+from neuronlake.ingest.recipe import Recipe
+from neuronlake.sql.verify import verify
+from neuronlake.sql.warehouse import Warehouse
+from tiny import CONCEPTS, write_image
+
+ray: Any = pytest.importorskip("ray")
+cluster_utils: Any = pytest.importorskip("ray.cluster_utils")
+
+pytestmark = pytest.mark.slow
+
+IMAGES = 60
+TABLES = (
+    "activations",
+    "image_embeddings",
+    "thumbnails",
+    "failed_images",
+    "top_images",
+    "units",
+    "labels",
+    "similarities",
+)
+
+
+def contents(warehouse: Warehouse) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of the tables that hold results, in one order."""
+    return {table: warehouse.sql(f"select * from store.{table} order by all").fetchall() for table in TABLES}
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Two nodes on this machine."""
+    threads = torch.get_num_threads()
+    cluster = cluster_utils.Cluster(
+        initialize_head=True, head_node_args={"num_cpus": threads, "include_dashboard": False}
+    )
+    cluster.add_node(num_cpus=threads)
+    yield cluster.address
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, tiny_clip_folder: Path) -> Recipe:
+    """Fifteen chunks, one file that is no image."""
+    folder = tmp_path_factory.mktemp("cluster")
+    for number in range(IMAGES - 1):
+        write_image(folder / "probe" / f"{number:03}.png", number)
+    (folder / "probe" / "broken.png").write_text("no image")
+    (folder / "words.txt").write_text("\n".join(CONCEPTS))
+    return Recipe(
+        models=("resnet18-imagenet",),
+        layers=("layer3", "fc"),
+        probe=folder / "probe",
+        concepts=(str(folder / "words.txt"),),
+        encoder=f"local-dir:{tiny_clip_folder}",
+        parameters={"top_k": 5},
+        random_weights=True,
+        null_draws=50,
+        batch_size=4,
+        chunk_images=4,
+    )
+
+
+@pytest.fixture(scope="module")
+def local(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
+    """What one process gives."""
+    with neuronlake.open(tmp_path_factory.mktemp("local") / "w.duckdb", write=True) as warehouse:
+        neuronlake.ingest(warehouse, recipe)
+        return contents(warehouse)
+
+
+def on_cluster(recipe: Recipe, address: str) -> Recipe:
+    """The same work for the cluster's two workers, each with as many threads as one process has here."""
+    return dataclasses.replace(recipe, engine="ray", address=address, workers=2)
+
+
+def workers() -> list[psutil.Process]:
+    """Processes in which Ray runs our worker."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter(["cmdline"]):
+        if any(argument.startswith("ray::_Worker") for argument in process.info["cmdline"] or []):
+            found.append(process)
+    return found
+
+
+def test_two_nodes_give_what_one_process_gives_though_a_worker_is_killed(
+    recipe: Recipe, address: str, local: dict[str, list[tuple[object, ...]]], tmp_path: Path
+) -> None:
+    killed: list[int] = []
+
+    def kill_one(stage: str, done: int, _total: int) -> None:
+        if stage == "Extracting images" and 8 <= done < IMAGES and not killed and (found := workers()):
+            killed.append(found[0].pid)
+            found[0].kill()
+
+    with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
+        summary = neuronlake.ingest(warehouse, on_cluster(recipe, address), kill_one)
+        assert (summary.extracted_images, summary.failed_images) == (IMAGES, 1)
+        assert contents(warehouse) == local
+        assert verify(warehouse) == []
+        assert neuronlake.ingest(warehouse, recipe).did_nothing
+    assert killed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["w.duckdb"]
+
+
+DRIVER = """
+import pickle, sys
+import neuronlake
+recipe = pickle.loads(bytes.fromhex(sys.argv[2]))
+def tell(stage, done, total):
+    print(stage, done, flush=True)
+with neuronlake.open(sys.argv[1], write=True) as warehouse:
+    neuronlake.ingest(warehouse, recipe, tell)
+"""
+
+
+def test_a_killed_driver_goes_on(
+    recipe: Recipe, address: str, local: dict[str, list[tuple[object, ...]]], tmp_path: Path
+) -> None:
+    import pickle
+
+    arguments = [str(tmp_path / "w.duckdb"), pickle.dumps(on_cluster(recipe, address)).hex()]
+    with subprocess.Popen([sys.executable, "-c", DRIVER, *arguments], stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout
+        for line in driver.stdout:
+            if line.startswith("Extracting images") and int(line.split()[-1]) >= 12:
+                driver.send_signal(signal.SIGKILL)
+                break
+    assert driver.returncode == -signal.SIGKILL
+    with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
+        summary = neuronlake.ingest(warehouse, on_cluster(recipe, address))
+        assert 0 < summary.extracted_images < IMAGES
+        assert contents(warehouse) == local
+        assert verify(warehouse) == []
+
+
+def test_no_cluster_at_the_address_is_one_line(recipe: Recipe, tmp_path: Path) -> None:
+    with (
+        neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse,
+        pytest.raises(NeuronlakeError, match="there is no Ray cluster at 127.0.0.1:1"),
+    ):
+        neuronlake.ingest(warehouse, on_cluster(recipe, "127.0.0.1:1"))
