@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ except ImportError as error:
 
 ray: Any = ray_module  # its decorators are typed for literals alone
 _CORES_PER_WORKER = 2
+_SECONDS_TO_ANSWER = 5
 # a worker should find its next chunk waiting
 _CHUNKS_PER_WORKER = 2
 
@@ -134,14 +136,22 @@ class _Cluster:
     def __enter__(self) -> None:
         if self._is_ours:
             try:
+                _check_listening(self._address)
                 ray.init(address=self._address, include_dashboard=False, log_to_driver=False, logging_level="error")
-            except (ConnectionError, ValueError) as error:
-                reason = str(error).strip().splitlines()[0]
+            except (OSError, ValueError) as error:
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise ClusterError(f"there is no Ray cluster at {self._address}: {reason}") from error
 
     def __exit__(self, *_details: object) -> None:
         if self._is_ours:
             ray.shutdown()
+
+
+def _check_listening(address: str | None) -> None:
+    """Raise OSError where nobody answers at HOST:PORT, for which Ray itself would wait many minutes."""
+    host, separator, port = (address or "").rpartition(":")
+    if separator and port.isdigit() and "//" not in host:
+        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
 
 
 def _start_workers(plan: Plan) -> list[Any]:

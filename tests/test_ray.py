@@ -155,6 +155,6 @@ def test_a_killed_driver_goes_on(
 def test_no_cluster_at_the_address_is_one_line(recipe: Recipe, tmp_path: Path) -> None:
     with (
         neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse,
-        pytest.raises(NeuronlakeError, match="there is no Ray cluster at 127.0.0.1:1"),
+        pytest.raises(NeuronlakeError, match=r"there is no Ray cluster at 127\.0\.0\.1:1"),
     ):
         neuronlake.ingest(warehouse, on_cluster(recipe, "127.0.0.1:1"))
