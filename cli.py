@@ -102,8 +102,10 @@ def ingest(
     model: Annotated[
         list[str],
         typer.Option(
-            help="A torchvision classifier as NAME-imagenet or NAME-places365, or efficientnet-lite0-imagenet "
-            "(to 2). Repeat for more."
+            metavar="[NAME=]MODEL",
+            help="A torchvision classifier as NAME-imagenet or NAME-places365; efficientnet-lite0-imagenet (to 2); "
+            "timm:NAME; your own as path/to/file.py:factory or package.module:factory; a TorchScript or torch.export "
+            "file (.pt2). Repeat for more.",
         ),
     ],
     layers: Annotated[str, typer.Option(help="Layers as named_modules() spells them, with commas between.")],
@@ -138,6 +140,9 @@ def ingest(
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Random weights, for tests and timing.")
     ] = False,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Read checkpoints that hold more than tensors, and run their code.")
+    ] = False,
     keep_concepts: Annotated[
         int | None,
         typer.Option(min=2, help="Store only each unit's N best concepts; all if not given.", show_default=False),
@@ -164,6 +169,7 @@ def ingest(
         batch_size=batch_size,
         weights={name: Path(value).expanduser() for name, value in _pairs("--weights", weights).items()},
         random_weights=random_weights,
+        trust_pickle=trust_pickle,
         keep_concepts=keep_concepts,
     )
     summary = _run_ingest(warehouse, recipe)

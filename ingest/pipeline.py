@@ -129,6 +129,8 @@ def ingest(
 
 def _notes(plan: Plan, failed_images: int) -> Iterator[str]:
     """What a user should know about the numbers."""
+    for model in plan.models:
+        yield from model.notes
     if failed_images:
         yield f"{failed_images} of {len(plan.probe.images)} files could not be read: cli sql failed_images"
     concept_set = plan.concept_set

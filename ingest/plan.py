@@ -11,10 +11,11 @@ import torch
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import similarity
+from neuronlake.ingest.chosen_models import load_models
 from neuronlake.ingest.concepts import ConceptSet, load_concepts
 from neuronlake.ingest.encoders import Encoder, load_encoder
 from neuronlake.ingest.extract import POOLINGS, inspect_layers
-from neuronlake.ingest.models import Model, load_model
+from neuronlake.ingest.models import Model
 from neuronlake.ingest.probes import Probe, load_probe
 from neuronlake.ingest.recipe import Recipe
 
@@ -117,15 +118,12 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         raise RecipeError(f"there is no pooling {recipe.pooling!r}; choose {' or '.join(POOLINGS)}")
     if not recipe.models or not recipe.layers:
         raise RecipeError("name at least one --model and one layer with --layers")
-    for name in recipe.weights:
-        if name not in recipe.models:
-            raise RecipeError(f"--weights names {name!r}, which is not among the models: {', '.join(recipe.models)}")
+    models = load_models(recipe)
     concept_set = load_concepts(recipe.concepts)
     layers: list[PlannedLayer] = []
     names = list(dict.fromkeys(recipe.models))
-    for done, name in enumerate(names):
+    for done, model in enumerate(models):
         progress("Loading models", done, len(names) + 1)
-        model = load_model(name, recipe.weights.get(name), random_weights=recipe.random_weights)
         shapes = inspect_layers(model, list(dict.fromkeys(recipe.layers)))
         layers += [PlannedLayer(model, s.name, s.position, s.units, s.receptive_field, recipe.pooling) for s in shapes]
     progress("Loading models", len(names), len(names) + 1)

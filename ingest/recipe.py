@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neuronlake.ingest.models import Model
 
 DEFAULT_ENCODER = "ViT-B-16/openai"
 DEFAULT_METHOD = "soft_wpmi"
@@ -16,7 +20,8 @@ class Recipe:
     """What to dissect, with what, and how.
 
     Attributes:
-        models: names of models, see `models.load_model`.
+        models: names of models or where they are, see `models.load_model`; or models themselves, see
+            `models.model_from_module`.
         layers: names of layers, the same for every model.
         probe: a folder of images.
         concepts: concept sets, joined; see `concepts.load_concepts`.
@@ -27,15 +32,16 @@ class Recipe:
         pooling: ``mean`` or ``max``: how a feature map becomes one number.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         batch_size: images in one forward pass; by the device where None.
-        weights: a checkpoint for a model's name.
+        weights: a checkpoint for a model, by its name or as `models` spells it.
         random_weights: use random weights, for tests and timing.
+        trust_pickle: read checkpoints and networks that hold more than tensors, which can run code.
         keep_concepts: how many of each unit's best concepts to store; all where None.
         null_draws: pseudo-units behind the p-values.
         seed: of the pseudo-units.
         chunk_images: images in one transaction.
     """
 
-    models: tuple[str, ...]
+    models: tuple[str | Model, ...]
     layers: tuple[str, ...]
     probe: Path
     concepts: tuple[str, ...]
@@ -48,6 +54,7 @@ class Recipe:
     batch_size: int | None = None
     weights: Mapping[str, Path] = field(default_factory=dict[str, Path])
     random_weights: bool = False
+    trust_pickle: bool = False
     keep_concepts: int | None = None
     null_draws: int = 1000
     seed: int = 0
@@ -55,4 +62,11 @@ class Recipe:
 
     def as_json(self) -> str:
         """All settings, as they are stored with the run."""
-        return json.dumps(asdict(self), default=str)
+        settings = {setting.name: getattr(self, setting.name) for setting in fields(self)}
+        settings["models"] = [model if isinstance(model, str) else model.name for model in self.models]
+        return json.dumps(settings, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """What JSON has no form for: mappings of other kinds as dicts, the rest as text."""
+    return dict(value) if isinstance(value, Mapping) else str(value)
