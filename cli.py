@@ -108,17 +108,31 @@ def ingest(
             "file (.pt2). Repeat for more.",
         ),
     ],
-    layers: Annotated[str, typer.Option(help="Layers as named_modules() spells them, with commas between.")],
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Layers as named_modules() spells them, with commas between; patterns such as layer4.* or **; "
+            "NAME:input for what goes in; NAME[0] for an element of a tuple or dict.",
+            show_default=False,
+        ),
+    ] = None,
     probe: Annotated[
-        Path, typer.Option(help="A folder of images, at any depth; a subfolder's name is its images' label.")
-    ],
+        Path | None,
+        typer.Option(
+            help="A folder of images, at any depth; a subfolder's name is its images' label.", show_default=False
+        ),
+    ] = None,
     concepts: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             help="imagenet, places365, broden, common:N (the N most frequent English words), or a file with one "
-            "concept a line. Repeat to join."
+            "concept a line. Repeat to join.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    list_layers: Annotated[
+        bool, typer.Option("--list-layers", help="Print the layers of the models and stop; needs only --model.")
+    ] = False,
     encoder: Annotated[
         str,
         typer.Option(help="ARCH/PRETRAINED of open_clip, ARCH/path/to/file, or conse (needs no download)."),
@@ -128,7 +142,21 @@ def ingest(
         str, typer.Option(help="soft_wpmi, wpmi, rank_reorder, cos_similarity or cos_similarity_cubed.")
     ] = "soft_wpmi",
     parameter: Annotated[list[str] | None, typer.Option(help="A parameter of the method, such as top_k=50.")] = None,
-    pooling: Annotated[str, typer.Option(help="How a feature map becomes one number: mean or max.")] = "mean",
+    pooling: Annotated[
+        str,
+        typer.Option(
+            help="How maps and tokens become one number: mean or max, of tokens the class token if there is one; "
+            "cls: the class token; patches: the mean of the patches' tokens."
+        ),
+    ] = "mean",
+    directions: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER=FILE",
+            help="Dissect directions in a layer's space: a safetensors or npz file with a units x channels matrix, or "
+            "a network from channels to units, as --model takes it. Repeat for more.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     batch_size: Annotated[
         int | None,
@@ -155,16 +183,20 @@ def ingest(
     """
     from neuronlake.ingest.recipe import Recipe
 
+    onto = tuple(pair for text in directions or [] for pair in _pairs("--directions", [text]).items())
+    if not list_layers and (missing := _missing(layers or onto, probe, concepts)):
+        raise typer.BadParameter(f"{missing} is needed too; --list-layers needs only --model", param_hint=missing)
     recipe = Recipe(
         models=tuple(model),
-        layers=tuple(name.strip() for name in layers.split(",") if name.strip()),
-        probe=probe,
-        concepts=tuple(concepts),
+        layers=tuple(name.strip() for name in (layers or "").split(",") if name.strip()),
+        probe=probe or Path(),
+        concepts=tuple(concepts or []),
         encoder=encoder,
         prompt=prompt,
         method=method,
         parameters={name: _number(name, value) for name, value in _pairs("--parameter", parameter).items()},
         pooling=pooling,
+        directions=onto,
         device=device,
         batch_size=batch_size,
         weights={name: Path(value).expanduser() for name, value in _pairs("--weights", weights).items()},
@@ -172,9 +204,30 @@ def ingest(
         trust_pickle=trust_pickle,
         keep_concepts=keep_concepts,
     )
+    if list_layers:
+        _print_layers(recipe)
+        return
     summary = _run_ingest(warehouse, recipe)
     _print_summary(summary, warehouse)
     typer.echo(f"next: cli report --warehouse {shlex.quote(str(warehouse))}", err=True)
+
+
+def _missing(layers: object, probe: object, concepts: object) -> str | None:
+    """The first option that ingest needs and was not given."""
+    given = {"--layers": layers, "--probe": probe, "--concepts": concepts}
+    return next((name for name, value in given.items() if not value), None)
+
+
+def _print_layers(recipe: Recipe) -> None:
+    """What can be named as a layer of each model."""
+    from neuronlake.ingest.chosen_models import load_models
+    from neuronlake.ingest.layers import list_layers
+    from neuronlake.reports import tables
+
+    for model in load_models(recipe):
+        typer.echo(f"{model.name}:", err=True)
+        found = list_layers(model)
+        tables.print_frame(found, tables.chosen_format(None), found.height)
 
 
 @app.command()

@@ -29,7 +29,7 @@ def code_digest(subject: Any) -> str:
     try:
         parts = [inspect.getsource(home)]
     except (OSError, TypeError):
-        functions = [home] if inspect.isroutine(home) else list(vars(home).values())
+        functions: list[Any] = [home] if inspect.isroutine(home) else list(vars(home).values())
         parts = [_byte_code(function.__code__) for function in functions if hasattr(function, "__code__")]
     held = getattr(subject, "__closure__", None) or ()
     parts += [_ADDRESS.sub("", repr(cell.cell_contents)) for cell in held]

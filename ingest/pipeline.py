@@ -29,7 +29,8 @@ from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
 from neuronlake.ingest.memory import keep_freed_memory
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.plan import Plan, PlannedLayer, Progress, make_plan
-from neuronlake.ingest.preprocessing import Preprocessing
+from neuronlake.ingest.preprocessing import Preparation
+from neuronlake.ingest.readings import Reading
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.register import Registered, register
 from neuronlake.sql.warehouse import Warehouse, utc_now
@@ -131,6 +132,10 @@ def _notes(plan: Plan, failed_images: int) -> Iterator[str]:
     """What a user should know about the numbers."""
     for model in plan.models:
         yield from model.notes
+    repeated = [f"{layer.name} ({layer.calls})" for layer in plan.layers if layer.calls > 1]
+    if repeated:
+        names = ", ".join(repeated[:3]) + (f" and {len(repeated) - 3} more" if len(repeated) > 3 else "")
+        yield f"these layers run several times for an image and their last output counts: {names}"
     if failed_images:
         yield f"{failed_images} of {len(plan.probe.images)} files could not be read: cli sql failed_images"
     concept_set = plan.concept_set
@@ -168,13 +173,12 @@ def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
         ]
         needs_encoder = (number, registered.encoder_id) not in loaded_encoders
         if lacking or needs_encoder:
-            by_model: dict[str, tuple[Model, list[str]]] = {}
+            by_model: dict[str, tuple[Model, list[Reading]]] = {}
             for layer in lacking:
-                by_model.setdefault(layer.model.name, (layer.model, []))[1].append(layer.name)
+                by_model.setdefault(layer.model.name, (layer.model, []))[1].append(layer.reading)
             work = Work(
-                layers=tuple((model, tuple(names)) for model, names in by_model.values()),
+                layers=tuple((model, tuple(readings)) for model, readings in by_model.values()),
                 encoder=plan.encoder if needs_encoder else None,
-                pooling=plan.recipe.pooling,
             )
             layer_ids = [registered.layer_ids[layer.model.name, layer.name] for layer in lacking]
             chunk_images = tuple(images[start : start + registered.chunk_images])
@@ -196,6 +200,9 @@ def _extract_and_load(
     keep_freed_memory()
     for model in plan.models:
         model.module.to(plan.device)
+    for layer in plan.layers:
+        if layer.reading.directions:
+            layer.reading.directions.module.to(plan.device)
     plan.encoder.to(plan.device)
     total = sum(len(chunk.images) for chunk in chunks)
     stream = prepare_ahead(_each_image(chunks), workers=max(2, os.cpu_count() or 2), ahead=2 * plan.batch_size)
@@ -250,7 +257,7 @@ def _extract_chunk(
     return extractor.finish(failures)
 
 
-def _each_image(chunks: list[ChunkWork]) -> Iterator[tuple[ChunkImage, frozenset[Preprocessing]]]:
+def _each_image(chunks: list[ChunkWork]) -> Iterator[tuple[ChunkImage, frozenset[Preparation]]]:
     """All images of all chunks, with what is needed of each."""
     for chunk in chunks:
         preprocessings = chunk.work.preprocessings

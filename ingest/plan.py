@@ -13,10 +13,13 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest import similarity
 from neuronlake.ingest.chosen_models import load_models
 from neuronlake.ingest.concepts import ConceptSet, load_concepts
+from neuronlake.ingest.directions import Directions, load_directions
 from neuronlake.ingest.encoders import Encoder, load_encoder
-from neuronlake.ingest.extract import POOLINGS, inspect_layers
+from neuronlake.ingest.layers import choose_layers
 from neuronlake.ingest.models import Model
+from neuronlake.ingest.pooling import POOLINGS
 from neuronlake.ingest.probes import Probe, load_probe
+from neuronlake.ingest.readings import Reading
 from neuronlake.ingest.recipe import Recipe
 
 Progress = Callable[[str, int, int], None]
@@ -33,11 +36,21 @@ class PlannedLayer:
     """One layer of one model, and how it is read."""
 
     model: Model
-    name: str
+    reading: Reading
     position: int
     units: int
     receptive_field: float | None
-    pooling: str
+    calls: int = 1
+
+    @property
+    def name(self) -> str:
+        """Its name, apart from the pooling."""
+        return self.reading.name
+
+    @property
+    def pooling(self) -> str:
+        """How its output becomes one number for each image and unit."""
+        return self.reading.pooling
 
     @property
     def stored_name(self) -> str:
@@ -46,8 +59,9 @@ class PlannedLayer:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the model's fingerprint, the layer and the pooling."""
-        return _digest(self.model.fingerprint, self.name, self.pooling, "float32")
+        """sha256 over the model's fingerprint, the layer, the pooling, and the directions if there are any."""
+        onto = [self.reading.directions.fingerprint] if self.reading.directions else []
+        return _digest(self.model.fingerprint, self.reading.place.text, self.pooling, "float32", *onto)
 
 
 @dataclass(frozen=True)
@@ -116,16 +130,19 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     scoring = _resolve_scoring(recipe)
     if recipe.pooling not in POOLINGS:
         raise RecipeError(f"there is no pooling {recipe.pooling!r}; choose {' or '.join(POOLINGS)}")
-    if not recipe.models or not recipe.layers:
+    if not recipe.models or not (recipe.layers or recipe.directions):
         raise RecipeError("name at least one --model and one layer with --layers")
     models = load_models(recipe)
     concept_set = load_concepts(recipe.concepts)
+    directions: dict[str, list[Directions]] = {}
+    for layer, spec in dict.fromkeys(recipe.directions):
+        directions.setdefault(layer, []).append(load_directions(spec, trust_pickle=recipe.trust_pickle))
     layers: list[PlannedLayer] = []
     names = list(dict.fromkeys(recipe.models))
     for done, model in enumerate(models):
         progress("Loading models", done, len(names) + 1)
-        shapes = inspect_layers(model, list(dict.fromkeys(recipe.layers)))
-        layers += [PlannedLayer(model, s.name, s.position, s.units, s.receptive_field, recipe.pooling) for s in shapes]
+        shapes = choose_layers(model, list(dict.fromkeys(recipe.layers)), recipe.pooling, directions)
+        layers += [PlannedLayer(model, s.reading, s.position, s.units, s.receptive_field, s.calls) for s in shapes]
     progress("Loading models", len(names), len(names) + 1)
     encoder = load_encoder(recipe.encoder)
     progress("Loading models", len(names) + 1, len(names) + 1)

@@ -85,7 +85,7 @@ class Preprocessing:
         std = torch.tensor(self.std, device=pixels.device).view(-1, 1, 1)
         return (pixels.float() / 255 - mean) / std
 
-    def place_in_image(self, x: float, y: float, width: int, height: int) -> tuple[float, float] | None:
+    def place_in_image(self, x: float, y: float, width: int, height: int) -> tuple[float, float]:
         """A place in the model's square as a place in the whole image.
 
         Args:
@@ -171,10 +171,6 @@ class CustomTransform:
     def normalise(self, pixels: Tensor) -> Tensor:
         """(batch, 3, height, width) float32, which the transform has normalised already."""
         return pixels
-
-    def place_in_image(self, _x: float, _y: float, _width: int, _height: int) -> None:
-        """Not known."""
-        return
 
 
 Preparation = Preprocessing | CustomTransform

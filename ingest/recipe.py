@@ -22,14 +22,15 @@ class Recipe:
     Attributes:
         models: names of models or where they are, see `models.load_model`; or models themselves, see
             `models.model_from_module`.
-        layers: names of layers, the same for every model.
+        layers: names of layers or patterns, the same for every model; see `layers.choose_layers`.
         probe: a folder of images.
         concepts: concept sets, joined; see `concepts.load_concepts`.
         encoder: see `encoders.load_encoder`.
         prompt: text that each concept is put into, at ``{}``.
         method: a similarity function.
         parameters: of the method, where they differ from its defaults.
-        pooling: ``mean`` or ``max``: how a feature map becomes one number.
+        pooling: how maps and tokens become one number: ``mean``, ``max``, ``cls`` or ``patches``; see `pooling.pool`.
+        directions: pairs of a layer and a file with directions in its space; see `directions.load_directions`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         batch_size: images in one forward pass; by the device where None.
         weights: a checkpoint for a model, by its name or as `models` spells it.
@@ -50,6 +51,7 @@ class Recipe:
     method: str = DEFAULT_METHOD
     parameters: Mapping[str, int | float] = field(default_factory=dict[str, "int | float"])
     pooling: str = "mean"
+    directions: tuple[tuple[str, str], ...] = ()
     device: str = "auto"
     batch_size: int | None = None
     weights: Mapping[str, Path] = field(default_factory=dict[str, Path])

@@ -21,7 +21,9 @@ from neuronlake.ingest.blueprints import ModelError
 from neuronlake.ingest.chosen_models import load_models
 from neuronlake.ingest.models import load_model, model_from_module
 from neuronlake.ingest.plan import PlannedLayer
+from neuronlake.ingest.pooling import Frame
 from neuronlake.ingest.preprocessing import CustomTransform, Preprocessing, TransformError
+from neuronlake.ingest.readings import Place, Reading
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.weights import WeightsError
 from neuronlake.sql.warehouse import open_warehouse
@@ -108,7 +110,7 @@ def test_an_unknown_timm_name_gets_near_names(name: str, message: str) -> None:
 
 def test_fingerprints_of_named_models_and_plain_layers_are_those_of_existing_warehouses() -> None:
     model = load_model("efficientnet-lite0-imagenet")
-    layer = PlannedLayer(model, "_fc", 0, 1000, None, "mean")
+    layer = PlannedLayer(model, Reading(model.name, Place("_fc", "_fc"), Frame()), 0, 1000, None)
     with open_warehouse(Path(__file__).parent.parent / "warehouse.duckdb.example", allow_files=False) as opened:
         stored = opened.sql(
             "select models.fingerprint, layers.fingerprint from store.layers join store.models using (model_id)"
@@ -237,7 +239,6 @@ def test_the_usual_compose_is_recognised_and_others_are_kept() -> None:
     grey = preprocessing.prepared_by(v1.Compose([v1.Grayscale(3), *usual]))
     assert isinstance(grey, CustomTransform)
     assert (grey.height, grey.width) == (32, 32)
-    assert grey.place_in_image(0, 0, 100, 100) is None
     assert grey == preprocessing.prepared_by(v1.Compose([v1.Grayscale(3), *usual]))
 
 
