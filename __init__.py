@@ -9,7 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neuronlake.ingest.models import model_from_module
     from neuronlake.ingest.pipeline import ingest
+    from neuronlake.ingest.preprocessing import Preprocessing
     from neuronlake.ingest.recipe import Recipe
     from neuronlake.reports.page import write_report
     from neuronlake.sql.warehouse import Warehouse
@@ -17,12 +19,24 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["NeuronlakeError", "Recipe", "Warehouse", "__version__", "ingest", "open", "write_report"]
+__all__ = [
+    "NeuronlakeError",
+    "Preprocessing",
+    "Recipe",
+    "Warehouse",
+    "__version__",
+    "ingest",
+    "model_from_module",
+    "open",
+    "write_report",
+]
 
 _HOMES = {
+    "Preprocessing": ("neuronlake.ingest.preprocessing", "Preprocessing"),
     "Recipe": ("neuronlake.ingest.recipe", "Recipe"),
     "Warehouse": ("neuronlake.sql.warehouse", "Warehouse"),
     "ingest": ("neuronlake.ingest", ""),
+    "model_from_module": ("neuronlake.ingest.models", "model_from_module"),
     "open": ("neuronlake.sql.warehouse", "open_warehouse"),
     "write_report": ("neuronlake.reports.page", "write_report"),
 }

@@ -147,6 +147,31 @@ def _forward(model: Model, readings: tuple[Reading, ...], images: Tensor) -> dic
     return cast("dict[str, tuple[Tensor, Tensor | None]]", outputs)
 
 
+class DeviceMemoryError(NeuronlakeError):
+    """The device has too little memory even for one image."""
+
+
+class BatchLimit:
+    """How many images go through the networks at once: fewer, once the device has run out of memory."""
+
+    def __init__(self, images: int) -> None:
+        self.wanted = images
+        self.images = images
+
+    def halve(self, images: int) -> None:
+        """So many were too many.
+
+        Raises:
+            DeviceMemoryError: it was one.
+        """
+        if images == 1:
+            raise DeviceMemoryError(
+                "the device runs out of memory on a single image; free some, name fewer models or layers in one run, "
+                "or use --device cpu"
+            )
+        self.images = images // 2
+
+
 class ChunkExtractor:
     """Shows the images of one chunk to the networks, batch by batch, and gathers what they give."""
 
@@ -158,14 +183,34 @@ class ChunkExtractor:
         self._peaks: dict[tuple[str, str], list[Tensor]] = {}
         self._embeddings: list[Tensor] = []
 
-    def add(self, batch: list[PreparedImage]) -> None:
-        """Run all networks on a batch; if one fails, nothing of the batch is kept.
+    def add(self, batch: list[PreparedImage], limit: BatchLimit) -> None:
+        """Run all networks on a batch, in parts where that is too much for the device's memory.
 
         Raises:
             LayerError: a layer's output is not what it was in the dry run.
             ModelError: a network fails.
-            torch.OutOfMemoryError: the device has too little memory for so many images.
+            DeviceMemoryError: even one image is too much.
         """
+        while batch:
+            part = batch[: limit.images]
+            if self._fits(part):
+                batch = batch[len(part) :]
+            else:
+                limit.halve(len(part))
+                # only now, when the error is gone and with it what its frames held
+                if self._device.type == "cuda":
+                    torch.cuda.empty_cache()
+
+    def _fits(self, batch: list[PreparedImage]) -> bool:
+        """Run all networks on a batch; if there was too little memory, nothing of it is kept."""
+        try:
+            self._run(batch)
+        except torch.OutOfMemoryError:
+            return False
+        return True
+
+    def _run(self, batch: list[PreparedImage]) -> None:
+        """Run all networks on a batch; if one fails, nothing of it is kept."""
         activations: dict[tuple[str, str], tuple[Tensor, Tensor | None]] = {}
         encoded: Tensor | None = None
         with torch.inference_mode():

@@ -17,6 +17,7 @@ import torch
 import neuronlake
 from neuronlake.ingest import scoring
 from neuronlake.ingest.extract import (
+    BatchLimit,
     ChunkExtractor,
     ChunkImage,
     ExtractedChunk,
@@ -107,10 +108,11 @@ def ingest(
     registered = register(warehouse, plan)
     chunks = pending_chunks(warehouse, plan, registered)
     unscored = scoring.pending_scorings(warehouse, plan)
+    limit = BatchLimit(plan.batch_size)
     if chunks or unscored:
         with _recorded_run(warehouse, plan, command) as (run_id, timing):
             scoring.embed_concepts(warehouse, plan, registered, progress)
-            _extract_and_load(warehouse, plan, registered, chunks, run_id, timing, progress)
+            _extract_and_load(warehouse, plan, registered, chunks, limit, run_id, timing, progress)
             _score(warehouse, plan, registered, unscored, run_id, timing, progress)
     failed = warehouse.scalar(
         "select count(*) from store.failed_images where image_id between $first and $last",
@@ -124,12 +126,17 @@ def ingest(
         scored_layers=len(unscored),
         layers=len(plan.layers),
         seconds=time.perf_counter() - started,
-        notes=tuple(_notes(plan, failed)),
+        notes=tuple(_notes(plan, failed, limit)),
     )
 
 
-def _notes(plan: Plan, failed_images: int) -> Iterator[str]:
+def _notes(plan: Plan, failed_images: int, limit: BatchLimit) -> Iterator[str]:
     """What a user should know about the numbers."""
+    if limit.images < limit.wanted:
+        yield (
+            f"{_device_name(plan.device)} ran out of memory on batches of {limit.wanted}, so they were made of "
+            f"{limit.images}; --batch-size {limit.images} starts with that"
+        )
     for model in plan.models:
         yield from model.notes
     repeated = [f"{layer.name} ({layer.calls})" for layer in plan.layers if layer.calls > 1]
@@ -191,6 +198,7 @@ def _extract_and_load(
     plan: Plan,
     registered: Registered,
     chunks: list[ChunkWork],
+    limit: BatchLimit,
     run_id: int,
     timing: Timing,
     progress: Progress,
@@ -211,7 +219,7 @@ def _extract_and_load(
     with ThreadPoolExecutor(1, thread_name_prefix="load") as loader:
         for chunk in chunks:
             extracted = _extract_chunk(
-                chunk, stream, plan, lambda seen, before=done: progress(_EXTRACTING, before + seen, total)
+                chunk, stream, plan, limit, lambda seen, before=done: progress(_EXTRACTING, before + seen, total)
             )
             done += len(chunk.images)
             failed += len(extracted.failures)
@@ -236,7 +244,11 @@ def _extract_and_load(
 
 
 def _extract_chunk(
-    chunk: ChunkWork, stream: Iterator[PreparedImage | FailedImage], plan: Plan, seen: Callable[[int], None]
+    chunk: ChunkWork,
+    stream: Iterator[PreparedImage | FailedImage],
+    plan: Plan,
+    limit: BatchLimit,
+    seen: Callable[[int], None],
 ) -> ExtractedChunk:
     """Take the chunk's images off the stream and show them to the networks, batch by batch."""
     extractor = ChunkExtractor(chunk.work, plan.device)
@@ -249,11 +261,11 @@ def _extract_chunk(
         else:
             batch.append(prepared)
         if len(batch) == plan.batch_size:
-            extractor.add(batch)
+            extractor.add(batch, limit)
             batch = []
         seen(place + 1)
     if batch:
-        extractor.add(batch)
+        extractor.add(batch, limit)
     return extractor.finish(failures)
 
 

@@ -162,6 +162,9 @@ def run(model: Model, images: Tensor) -> None:
     except (NeuronlakeError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        if "DefaultCPUAllocator" in str(error):
+            # the CPU's allocator says so with a plain RuntimeError
+            raise torch.OutOfMemoryError(str(error)) from error
         count, _, height, width = images.shape
         raise ModelError(
             f"{model.name} fails on {count} images of {height} x {width}: {type(error).__name__}: {described(error)}"

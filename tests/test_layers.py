@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import neuronlake
 from neuronlake.ingest.blueprints import ModelError
 from neuronlake.ingest.directions import DirectionsError, load_directions
+from neuronlake.ingest.extract import DeviceMemoryError
 from neuronlake.ingest.layers import choose_layers, frame_of, list_layers
 from neuronlake.ingest.models import Model, load_model, model_from_module
 from neuronlake.ingest.pooling import Frame, PoolingError, pool
@@ -411,3 +412,56 @@ def test_directions_are_dissected_beside_their_layer(
         for frame in (frames["stem"], frames["stem/pca"])
     )
     torch.testing.assert_close(projected, plain @ matrix.T, rtol=1e-4, atol=1e-4)
+
+
+# Memory
+
+
+class Hungry(nn.Module):
+    """Runs out of memory on more than so many images, by the error that a CUDA device or a CPU gives."""
+
+    def __init__(self, most: int, device: str) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 1)
+        self.most, self.device, self.batches = most, device, list[int]()
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.any() and not images.requires_grad:  # as they are in dry runs
+            self.batches.append(len(images))
+            if len(images) > self.most and self.device == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            if len(images) > self.most:
+                torch.empty(2**55)
+        return self.stem(images)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_a_batch_that_is_too_much_is_halved_and_the_run_goes_on(
+    tmp_path: Path, tiny_recipe: Recipe, device: str
+) -> None:
+    stored: list[list[tuple[object, ...]]] = []
+    for most in (8, 3):
+        torch.manual_seed(4)
+        network = Hungry(most, device)
+        model = model_from_module("hungry", network, Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3))
+        recipe = dataclasses.replace(tiny_recipe, models=(model,), layers=("stem",), random_weights=False, batch_size=8)
+        network.batches.clear()
+        with neuronlake.open(tmp_path / f"{most}.duckdb", write=True) as warehouse:
+            notes = neuronlake.ingest(warehouse, recipe).notes
+            stored.append(
+                warehouse.sql("select unit, image, round(activation, 5) from activations order by all").fetchall()
+            )
+        assert any("ran out of memory on batches of 8, so they were made of 2" in note for note in notes) == (most == 3)
+    assert network.batches[:5] == [8, 4, 2, 2, 2]
+    assert sum(count for count in network.batches if count <= 3) == 20
+    assert stored[0] == stored[1]
+
+
+def test_too_little_memory_for_one_image_is_said(tmp_path: Path, tiny_recipe: Recipe) -> None:
+    model = model_from_module("hungry", Hungry(0, "cuda"), Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3))
+    recipe = dataclasses.replace(tiny_recipe, models=(model,), layers=("stem",), random_weights=False)
+    with (
+        neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse,
+        pytest.raises(DeviceMemoryError, match="runs out of memory on a single image"),
+    ):
+        neuronlake.ingest(warehouse, recipe)
