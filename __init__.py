@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neuronlake.ingest.evaluate import evaluate
+    from neuronlake.ingest.models import model_from_module
     from neuronlake.ingest.pipeline import ingest
+    from neuronlake.ingest.preprocessing import Preprocessing
     from neuronlake.ingest.recipe import Recipe
     from neuronlake.ingest.rescore import ScoreRecipe, score
     from neuronlake.reports.page import write_report
@@ -21,23 +23,27 @@ __version__ = "0.1.0"
 
 __all__ = [
     "NeuronlakeError",
+    "Preprocessing",
     "Recipe",
     "ScoreRecipe",
     "Warehouse",
     "__version__",
     "evaluate",
     "ingest",
+    "model_from_module",
     "open",
     "score",
     "write_report",
 ]
 
 _HOMES = {
+    "Preprocessing": ("neuronlake.ingest.preprocessing", "Preprocessing"),
     "Recipe": ("neuronlake.ingest.recipe", "Recipe"),
     "ScoreRecipe": ("neuronlake.ingest.rescore", "ScoreRecipe"),
     "Warehouse": ("neuronlake.sql.warehouse", "Warehouse"),
     "evaluate": ("neuronlake.ingest.evaluate", "evaluate"),
     "ingest": ("neuronlake.ingest", ""),
+    "model_from_module": ("neuronlake.ingest.models", "model_from_module"),
     "open": ("neuronlake.sql.warehouse", "open_warehouse"),
     "score": ("neuronlake.ingest.rescore", "score"),
     "write_report": ("neuronlake.reports.page", "write_report"),

@@ -120,21 +120,37 @@ def ingest(
     model: Annotated[
         list[str],
         typer.Option(
-            help="A torchvision classifier as NAME-imagenet or NAME-places365, or efficientnet-lite0-imagenet "
-            "(to 2). Repeat for more."
+            metavar="[NAME=]MODEL",
+            help="A torchvision classifier as NAME-imagenet or NAME-places365; efficientnet-lite0-imagenet (to 2); "
+            "timm:NAME; your own as path/to/file.py:factory or package.module:factory; a TorchScript or torch.export "
+            "file (.pt2). Repeat for more.",
         ),
     ],
-    layers: Annotated[str, typer.Option(help="Layers as named_modules() spells them, with commas between.")],
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Layers as named_modules() spells them, with commas between; patterns such as layer4.* or **; "
+            "NAME:input for what goes in; NAME[0] for an element of a tuple or dict.",
+            show_default=False,
+        ),
+    ] = None,
     probe: Annotated[
-        Path, typer.Option(help="A folder of images, at any depth; a subfolder's name is its images' label.")
-    ],
+        Path | None,
+        typer.Option(
+            help="A folder of images, at any depth; a subfolder's name is its images' label.", show_default=False
+        ),
+    ] = None,
     concepts: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             help="imagenet, places365, broden, common:N (the N most frequent English words), or a file with one "
-            "concept a line. Repeat to join."
+            "concept a line. Repeat to join.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    list_layers: Annotated[
+        bool, typer.Option("--list-layers", help="Print the layers of the models and stop; needs only --model.")
+    ] = False,
     encoder: Annotated[
         str,
         typer.Option(help="ARCH/PRETRAINED of open_clip, ARCH/path/to/file, or conse (needs no download)."),
@@ -142,7 +158,21 @@ def ingest(
     prompt: Prompt = "{}",
     method: Method = "soft_wpmi",
     parameter: Parameter = None,
-    pooling: Annotated[str, typer.Option(help="How a feature map becomes one number: mean or max.")] = "mean",
+    pooling: Annotated[
+        str,
+        typer.Option(
+            help="How maps and tokens become one number: mean or max, of tokens the class token if there is one; "
+            "cls: the class token; patches: the mean of the patches' tokens."
+        ),
+    ] = "mean",
+    directions: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER=FILE",
+            help="Dissect directions in a layer's space: a safetensors or npz file with a units x channels matrix, or "
+            "a network from channels to units, as --model takes it. Repeat for more.",
+        ),
+    ] = None,
     device: Device = "auto",
     batch_size: Annotated[
         int | None,
@@ -153,6 +183,9 @@ def ingest(
     ] = None,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Random weights, for tests and timing.")
+    ] = False,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Read checkpoints that hold more than tensors, and run their code.")
     ] = False,
     keep_concepts: KeepConcepts = None,
     engine: Annotated[str, typer.Option(help="What runs the networks: local, or ray (a cluster).")] = "local",
@@ -176,29 +209,55 @@ def ingest(
     """
     from neuronlake.ingest.recipe import Recipe
 
+    onto = tuple(pair for text in directions or [] for pair in _pairs("--directions", [text]).items())
+    if not list_layers and (missing := _missing(layers or onto, probe, concepts)):
+        raise typer.BadParameter(f"Missing option '{missing}'; without it there is only --list-layers")
     recipe = Recipe(
         models=tuple(model),
-        layers=_names(layers),
-        probe=probe,
-        concepts=tuple(concepts),
+        layers=_names(layers or ""),
+        probe=probe or Path(),
+        concepts=tuple(concepts or []),
         encoder=encoder,
         prompt=prompt,
         method=method,
         parameters=_numbers(parameter),
         pooling=pooling,
+        directions=onto,
         device=device,
         batch_size=batch_size,
         weights={name: Path(value).expanduser() for name, value in _pairs("--weights", weights).items()},
         random_weights=random_weights,
+        trust_pickle=trust_pickle,
         keep_concepts=keep_concepts,
         engine=engine,
         address=address,
         workers=workers,
         spool=spool,
     )
+    if list_layers:
+        _print_layers(recipe)
+        return
     summary = _run_ingest(warehouse, recipe)
     _print_summary(summary, warehouse)
     typer.echo(f"next: cli report --warehouse {shlex.quote(str(warehouse))}", err=True)
+
+
+def _missing(layers: object, probe: object, concepts: object) -> str | None:
+    """The first option that ingest needs and was not given."""
+    given = {"--layers": layers, "--probe": probe, "--concepts": concepts}
+    return next((name for name, value in given.items() if not value), None)
+
+
+def _print_layers(recipe: Recipe) -> None:
+    """What can be named as a layer of each model."""
+    from neuronlake.ingest.chosen_models import load_models
+    from neuronlake.ingest.layers import list_layers
+    from neuronlake.reports import tables
+
+    for model in load_models(recipe):
+        typer.echo(f"{model.name}:", err=True)
+        found = list_layers(model)
+        tables.print_frame(found, tables.chosen_format(None), found.height)
 
 
 @app.command(

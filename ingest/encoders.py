@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import concepts, models, weights
-from neuronlake.ingest.preprocessing import Preprocessing
+from neuronlake.ingest.preprocessing import Preparation, Preprocessing
 
 _TEXT_BATCH = 256
 _CONSE_MODEL = "efficientnet-lite2-imagenet"
@@ -60,7 +60,7 @@ class Encoder(Protocol):
         ...
 
     @property
-    def preprocessing(self) -> Preprocessing:
+    def preprocessing(self) -> Preparation:
         """What it wants its images to be."""
         ...
 

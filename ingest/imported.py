@@ -13,6 +13,7 @@ import polars as pl
 
 import neuronlake
 from neuronlake.ingest import concepts
+from neuronlake.ingest.blueprints import layer_positions
 from neuronlake.ingest.label_files import (
     UNKNOWN,
     ImportedFileError,
@@ -21,7 +22,6 @@ from neuronlake.ingest.label_files import (
     model_of_name,
     read_label_file,
 )
-from neuronlake.ingest.models import layer_positions
 from neuronlake.ingest.register import free_name
 from neuronlake.sql.warehouse import Value, Warehouse, utc_now
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from neuronlake.ingest.encoders import Encoder
 from neuronlake.ingest.extract import (
+    BatchLimit,
     ChunkExtractor,
     ChunkImage,
     ExtractedChunk,
@@ -19,8 +21,8 @@ from neuronlake.ingest.extract import (
 )
 from neuronlake.ingest.load import ChunkParts
 from neuronlake.ingest.memory import keep_freed_memory
-from neuronlake.ingest.plan import Plan
-from neuronlake.ingest.preprocessing import Preprocessing
+from neuronlake.ingest.plan import Plan, PlannedLayer
+from neuronlake.ingest.preprocessing import Preparation
 
 
 @dataclass(frozen=True)
@@ -33,27 +35,37 @@ class ChunkWork:
     parts: ChunkParts
 
 
-# Takes a plan, its chunks, and what to call with the number of images seen; gives chunks as they are done.
-Engine = Callable[[Plan, Sequence[ChunkWork], Callable[[int], None]], Iterator[tuple[ChunkWork, ExtractedChunk]]]
+# Takes a plan, its chunks, how many images fit the device, and what to call with the number of images seen;
+# gives chunks as they are done.
+Engine = Callable[
+    [Plan, Sequence[ChunkWork], BatchLimit, Callable[[int], None]], Iterator[tuple[ChunkWork, ExtractedChunk]]
+]
 
 
 def extract_locally(
-    plan: Plan, chunks: Sequence[ChunkWork], seen: Callable[[int], None]
+    plan: Plan, chunks: Sequence[ChunkWork], limit: BatchLimit, seen: Callable[[int], None]
 ) -> Iterator[tuple[ChunkWork, ExtractedChunk]]:
     """Each chunk in order; images of the next one are decoded while this one is in the networks."""
     keep_freed_memory()
-    for model in plan.models:
-        model.module.to(plan.device)
-    plan.encoder.to(plan.device)
+    move_networks(plan.layers, plan.encoder, plan.device)
     stream = prepare_ahead(_each_image(chunks), workers=decoding_threads(), ahead=2 * plan.batch_size)
     done = 0
     for chunk in chunks:
         images = len(chunk.images)
         extracted = extract_chunk(
-            chunk.work, images, stream, plan.device, plan.batch_size, lambda count, before=done: seen(before + count)
+            chunk.work, images, stream, plan.device, limit, lambda count, before=done: seen(before + count)
         )
         done += images
         yield chunk, extracted
+
+
+def move_networks(layers: Sequence[PlannedLayer], encoder: Encoder, device: torch.device) -> None:
+    """Put all networks on the device."""
+    for layer in layers:
+        layer.model.module.to(device)
+        if layer.reading.directions:
+            layer.reading.directions.module.to(device)
+    encoder.to(device)
 
 
 def decoding_threads() -> int:
@@ -66,7 +78,7 @@ def extract_chunk(
     images: int,
     stream: Iterator[PreparedImage | FailedImage],
     device: torch.device,
-    batch_size: int,
+    limit: BatchLimit,
     seen: Callable[[int], None],
 ) -> ExtractedChunk:
     """Take a chunk's images off the stream and show them to the networks, batch by batch."""
@@ -79,16 +91,16 @@ def extract_chunk(
             failures.append(prepared)
         else:
             batch.append(prepared)
-        if len(batch) == batch_size:
-            extractor.add(batch)
+        if len(batch) == limit.wanted:
+            extractor.add(batch, limit)
             batch = []
         seen(place + 1)
     if batch:
-        extractor.add(batch)
+        extractor.add(batch, limit)
     return extractor.finish(failures)
 
 
-def _each_image(chunks: Sequence[ChunkWork]) -> Iterator[tuple[ChunkImage, frozenset[Preprocessing]]]:
+def _each_image(chunks: Sequence[ChunkWork]) -> Iterator[tuple[ChunkImage, frozenset[Preparation]]]:
     """All images of all chunks, with what is needed of each."""
     for chunk in chunks:
         preprocessings = chunk.work.preprocessings

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from neuronlake.ingest import scoring
-from neuronlake.ingest.extract import ChunkImage, ExtractedChunk, Work
+from neuronlake.ingest.extract import BatchLimit, ChunkImage, ExtractedChunk, Work
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
 from neuronlake.ingest.local_engine import ChunkWork, Engine, extract_locally
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.plan import Plan, Progress, make_plan
+from neuronlake.ingest.readings import Reading
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.register import Registered, register
-from neuronlake.ingest.runs import Timing, no_progress, recorded_run
+from neuronlake.ingest.runs import Timing, device_name, no_progress, recorded_run
 from neuronlake.ingest.scoring import Basis, StoredLayer
 from neuronlake.sql.warehouse import Warehouse
 
@@ -73,10 +74,11 @@ def ingest(
         for layer in plan.layers
     ]
     unscored = scoring.pending_scorings(warehouse, basis, layers, plan.scoring)
+    limit = BatchLimit(plan.batch_size)
     if chunks or unscored:
         with recorded_run(warehouse, command, plan.device, plan.recipe.as_json()) as (run_id, timing):
             scoring.embed_concepts(warehouse, basis, plan.scoring.prompt, lambda: plan.encoder, progress)
-            _extract_and_load(warehouse, plan, registered, chunks, run_id, timing, progress)
+            _extract_and_load(warehouse, plan, registered, chunks, limit, run_id, timing, progress)
             started_scoring = time.perf_counter()
             _finish_layers(warehouse, registered)
             scoring.score_layers(warehouse, basis, unscored, plan.scoring, plan.device, run_id, progress)
@@ -93,7 +95,7 @@ def ingest(
         scored_layers=len(unscored),
         layers=len(plan.layers),
         seconds=time.perf_counter() - started,
-        notes=tuple(_notes(plan, failed, _undirected_images(warehouse, registered))),
+        notes=tuple(_notes(plan, failed, _undirected_images(warehouse, registered), limit)),
     )
 
 
@@ -108,10 +110,21 @@ def _undirected_images(warehouse: Warehouse, registered: Registered) -> int:
     )
 
 
-def _notes(plan: Plan, failed_images: int, undirected_images: int) -> Iterator[str]:
+def _notes(plan: Plan, failed_images: int, undirected_images: int, limit: BatchLimit) -> Iterator[str]:
     """What a user should know about the numbers."""
     if undirected_images:
         yield f"{plan.encoder.name} gives {undirected_images} images no direction: they speak for no concept"
+    if limit.images < limit.wanted:
+        yield (
+            f"{device_name(plan.device)} ran out of memory on batches of {limit.wanted}, so they were made of "
+            f"{limit.images}; --batch-size {limit.images} starts with that"
+        )
+    for model in plan.models:
+        yield from model.notes
+    repeated = [f"{layer.name} ({layer.calls})" for layer in plan.layers if layer.calls > 1]
+    if repeated:
+        names = ", ".join(repeated[:3]) + (f" and {len(repeated) - 3} more" if len(repeated) > 3 else "")
+        yield f"these layers run several times for an image and their last output counts: {names}"
     if failed_images:
         yield f"{failed_images} of {len(plan.probe.images)} files could not be read: cli sql failed_images"
     concept_set = plan.concept_set
@@ -149,13 +162,12 @@ def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
         ]
         needs_encoder = (number, registered.encoder_id) not in loaded_encoders
         if lacking or needs_encoder:
-            by_model: dict[str, tuple[Model, list[str]]] = {}
+            by_model: dict[str, tuple[Model, list[Reading]]] = {}
             for layer in lacking:
-                by_model.setdefault(layer.model.name, (layer.model, []))[1].append(layer.name)
+                by_model.setdefault(layer.model.name, (layer.model, []))[1].append(layer.reading)
             work = Work(
-                layers=tuple((model, tuple(names)) for model, names in by_model.values()),
+                layers=tuple((model, tuple(readings)) for model, readings in by_model.values()),
                 encoder=plan.encoder if needs_encoder else None,
-                pooling=plan.recipe.pooling,
             )
             layer_ids = [registered.layer_ids[layer.model.name, layer.name] for layer in lacking]
             chunk_images = tuple(images[start : start + registered.chunk_images])
@@ -168,6 +180,7 @@ def _extract_and_load(
     plan: Plan,
     registered: Registered,
     chunks: list[ChunkWork],
+    limit: BatchLimit,
     run_id: int,
     timing: Timing,
     progress: Progress,
@@ -175,10 +188,11 @@ def _extract_and_load(
     """Extract chunk after chunk while a thread loads the one before; at most two chunks are in memory."""
     started = time.perf_counter()
     total = sum(len(chunk.images) for chunk in chunks)
+    extract = _engine(warehouse, plan)
     loading: Future[None] | None = None
     done = failed = 0
     with ThreadPoolExecutor(1, thread_name_prefix="load") as loader:
-        for chunk, extracted in _engine(warehouse, plan)(plan, chunks, lambda seen: progress(_EXTRACTING, seen, total)):
+        for chunk, extracted in extract(plan, chunks, limit, lambda seen: progress(_EXTRACTING, seen, total)):
             done += len(chunk.images)
             failed += len(extracted.failures)
             if loading:

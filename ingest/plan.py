@@ -9,11 +9,15 @@ from dataclasses import dataclass
 import torch
 
 from neuronlake import NeuronlakeError
+from neuronlake.ingest.chosen_models import load_models
 from neuronlake.ingest.concepts import ConceptSet, load_concepts
+from neuronlake.ingest.directions import Directions, load_directions
 from neuronlake.ingest.encoders import Encoder, load_encoder
-from neuronlake.ingest.extract import POOLINGS, inspect_layers
-from neuronlake.ingest.models import Model, load_model
+from neuronlake.ingest.layers import choose_layers
+from neuronlake.ingest.models import Model
+from neuronlake.ingest.pooling import POOLINGS
 from neuronlake.ingest.probes import Probe, load_probe
+from neuronlake.ingest.readings import Reading
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.scoring_settings import Scoring, resolve_scoring
 
@@ -32,11 +36,21 @@ class PlannedLayer:
     """One layer of one model, and how it is read."""
 
     model: Model
-    name: str
+    reading: Reading
     position: int
     units: int
     receptive_field: float | None
-    pooling: str
+    calls: int = 1
+
+    @property
+    def name(self) -> str:
+        """Its name, apart from the pooling."""
+        return self.reading.name
+
+    @property
+    def pooling(self) -> str:
+        """How its output becomes one number for each image and unit."""
+        return self.reading.pooling
 
     @property
     def stored_name(self) -> str:
@@ -45,8 +59,9 @@ class PlannedLayer:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the model's fingerprint, the layer and the pooling."""
-        return _digest(self.model.fingerprint, self.name, self.pooling, "float32")
+        """sha256 over the model's fingerprint, the layer, the pooling, and the directions if there are any."""
+        onto = [self.reading.directions.fingerprint] if self.reading.directions else []
+        return _digest(self.model.fingerprint, self.reading.place.text, self.pooling, "float32", *onto)
 
 
 @dataclass(frozen=True)
@@ -87,19 +102,12 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     )
     if recipe.pooling not in POOLINGS:
         raise RecipeError(f"there is no pooling {recipe.pooling!r}; choose {' or '.join(POOLINGS)}")
-    if not recipe.models or not recipe.layers:
+    if not recipe.models or not (recipe.layers or recipe.directions):
         raise RecipeError("name at least one --model and one layer with --layers")
-    for name in recipe.weights:
-        if name not in recipe.models:
-            raise RecipeError(f"--weights names {name!r}, which is not among the models: {', '.join(recipe.models)}")
     if recipe.engine not in ENGINES:
         raise RecipeError(f"there is no engine {recipe.engine!r}; choose {' or '.join(ENGINES)}")
     concept_set = load_concepts(recipe.concepts)
-    models, encoder = load_networks(recipe, progress)
-    layers: list[PlannedLayer] = []
-    for model in models:
-        shapes = inspect_layers(model, list(dict.fromkeys(recipe.layers)))
-        layers += [PlannedLayer(model, s.name, s.position, s.units, s.receptive_field, recipe.pooling) for s in shapes]
+    layers, encoder = load_networks(recipe, progress)
     probe = load_probe(recipe.probe, lambda done, total: progress("Reading probe", done, total))
     return Plan(
         recipe=recipe,
@@ -113,21 +121,26 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     )
 
 
-def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[Model], Encoder]:
-    """The recipe's models, each once, and its encoder.
+def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer], Encoder]:
+    """The recipe's layers, with their models loaded, and its encoder.
 
     Raises:
         NeuronlakeError: one is unknown, or its weights cannot be had.
     """
-    names = list(dict.fromkeys(recipe.models))
-    models: list[Model] = []
-    for name in names:
-        progress("Loading models", len(models), len(names) + 1)
-        models.append(load_model(name, recipe.weights.get(name), random_weights=recipe.random_weights))
-    progress("Loading models", len(names), len(names) + 1)
+    models = load_models(recipe)
+    directions: dict[str, list[Directions]] = {}
+    for layer, spec in dict.fromkeys(recipe.directions):
+        directions.setdefault(layer, []).append(load_directions(spec, trust_pickle=recipe.trust_pickle))
+    layers: list[PlannedLayer] = []
+    count = len(dict.fromkeys(recipe.models))
+    for done, model in enumerate(models):
+        progress("Loading models", done, count + 1)
+        shapes = choose_layers(model, list(dict.fromkeys(recipe.layers)), recipe.pooling, directions)
+        layers += [PlannedLayer(model, s.reading, s.position, s.units, s.receptive_field, s.calls) for s in shapes]
+    progress("Loading models", count, count + 1)
     encoder = load_encoder(recipe.encoder)
-    progress("Loading models", len(names) + 1, len(names) + 1)
-    return models, encoder
+    progress("Loading models", count + 1, count + 1)
+    return layers, encoder
 
 
 def batch_size_for(device: torch.device) -> int:

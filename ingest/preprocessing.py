@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
+
+from neuronlake import NeuronlakeError
+from neuronlake.ingest.code import code_digest, has_address
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class TransformError(NeuronlakeError):
+    """A transform does not give what a network can take."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,32 @@ class Preprocessing:
     std: tuple[float, ...]
     interpolation: str = "bilinear"
     resize_mode: str = "shortest"
+
+    @classmethod
+    def of_preset(cls, preset: Any) -> Preprocessing:
+        """What a preset of torchvision does, as ``Weights.transforms()`` gives it."""
+        return cls(
+            resize=preset.resize_size[0],
+            crop=preset.crop_size[0],
+            mean=tuple(preset.mean),
+            std=tuple(preset.std),
+            interpolation=preset.interpolation.value,
+        )
+
+    @property
+    def height(self) -> int:
+        """Of what the model sees."""
+        return self.crop
+
+    @property
+    def width(self) -> int:
+        """Of what the model sees."""
+        return self.crop
+
+    @property
+    def shorter_side(self) -> int:
+        """Pixels of the whole resized image's shorter side, at least."""
+        return max(self.crop, self.resize)
 
     def pixels(self, image: Image.Image) -> Tensor:
         """The part of an RGB image that the model sees, as (3, crop, crop) uint8."""
@@ -74,3 +112,126 @@ class Preprocessing:
         if width <= height:
             return self.resize, int(self.resize * height / width)
         return int(self.resize * width / height), self.resize
+
+
+@dataclass(frozen=True)
+class CustomTransform:
+    """A user's own transform, from an RGB image to a (3, height, width) tensor.
+
+    Nothing is known of what it cuts off, so places in the model's view are not places in the image.
+
+    Attributes:
+        identity: of what it does, as far as its repr or source tells; part of the model's identity.
+        height: of what the model sees.
+        width: of what the model sees.
+        transform: the transform itself.
+    """
+
+    identity: str
+    height: int
+    width: int
+    transform: Callable[[Image.Image], Tensor] = field(compare=False, repr=False)
+
+    @classmethod
+    def around(cls, transform: Callable[[Image.Image], Any]) -> CustomTransform:
+        """Wrap a transform, after trying it on a wide and on a tall image.
+
+        Raises:
+            TransformError: it fails, or gives no tensors of one size with three channels.
+        """
+        shapes: list[tuple[int, ...]] = []
+        for size in ((400, 300), (300, 400)):
+            try:
+                result = transform(Image.new("RGB", size))
+            except Exception as error:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise TransformError(f"the transform {_name(transform)} fails on an RGB image ({reason})") from error
+            if not isinstance(result, Tensor) or result.ndim != 3 or result.shape[0] != 3:
+                found = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
+                raise TransformError(
+                    f"the transform {_name(transform)} gives {found}, not a (3, height, width) tensor of one image"
+                )
+            shapes.append(tuple(result.shape))
+        if shapes[0] != shapes[1]:
+            raise TransformError(
+                f"the transform {_name(transform)} gives a wide image as {list(shapes[0])} and a tall one as "
+                f"{list(shapes[1])}; let it crop to one size"
+            )
+        return cls(_identity(transform), shapes[0][1], shapes[0][2], transform)
+
+    @property
+    def shorter_side(self) -> int:
+        """Pixels of the shorter side of what the model sees."""
+        return min(self.height, self.width)
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """What the model takes, (3, height, width) float32."""
+        return self.transform(image).float()
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """(batch, 3, height, width) float32, which the transform has normalised already."""
+        return pixels
+
+
+Preparation = Preprocessing | CustomTransform
+
+
+def prepared_by(transform: object) -> Preparation:
+    """Any of the ways to write preprocessing as one that models take.
+
+    Args:
+        transform: a `Preprocessing`, a preset of torchvision, or a callable from an RGB image to a tensor; the usual
+            Compose of Resize, CenterCrop, ToTensor and Normalize is recognised as the `Preprocessing` it is.
+
+    Raises:
+        TransformError: it is none of these, or does not work.
+    """
+    if isinstance(transform, Preprocessing | CustomTransform):
+        return transform
+    if all(hasattr(transform, name) for name in ("resize_size", "crop_size", "mean", "std", "interpolation")):
+        return Preprocessing.of_preset(transform)
+    if not callable(transform):
+        raise TransformError(
+            f"a transform is a Preprocessing, a preset of torchvision or a callable, not {type(transform).__name__}"
+        )
+    return _recognised(transform) or CustomTransform.around(transform)
+
+
+def _recognised(transform: Any) -> Preprocessing | None:
+    """The usual Compose as data; None if it is another one. It is believed only after giving the same pixels."""
+    steps = {type(step).__name__: step for step in getattr(transform, "transforms", ())}
+    if not {"Resize", "CenterCrop", "Normalize"} <= steps.keys():
+        return None
+    size, crop = steps["Resize"].size, steps["CenterCrop"].size
+    sides = [size] if isinstance(size, int) else list(size)
+    guess = Preprocessing(
+        resize=sides[0],
+        crop=crop if isinstance(crop, int) else crop[0],
+        mean=tuple(float(value) for value in steps["Normalize"].mean),
+        std=tuple(float(value) for value in steps["Normalize"].std),
+        interpolation=steps["Resize"].interpolation.value,
+        resize_mode="shortest" if len(sides) == 1 else "squash",
+    )
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    wide = Image.fromarray(noise).resize((400, 300))
+    for picture in (wide, wide.transpose(Image.Transpose.ROTATE_90)):
+        try:
+            theirs, ours = transform(picture), guess.normalise(guess.pixels(picture))
+        except Exception:  # whatever it is, it is not the usual one
+            return None
+        if not isinstance(theirs, Tensor) or theirs.shape != ours.shape or not torch.allclose(theirs, ours, atol=1e-4):
+            return None
+    return guess
+
+
+def _name(transform: object) -> str:
+    """A transform as a message calls it."""
+    return getattr(transform, "__name__", None) or type(transform).__name__
+
+
+def _identity(transform: Callable[..., Any]) -> str:
+    """What a transform does, as text: its repr if that says so, else its code and what it was made with."""
+    text = repr(transform)
+    if not has_address(text):
+        return text
+    return f"{_name(transform)} {code_digest(transform)}"

@@ -18,10 +18,11 @@ from typing import Any
 import torch
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.extract import ChunkImage, ExtractedChunk, Work, prepare_ahead
-from neuronlake.ingest.local_engine import ChunkWork, extract_chunk
+from neuronlake.ingest.encoders import Encoder
+from neuronlake.ingest.extract import BatchLimit, ChunkImage, ExtractedChunk, Work, prepare_ahead
+from neuronlake.ingest.local_engine import ChunkWork, extract_chunk, move_networks
 from neuronlake.ingest.memory import keep_freed_memory
-from neuronlake.ingest.plan import Plan, load_networks, resolve_device
+from neuronlake.ingest.plan import Plan, PlannedLayer, load_networks, resolve_device
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.runs import no_progress
 from neuronlake.ingest.shards import read_shard, write_shard
@@ -63,36 +64,38 @@ class _Worker:
         keep_freed_memory()
         self._threads = threads
         self._batch_size = batch_size
-        self._pooling = recipe.pooling
         self._device = resolve_device(recipe.device)
-        models, self._encoder = load_networks(recipe, no_progress)
-        self._models = {model.name: model for model in models}
-        found = {model.name: model.fingerprint for model in models} | {"encoder": self._encoder.fingerprint}
-        if differing := [name for name, fingerprint in fingerprints.items() if found[name] != fingerprint]:
+        layers, self._encoder = load_networks(recipe, no_progress)
+        self._models = {layer.model.name: layer.model for layer in layers}
+        self._readings = {(layer.model.name, layer.name): layer.reading for layer in layers}
+        found = _fingerprints(layers, self._encoder)
+        if differing := [name for name, fingerprint in fingerprints.items() if found.get(name) != fingerprint]:
             raise ClusterError(
                 f"a machine of the cluster has other weights of {', '.join(differing)}; give all the same"
             )
-        for model in models:
-            model.module.to(self._device)
-        self._encoder.to(self._device)
+        move_networks(layers, self._encoder, self._device)
 
     def extract(self, task: _Task) -> None:
         """Extract a chunk into its folder, unless an earlier attempt has."""
         if task.folder.is_dir():
             return
         work = Work(
-            layers=tuple((self._models[name], layers) for name, layers in task.layers),
+            layers=tuple(
+                (self._models[name], tuple(self._readings[name, layer] for layer in layers))
+                for name, layers in task.layers
+            ),
             encoder=self._encoder if task.has_encoder else None,
-            pooling=self._pooling,
         )
         wanted = ((image, work.preprocessings) for image in task.images)
         stream = prepare_ahead(wanted, workers=self._threads, ahead=2 * self._batch_size)
-        extracted = extract_chunk(work, len(task.images), stream, self._device, self._batch_size, lambda _count: None)
+        extracted = extract_chunk(
+            work, len(task.images), stream, self._device, BatchLimit(self._batch_size), lambda _count: None
+        )
         write_shard(extracted, task.folder)
 
 
 def extract_with_ray(
-    spool: Path, plan: Plan, chunks: Sequence[ChunkWork], seen: Callable[[int], None]
+    spool: Path, plan: Plan, chunks: Sequence[ChunkWork], _limit: BatchLimit, seen: Callable[[int], None]
 ) -> Iterator[tuple[ChunkWork, ExtractedChunk]]:
     """Chunks as workers finish them.
 
@@ -163,8 +166,15 @@ def _start_workers(plan: Plan) -> list[Any]:
     threads = max(1, min(_CORES_PER_WORKER, cores // count))
     options = {"num_gpus": 1} if on_gpu else {"num_cpus": threads}
     remote = ray.remote(max_restarts=-1, max_task_retries=-1, **options)(_Worker)
-    fingerprints = {model.name: model.fingerprint for model in plan.models} | {"encoder": plan.encoder.fingerprint}
+    fingerprints = _fingerprints(plan.layers, plan.encoder)
     return [remote.remote(plan.recipe, fingerprints, plan.batch_size, threads) for _ in range(count)]
+
+
+def _fingerprints(layers: Sequence[PlannedLayer], encoder: Encoder) -> dict[str, str]:
+    """What all machines must agree about."""
+    return {f"{layer.model.name} {layer.name}": layer.fingerprint for layer in layers} | {
+        "encoder": encoder.fingerprint
+    }
 
 
 def _give(
@@ -183,14 +193,14 @@ def _give(
 
 def _task(chunk: ChunkWork, plan: Plan, spool: Path) -> _Task:
     """A chunk with the folder that is named after all that its numbers depend on."""
-    layers = tuple((model.name, names) for model, names in chunk.work.layers)
+    layers = tuple((model.name, tuple(reading.name for reading in readings)) for model, readings in chunk.work.layers)
+    fingerprints = {(layer.model.name, layer.name): layer.fingerprint for layer in plan.layers}
     parts = (
         plan.probe.fingerprint,
         chunk.number,
         len(chunk.images),
-        [(model.fingerprint, names) for model, names in chunk.work.layers],
+        [fingerprints[model, name] for model, names in layers for name in names],
         plan.encoder.fingerprint if chunk.work.encoder else None,
-        chunk.work.pooling,
     )
     name = f"{chunk.number:06}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
     images = tuple(ChunkImage(image.image_id, image.path.resolve()) for image in chunk.images)

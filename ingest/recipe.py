@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neuronlake.ingest.models import Model
 
 from neuronlake.ingest.scoring_settings import DEFAULT_DRAWS, DEFAULT_METHOD
 
@@ -17,19 +21,22 @@ class Recipe:
     """What to dissect, with what, and how.
 
     Attributes:
-        models: names of models, see `models.load_model`.
-        layers: names of layers, the same for every model.
+        models: names of models or where they are, see `models.load_model`; or models themselves, see
+            `models.model_from_module`.
+        layers: names of layers or patterns, the same for every model; see `layers.choose_layers`.
         probe: a folder of images.
         concepts: concept sets, joined; see `concepts.load_concepts`.
         encoder: see `encoders.load_encoder`.
         prompt: text that each concept is put into, at ``{}``.
         method: a similarity function.
         parameters: of the method, where they differ from its defaults.
-        pooling: ``mean`` or ``max``: how a feature map becomes one number.
+        pooling: how maps and tokens become one number: ``mean``, ``max``, ``cls`` or ``patches``; see `pooling.pool`.
+        directions: pairs of a layer and a file with directions in its space; see `directions.load_directions`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         batch_size: images in one forward pass; by the device where None.
-        weights: a checkpoint for a model's name.
+        weights: a checkpoint for a model, by its name or as `models` spells it.
         random_weights: use random weights, for tests and timing.
+        trust_pickle: read checkpoints and networks that hold more than tensors, which can run code.
         keep_concepts: how many of each unit's best concepts to store; all where None.
         null_draws: pseudo-units behind the p-values.
         seed: of the pseudo-units.
@@ -40,7 +47,7 @@ class Recipe:
         spool: folder that all machines of the cluster share, for chunks on their way; beside the warehouse where None.
     """
 
-    models: tuple[str, ...]
+    models: tuple[str | Model, ...]
     layers: tuple[str, ...]
     probe: Path
     concepts: tuple[str, ...]
@@ -49,10 +56,12 @@ class Recipe:
     method: str = DEFAULT_METHOD
     parameters: Mapping[str, int | float] = field(default_factory=dict[str, "int | float"])
     pooling: str = "mean"
+    directions: tuple[tuple[str, str], ...] = ()
     device: str = "auto"
     batch_size: int | None = None
     weights: Mapping[str, Path] = field(default_factory=dict[str, Path])
     random_weights: bool = False
+    trust_pickle: bool = False
     keep_concepts: int | None = None
     null_draws: int = DEFAULT_DRAWS
     seed: int = 0
@@ -64,4 +73,11 @@ class Recipe:
 
     def as_json(self) -> str:
         """All settings, as they are stored with the run."""
-        return json.dumps(asdict(self), default=str)
+        settings = {setting.name: getattr(self, setting.name) for setting in fields(self)}
+        settings["models"] = [model if isinstance(model, str) else model.name for model in self.models]
+        return json.dumps(settings, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """What JSON has no form for: mappings of other kinds as dicts, the rest as text."""
+    return dict(value) if isinstance(value, Mapping) else str(value)

@@ -82,7 +82,11 @@ def identify(warehouse: Warehouse, table: str, fingerprint: str, *, name: str, *
 
 def free_name(warehouse: Warehouse, table: str, name: str) -> str:
     """The name, with a number where something else has it already."""
-    taken = {row[0] for row in warehouse.sql(f"select name from store.{table}").fetchall()}  # noqa: S608
+    return _numbered(name, {row[0] for row in warehouse.sql(f"select name from store.{table}").fetchall()})  # noqa: S608
+
+
+def _numbered(name: str, taken: set[str]) -> str:
+    """The name, with a number if it is taken."""
     candidate, count = name, 1
     while candidate in taken:
         count += 1
@@ -179,10 +183,12 @@ def _register_layer(warehouse: Warehouse, layer: PlannedLayer) -> int:
     if known is not None:
         return known
     layer_id = warehouse.next_id("layers", "layer_id")
+    # other directions may come under the same file's name
+    taken = warehouse.sql("select name from store.layers where model_id = $id", id=model_id).fetchall()
     row = {
         "layer_id": layer_id,
         "model_id": model_id,
-        "name": layer.stored_name,
+        "name": _numbered(layer.stored_name, {name for (name,) in taken}),
         "fingerprint": layer.fingerprint,
         "position": layer.position,
         "units": layer.units,

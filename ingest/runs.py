@@ -45,7 +45,7 @@ def recorded_run(
         run_id=run_id,
         command=command,
         at=utc_now(),
-        device=_device_name(device),
+        device=device_name(device),
         versions=json.dumps(versions),
         recipe=recipe,
     )
@@ -70,7 +70,7 @@ def recorded_run(
         )
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """The device as a reader knows it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

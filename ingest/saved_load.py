@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from neuronlake.ingest import saved_files
+from neuronlake.ingest.blueprints import layer_positions
 from neuronlake.ingest.extract import ExtractedChunk, PreparedImage, TopCandidates, top_rows
 from neuronlake.ingest.label_files import ImportedFileError
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
-from neuronlake.ingest.models import layer_positions
 from neuronlake.ingest.probes import Probe
 from neuronlake.ingest.register import Registered, free_name, identify, register_probe
 from neuronlake.ingest.saved_files import ActivationFile, FeatureFile, Matrix, SavedFiles

@@ -23,6 +23,9 @@ from torch import Tensor, nn
 
 from neuronlake import NeuronlakeError
 
+# where training scripts keep the weights within a checkpoint
+_NESTED_KEYS = ("state_dict", "model", "model_state_dict")
+
 
 class WeightsError(NeuronlakeError):
     """Weights are missing, damaged, or belong to another architecture."""
@@ -96,35 +99,66 @@ def is_torchscript(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path, *, trust_pickle: bool = False) -> dict[str, Tensor]:
     """The tensors of a checkpoint by their names, without a ``module.`` prefix.
 
-    Reads safetensors, and pickles with ``weights_only=True``: no code in them is run.
+    Reads safetensors, and pickles with ``weights_only=True``: no code in them is run, unless `trust_pickle`.
 
     Raises:
         WeightsError: there is no such file, or it is no checkpoint of tensors.
     """
     if not path.is_file():
         raise WeightsError(f"there is no weights file at {path}; check the path given with --weights")
-    try:
-        content: Any = (
-            safetensors.torch.load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{path} holds more than tensors, so reading it could run its code; save its state_dict() and use that"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, safetensors.SafetensorError) as error:
-        raise WeightsError(
-            f"{path} is not a readable checkpoint ({str(error).splitlines()[0]}); it may be truncated: get it again"
-        ) from error
-    if isinstance(content, Mapping) and "state_dict" in content:
-        content = content["state_dict"]
+    content = safe_tensors(path) if path.suffix == ".safetensors" else unpickle(path, trust_pickle=trust_pickle)
+    if isinstance(content, nn.Module):
+        content = content.state_dict()
+    for key in _NESTED_KEYS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise WeightsError(f"{path} holds no state_dict of tensors; save model.state_dict() and use that")
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def safe_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        WeightsError: it is none, or cut short.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise WeightsError(_unreadable(path, error)) from error
+
+
+def unpickle(path: Path, *, trust_pickle: bool) -> Any:
+    """What a file of ``torch.save`` holds.
+
+    Raises:
+        WeightsError: it is none, is cut short, or could run code and is not trusted.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
+    except pickle.UnpicklingError as error:
+        if trust_pickle:
+            raise WeightsError(_unreadable(path, error)) from error
+        raise WeightsError(
+            f"{path} holds more than tensors, so reading it could run its code; save its state_dict() and use that, "
+            "or pass --trust-pickle if you trust who made it"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise WeightsError(_unreadable(path, error)) from error
+    except (ImportError, AttributeError) as error:
+        raise WeightsError(
+            f"{path} needs code that is not here ({error}); install it, or save a state_dict()"
+        ) from error
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """The message for a damaged file."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"{path} is not a readable checkpoint ({reason}); it may be truncated: get it again"
 
 
 def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:

@@ -6,15 +6,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neuronlake.ingest.extract import LayerError, inspect_layers, pool, prepare_ahead, recorded_outputs
+from neuronlake.ingest.extract import prepare_ahead
+from neuronlake.ingest.layers import choose_layers
 from neuronlake.ingest.models import Model, load_model
+from neuronlake.ingest.pooling import Frame, pool
 from neuronlake.ingest.preprocessing import Preprocessing
+from neuronlake.ingest.readings import LayerError, Place, Reading, recorded_outputs
 
 
 def model_of(module: nn.Module) -> Model:
     """A model around any module that takes 8 x 8 images."""
     preprocessing = Preprocessing(8, 8, (0.5,) * 3, (0.5,) * 3)
     return Model("toy", module.eval(), preprocessing, (), "here", is_random=True, fingerprint="0")
+
+
+def reading(layer: str) -> Reading:
+    """A plain layer, read as it is."""
+    return Reading("toy", Place(layer, layer), Frame())
 
 
 def test_a_map_is_averaged_or_its_maximum_taken_and_its_peak_located() -> None:
@@ -68,19 +76,19 @@ def test_channels_last_are_told_by_their_shape() -> None:
 )
 def test_layers_of_every_shape_have_their_units(architecture: str, layer: str, units: int) -> None:
     model = load_model(f"{architecture}-imagenet", random_weights=True)
-    (shape,) = inspect_layers(model, [layer])
+    (shape,) = choose_layers(model, [layer])
     assert shape.units == units
 
 
 def test_positions_follow_the_order_of_the_modules() -> None:
     model = load_model("resnet18-imagenet", random_weights=True)
-    early, middle, late = inspect_layers(model, ["layer1", "layer3", "fc"])
+    early, middle, late = choose_layers(model, ["layer1", "layer3", "fc"])
     assert early.position < middle.position < late.position
 
 
 def test_hooks_are_gone_after_the_block_even_if_it_fails() -> None:
     module = nn.Sequential(nn.Linear(2, 2))
-    with pytest.raises(RuntimeError), recorded_outputs(module, ["0"]):
+    with pytest.raises(RuntimeError), recorded_outputs(module, [reading("0")], lambda _, value: value):
         module(torch.zeros(1, 3))
     assert not module[0]._forward_hooks
 
@@ -88,7 +96,7 @@ def test_hooks_are_gone_after_the_block_even_if_it_fails() -> None:
 def test_an_unknown_layer_gets_near_names_and_the_outermost_layers() -> None:
     model = load_model("resnet18-imagenet", random_weights=True)
     with pytest.raises(LayerError) as error:
-        inspect_layers(model, ["layer3", "layr4"])
+        choose_layers(model, ["layer3", "layr4"])
     assert "has no layer 'layr4'" in str(error.value)
     assert "did you mean layer4" in str(error.value)
     assert "conv1, bn1, relu, maxpool, layer1, layer2, layer3, layer4, avgpool, fc" in str(error.value)
@@ -115,9 +123,9 @@ class Pair(nn.Module):
 
 def test_layers_without_units_are_refused() -> None:
     with pytest.raises(LayerError, match="'idle' of toy gives no output"):
-        inspect_layers(model_of(Unused()), ["idle"])
-    with pytest.raises(LayerError, match="'pair' of toy gives a tuple, not a tensor"):
-        inspect_layers(model_of(Unused()), ["pair"])
+        choose_layers(model_of(Unused()), ["idle"])
+    with pytest.raises(LayerError, match=r"'pair' of toy gives a tuple of 2, .*; take pair\[0\] or pair\[1\]"):
+        choose_layers(model_of(Unused()), ["pair"])
 
 
 def test_images_come_in_order_however_many_threads_decode() -> None:
@@ -133,7 +141,7 @@ def test_images_come_in_order_however_many_threads_decode() -> None:
 def test_the_receptive_field_is_what_the_middle_of_a_map_sees() -> None:
     # two 3 x 3 convolutions, the second behind a stride of 2: 1 + 2 + 2 * 2 = 7 of the 8 pixels of a side
     stack = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, stride=2), nn.Conv2d(4, 4, 3, padding=1), nn.Flatten())
-    near, far, flat = inspect_layers(model_of(stack), ["0", "1", "2"])
+    near, far, flat = choose_layers(model_of(stack), ["0", "1", "2"])
     assert near.receptive_field == pytest.approx(3 / 8)
     assert far.receptive_field == pytest.approx(7 / 8)
     assert flat.receptive_field is None

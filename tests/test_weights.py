@@ -16,7 +16,7 @@ import torch
 import torchvision
 from torch import nn
 
-from neuronlake.ingest import models, weights
+from neuronlake.ingest import blueprints, weights
 from neuronlake.ingest.models import ModelError, load_model
 from neuronlake.ingest.weights import RemoteFile, WeightsError
 
@@ -108,7 +108,7 @@ def test_places365_comes_through_the_cache_in_its_published_layout(
     torch.save({"epoch": 90, "arch": "resnet18", "state_dict": layout, "best_prec1": 54.2}, file)
     content = file.read_bytes()
     published = RemoteFile(f"{address}/{file.name}", len(content), hashlib.sha256(content).hexdigest())
-    monkeypatch.setitem(models.PLACES365_WEIGHTS, "resnet18", published)
+    monkeypatch.setitem(blueprints.PLACES365_WEIGHTS, "resnet18", published)
 
     model = load_model("resnet18-places365")
 

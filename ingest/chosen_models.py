@@ -1,0 +1,44 @@
+"""The models that a recipe names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from neuronlake.ingest import user_models
+from neuronlake.ingest.blueprints import ModelError
+from neuronlake.ingest.models import Model, load_model
+from neuronlake.ingest.recipe import Recipe
+
+
+def load_models(recipe: Recipe) -> Iterator[Model]:
+    """The models of a recipe, each once; names are checked at once, networks are loaded as they are asked for.
+
+    Raises:
+        ModelError: two have one name, weights are for none of them, or one cannot be had.
+        WeightsError: weights cannot be had or do not fit.
+    """
+    wanted = list(dict.fromkeys(recipe.models))
+    names = [_name_of(model) for model in wanted]
+    for name in names:
+        if names.count(name) > 1:
+            raise ModelError(f"two of the models are called {name}; name them apart, as in --model other=SPEC")
+    for name in recipe.weights:
+        if name not in names and name not in wanted:
+            raise ModelError(f"--weights names {name!r}, which is not among the models: {', '.join(names)}")
+    return (_wanted(recipe, model, name) for model, name in zip(wanted, names, strict=True))
+
+
+def _wanted(recipe: Recipe, model: str | Model, name: str) -> Model:
+    """One model of a recipe."""
+    if isinstance(model, Model):
+        return model
+    weights_file = recipe.weights.get(name, recipe.weights.get(model))
+    return load_model(model, weights_file, random_weights=recipe.random_weights, trust_pickle=recipe.trust_pickle)
+
+
+def _name_of(model: str | Model) -> str:
+    """What a model is called in the warehouse."""
+    if isinstance(model, Model):
+        return model.name
+    given, body = user_models.split_name(model)
+    return given or (user_models.default_name(body) if user_models.is_own(body) else body)
