@@ -8,17 +8,18 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import probes
+from neuronlake.ingest.decoding import decode
 from neuronlake.ingest.encoders import Encoder
+from neuronlake.ingest.locations import ProbeError
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.preprocessing import Preprocessing
+from neuronlake.ingest.probe_sources import Source
 from neuronlake.ingest.similarity import top_image_indices
 
 POOLINGS = ("mean", "max")
@@ -63,10 +64,10 @@ class Work:
 
 @dataclass(frozen=True)
 class ChunkImage:
-    """An image to decode: its number in the warehouse, and its file."""
+    """An image to decode: its number in the warehouse, and where its bytes are."""
 
     image_id: int
-    path: Path
+    source: Source
 
 
 @dataclass(frozen=True)
@@ -248,8 +249,8 @@ def pool(output: Tensor, pooling: str) -> tuple[Tensor, Tensor | None]:
 def _prepare(image: ChunkImage, preprocessings: frozenset[Preprocessing]) -> PreparedImage | FailedImage:
     """Decode one image and cut out of it what each model sees."""
     try:
-        decoded = probes.decode(image.path)
-    except probes.ProbeError as error:
+        decoded = decode(image.source.read())
+    except ProbeError as error:
         return FailedImage(image.image_id, str(error))
     rgb: Image.Image = decoded.rgb
     pixels = {preprocessing: preprocessing.pixels(rgb) for preprocessing in preprocessings}

@@ -156,8 +156,7 @@ def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
     loaded_layers = {(chunk, layer_id) for chunk, layer_id, _ in rows if layer_id is not None}
     loaded_encoders = {(chunk, encoder_id) for chunk, _, encoder_id in rows if encoder_id is not None}
     images = [
-        ChunkImage(registered.first_image_id + place, plan.probe.folder / image.path)
-        for place, image in enumerate(plan.probe.images)
+        ChunkImage(registered.first_image_id + place, image.source) for place, image in enumerate(plan.probe.images)
     ]
     pending: list[ChunkWork] = []
     for number, start in enumerate(range(0, len(images), registered.chunk_images)):

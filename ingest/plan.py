@@ -102,7 +102,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     progress("Loading models", len(names), len(names) + 1)
     encoder = load_encoder(recipe.encoder)
     progress("Loading models", len(names) + 1, len(names) + 1)
-    probe = load_probe(recipe.probe, lambda done, total: progress("Reading probe", done, total))
+    probe = load_probe(recipe.probe, progress=lambda done, total: progress("Reading probe", done, total))
     return Plan(
         recipe=recipe,
         device=device,

@@ -108,7 +108,7 @@ def _register_probe(warehouse: Warehouse, plan: Plan) -> int:
         "probes",
         probe.fingerprint,
         name=probe.name,
-        location=str(probe.folder),
+        location=probe.location,
         images=len(probe.images),
         chunk_images=plan.recipe.chunk_images or default_chunk_images(len(probe.images)),
     )
