@@ -147,6 +147,15 @@ def ingest(
         bool, typer.Option("--random-weights", help="Random weights, for tests and timing.")
     ] = False,
     keep_concepts: KeepConcepts = None,
+    max_failures: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Give up when more than N images cannot be read; if not given, when more than half of the first "
+            "1,000 or all of fewer cannot.",
+            show_default=False,
+        ),
+    ] = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Dissect models: images in, activations, similarities and labels into the warehouse.
@@ -170,6 +179,7 @@ def ingest(
         weights={name: Path(value).expanduser() for name, value in _pairs("--weights", weights).items()},
         random_weights=random_weights,
         keep_concepts=keep_concepts,
+        max_failures=max_failures,
     )
     summary = _run_ingest(warehouse, recipe)
     _print_summary(summary, warehouse)

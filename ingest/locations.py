@@ -44,13 +44,9 @@ class Location:
         """What a path means that is written relative to this folder; an absolute one stands for itself."""
         return Location(os.path.join(self.path, relative))  # noqa: PTH118  a million of them in a second
 
-    def exists(self) -> bool:
-        """Whether there is something."""
-        return os.path.exists(self.path)  # noqa: PTH110  the same
-
     def is_file(self) -> bool:
         """Whether it is a file."""
-        return Path(self.path).is_file()
+        return os.path.isfile(self.path)  # noqa: PTH113  the same
 
     def is_folder(self) -> bool:
         """Whether it is a folder."""
@@ -72,6 +68,8 @@ class Location:
         Raises:
             ProbeError: it cannot be read; the message is the reason alone.
         """
+        if not self.is_file():  # to open a pipe would wait for ever
+            raise ProbeError("there is no such file")
         with self._plain_reasons(), Path(self.path).open("rb") as file:
             file.seek(start)
             return file.read(-1 if size is None else size)

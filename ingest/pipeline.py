@@ -18,6 +18,7 @@ from neuronlake.ingest.extract import (
     Work,
     prepare_ahead,
 )
+from neuronlake.ingest.failure_limit import FailureLimit
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
 from neuronlake.ingest.memory import keep_freed_memory
 from neuronlake.ingest.models import Model
@@ -198,12 +199,18 @@ def _extract_and_load(
     plan.encoder.to(plan.device)
     total = sum(len(chunk.images) for chunk in chunks)
     stream = prepare_ahead(_each_image(chunks), workers=max(2, os.cpu_count() or 2), ahead=2 * plan.batch_size)
+    limit = _failure_limit(warehouse, plan, registered)
+
+    def fail(image: FailedImage) -> None:
+        place = image.image_id - registered.first_image_id
+        limit.add(place, plan.probe.images[place].path, image.reason)
+
     loading: Future[None] | None = None
     done = failed = 0
     with ThreadPoolExecutor(1, thread_name_prefix="load") as loader:
         for chunk in chunks:
             extracted = _extract_chunk(
-                chunk, stream, plan, lambda seen, before=done: progress(_EXTRACTING, before + seen, total)
+                chunk, stream, plan, fail, lambda seen, before=done: progress(_EXTRACTING, before + seen, total)
             )
             done += len(chunk.images)
             failed += len(extracted.failures)
@@ -227,8 +234,23 @@ def _extract_and_load(
     )
 
 
+def _failure_limit(warehouse: Warehouse, plan: Plan, registered: Registered) -> FailureLimit:
+    """The limit of the run, to which failures of earlier runs over this probe count as well."""
+    known = warehouse.sql(
+        "select image_id - $first, images.path || ': ' || failed_images.reason from store.failed_images"
+        " inner join store.images using (image_id) where image_id between $first and $last order by image_id",
+        first=registered.first_image_id,
+        last=registered.last_image_id,
+    ).fetchall()
+    return FailureLimit(plan.probe.name, len(plan.probe.images), plan.recipe.max_failures, dict(known))
+
+
 def _extract_chunk(
-    chunk: ChunkWork, stream: Iterator[PreparedImage | FailedImage], plan: Plan, seen: Callable[[int], None]
+    chunk: ChunkWork,
+    stream: Iterator[PreparedImage | FailedImage],
+    plan: Plan,
+    fail: Callable[[FailedImage], None],
+    seen: Callable[[int], None],
 ) -> ExtractedChunk:
     """Take the chunk's images off the stream and show them to the networks, batch by batch."""
     extractor = ChunkExtractor(chunk.work, plan.device)
@@ -238,6 +260,7 @@ def _extract_chunk(
         prepared = next(stream)
         if isinstance(prepared, FailedImage):
             failures.append(prepared)
+            fail(prepared)
         else:
             batch.append(prepared)
         if len(batch) == plan.batch_size:

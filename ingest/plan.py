@@ -88,6 +88,8 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         raise RecipeError(f"there is no pooling {recipe.pooling!r}; choose {' or '.join(POOLINGS)}")
     if not recipe.models or not recipe.layers:
         raise RecipeError("name at least one --model and one layer with --layers")
+    if recipe.max_failures is not None and recipe.max_failures < 0:
+        raise RecipeError(f"--max-failures must be 0 or more, not {recipe.max_failures}")
     for name in recipe.weights:
         if name not in recipe.models:
             raise RecipeError(f"--weights names {name!r}, which is not among the models: {', '.join(recipe.models)}")
@@ -102,7 +104,11 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     progress("Loading models", len(names), len(names) + 1)
     encoder = load_encoder(recipe.encoder)
     progress("Loading models", len(names) + 1, len(names) + 1)
-    probe = load_probe(recipe.probe, progress=lambda done, total: progress("Reading probe", done, total))
+    probe = load_probe(
+        recipe.probe,
+        max_failures=recipe.max_failures,
+        progress=lambda done, total: progress("Reading probe", done, total),
+    )
     return Plan(
         recipe=recipe,
         device=device,

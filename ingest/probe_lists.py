@@ -52,13 +52,14 @@ def listed_images(file: Location, paths: Iterable[str | None], labels: Iterable[
     Raises:
         ProbeError: a row has no path, or the path of another row.
     """
+    folder = file.folder
     images: dict[str, ProbeImage] = {}
     for row, (path, label) in enumerate(zip(paths, labels, strict=True), start=1):
         if not path:
             raise ProbeError(f"{file} has no path in row {row}; give each row one")
         if path in images:
             raise ProbeError(f"{file} lists {path} twice, the second time in row {row}; list each image once")
-        source = FileBytes(file.folder.join(path))
+        source = FileBytes(folder.join(path))
         images[path] = ProbeImage(path, None if label is None else str(label), source)
     return list(images.values())
 

@@ -34,6 +34,7 @@ class Recipe:
         null_draws: pseudo-units behind the p-values.
         seed: of the pseudo-units.
         chunk_images: images in one transaction; by the size of the probe where None.
+        max_failures: how many images may be unreadable; where None half of the first 1,000, or all but one of fewer.
     """
 
     models: tuple[str, ...]
@@ -53,6 +54,7 @@ class Recipe:
     null_draws: int = DEFAULT_DRAWS
     seed: int = 0
     chunk_images: int | None = None
+    max_failures: int | None = None
 
     def as_json(self) -> str:
         """All settings, as they are stored with the run."""
