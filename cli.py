@@ -118,7 +118,12 @@ def ingest(
     ],
     layers: Annotated[str, typer.Option(help="Layers as named_modules() spells them, with commas between.")],
     probe: Annotated[
-        Path, typer.Option(help="A folder of images, at any depth; a subfolder's name is its images' label.")
+        list[str],
+        typer.Option(
+            help="A folder of images, at any depth (a subfolder's name is its images' label); a csv or Parquet list "
+            "with a column path; a Parquet file with images; a tar, or shards as shards-{000..003}.tar. "
+            "Repeat to put several together."
+        ),
     ],
     concepts: Annotated[
         list[str],
@@ -147,6 +152,11 @@ def ingest(
         bool, typer.Option("--random-weights", help="Random weights, for tests and timing.")
     ] = False,
     keep_concepts: KeepConcepts = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Look at a random sample of N images; at all if not given.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample of images and of the random units.")] = 0,
     max_failures: Annotated[
         int | None,
         typer.Option(
@@ -167,7 +177,7 @@ def ingest(
     recipe = Recipe(
         models=tuple(model),
         layers=_names(layers),
-        probe=probe,
+        probes=tuple(probe),
         concepts=tuple(concepts),
         encoder=encoder,
         prompt=prompt,
@@ -179,6 +189,8 @@ def ingest(
         weights={name: Path(value).expanduser() for name, value in _pairs("--weights", weights).items()},
         random_weights=random_weights,
         keep_concepts=keep_concepts,
+        limit=limit,
+        seed=seed,
         max_failures=max_failures,
     )
     summary = _run_ingest(warehouse, recipe)

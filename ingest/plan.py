@@ -88,6 +88,10 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         raise RecipeError(f"there is no pooling {recipe.pooling!r}; choose {' or '.join(POOLINGS)}")
     if not recipe.models or not recipe.layers:
         raise RecipeError("name at least one --model and one layer with --layers")
+    if not recipe.probes:
+        raise RecipeError("name at least one --probe")
+    if recipe.limit is not None and recipe.limit < 1:
+        raise RecipeError(f"--limit must be 1 or more, not {recipe.limit}")
     if recipe.max_failures is not None and recipe.max_failures < 0:
         raise RecipeError(f"--max-failures must be 0 or more, not {recipe.max_failures}")
     for name in recipe.weights:
@@ -105,7 +109,9 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     encoder = load_encoder(recipe.encoder)
     progress("Loading models", len(names) + 1, len(names) + 1)
     probe = load_probe(
-        recipe.probe,
+        *recipe.probes,
+        limit=recipe.limit,
+        seed=recipe.seed,
         max_failures=recipe.max_failures,
         progress=lambda done, total: progress("Reading probe", done, total),
     )

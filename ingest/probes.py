@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,28 +46,50 @@ class Probe:
 
 
 def load_probe(
-    location: str | Path,
-    *,
+    *locations: str | Path,
+    limit: int | None = None,
+    seed: int = 0,
     max_failures: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Probe:
     """List the images of a probe and hash the contents of each, so that identity follows them.
 
+    Several probes become one, in which an image's path begins with the name of the probe it came from.
+
     Args:
-        location: a folder of images at any depth (the name of the folder that holds an image is its label); a csv or
+        locations: a folder of images at any depth (the name of the folder that holds an image is its label); a csv or
             Parquet list of files; a Parquet file that holds images; a tar; shards of these, as
             ``shards-{000..003}.tar`` or a folder of them.
+        limit: take a random sample of so many images, in their order; all where None.
+        seed: of the sample.
         max_failures: see `FailureLimit`.
         progress: called with the number of images done and of all images.
 
     Raises:
         ProbeError: there is no such probe, no image in it, or too many that cannot be read.
     """
-    name, images = _list_images(str(location))
-    limit = FailureLimit(name, len(images), max_failures)
-    hashed = _hash(images, limit, progress or (lambda _done, _total: None))
-    _require_a_readable_image(hashed, limit)
-    return Probe(name, str(location), tuple(hashed))
+    name, images = _combine([_list_images(str(location)) for location in locations])
+    if limit is not None and limit < len(images):
+        name = f"{name}:{limit}"
+        places = random.Random(seed).sample(range(len(images)), limit)  # noqa: S311  no secret
+        images = [images[place] for place in sorted(places)]
+    failures = FailureLimit(name, len(images), max_failures)
+    hashed = _hash(images, failures, progress or (lambda _done, _total: None))
+    _require_a_readable_image(hashed, failures)
+    return Probe(name, " + ".join(str(location) for location in locations), tuple(hashed))
+
+
+def _combine(probes: Sequence[tuple[str, list[ProbeImage]]]) -> tuple[str, list[ProbeImage]]:
+    """Names of probes and their images as one; two of one name are told apart by a number."""
+    if len(probes) == 1:
+        return probes[0]
+    parts: dict[str, list[ProbeImage]] = {}
+    for name, images in probes:
+        count = 1
+        while (part := name if count == 1 else f"{name}#{count}") in parts:
+            count += 1
+        parts[part] = [replace(image, path=f"{part}/{image.path}", part=part) for image in images]
+    return " + ".join(parts), [image for images in parts.values() for image in images]
 
 
 def _list_images(text: str) -> tuple[str, list[ProbeImage]]:
@@ -142,7 +165,9 @@ def _file_images(file: Location) -> list[ProbeImage]:
     return reader(file)
 
 
-def _hash(images: Sequence[ProbeImage], limit: FailureLimit, progress: Callable[[int, int], None]) -> list[ProbeImage]:
+def _hash(
+    images: Sequence[ProbeImage], failures: FailureLimit, progress: Callable[[int, int], None]
+) -> list[ProbeImage]:
     """The images with the sha256 of their contents, or with none where they cannot be read.
 
     What is missing is found before anything is read, so that a list of names that lead nowhere ends at once.
@@ -152,7 +177,7 @@ def _hash(images: Sequence[ProbeImage], limit: FailureLimit, progress: Callable[
         if image.source.exists():
             present.append(place)
         else:
-            limit.add(place, image.path, "there is no such file")
+            failures.add(place, image.path, "there is no such file")
     hashed = list(images)
     batches = [present[start : start + _HASHED_AT_ONCE] for start in range(0, len(present), _HASHED_AT_ONCE)]
     batches_of_images = ([images[place] for place in batch] for batch in batches)
@@ -161,7 +186,7 @@ def _hash(images: Sequence[ProbeImage], limit: FailureLimit, progress: Callable[
             for batch, digests in zip(batches, pool.map(_digests, batches_of_images), strict=True):
                 for place, (digest, reason) in zip(batch, digests, strict=True):
                     if reason:
-                        limit.add(place, images[place].path, reason)
+                        failures.add(place, images[place].path, reason)
                     hashed[place] = replace(images[place], sha256=digest)
                 progress(batch[-1] + 1, len(images))
         finally:
@@ -182,13 +207,13 @@ def _digest(image: ProbeImage) -> tuple[str, str]:
         return "", str(error)
 
 
-def _require_a_readable_image(images: Sequence[ProbeImage], limit: FailureLimit) -> None:
+def _require_a_readable_image(images: Sequence[ProbeImage], failures: FailureLimit) -> None:
     """Decode images until one can be: a probe of none but other files is refused before anything is written."""
     for place, image in enumerate(images):
         try:
             decode(image.source.read())
         except ProbeError as error:
-            limit.add(place, image.path, str(error))
+            failures.add(place, image.path, str(error))
         else:
             return
     raise ProbeError("none of the probe's images can be read; its files are missing, damaged or of another kind")

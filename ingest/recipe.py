@@ -19,7 +19,7 @@ class Recipe:
     Attributes:
         models: names of models, see `models.load_model`.
         layers: names of layers, the same for every model.
-        probe: a folder of images.
+        probes: folders, lists or tars of images, see `probes.load_probe`; several are put together.
         concepts: concept sets, joined; see `concepts.load_concepts`.
         encoder: see `encoders.load_encoder`.
         prompt: text that each concept is put into, at ``{}``.
@@ -32,14 +32,15 @@ class Recipe:
         random_weights: use random weights, for tests and timing.
         keep_concepts: how many of each unit's best concepts to store; all where None.
         null_draws: pseudo-units behind the p-values.
-        seed: of the pseudo-units.
+        seed: of the pseudo-units, and of the sample of images.
         chunk_images: images in one transaction; by the size of the probe where None.
+        limit: look at a random sample of so many images; at all where None.
         max_failures: how many images may be unreadable; where None half of the first 1,000, or all but one of fewer.
     """
 
     models: tuple[str, ...]
     layers: tuple[str, ...]
-    probe: Path
+    probes: tuple[str, ...]
     concepts: tuple[str, ...]
     encoder: str = DEFAULT_ENCODER
     prompt: str = "{}"
@@ -54,6 +55,7 @@ class Recipe:
     null_draws: int = DEFAULT_DRAWS
     seed: int = 0
     chunk_images: int | None = None
+    limit: int | None = None
     max_failures: int | None = None
 
     def as_json(self) -> str:

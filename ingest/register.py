@@ -119,8 +119,9 @@ def _register_probe(warehouse: Warehouse, plan: Plan) -> int:
             "path": [image.path for image in probe.images],
             "label": [image.label for image in probe.images],
             "sha256": [image.sha256 for image in probe.images],
+            "part": [image.part for image in probe.images],
         },
-        schema_overrides={"label": pl.String},
+        schema_overrides={"label": pl.String, "part": pl.String},
     )
     warehouse.insert("images", rows, probe_id=probe_id)
     return probe_id

@@ -74,7 +74,7 @@ def test_a_missing_file_of_a_list_is_a_recorded_failure(tmp_path: Path, tiny_rec
     (tmp_path / "folder.png").mkdir()
     names = [*(f"{number}.png" for number in range(10)), "gone.png", "words.png", "folder.png"]
     (tmp_path / "list.csv").write_text("\n".join(["path", *names]))
-    recipe = dataclasses.replace(tiny_recipe, probe=tmp_path / "list.csv", layers=("fc",))
+    recipe = dataclasses.replace(tiny_recipe, probes=(str(tmp_path / "list.csv"),), layers=("fc",))
     with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
         summary = neuronlake.ingest(warehouse, recipe)
         assert (summary.images, summary.failed_images) == (13, 3)
@@ -99,7 +99,7 @@ def test_a_probe_of_nothing_but_words_changes_nothing(tmp_path: Path, tiny_recip
     (tmp_path / "images").mkdir()
     for number in range(20):
         (tmp_path / "images" / f"{number:02}.png").write_text("these are words")
-    recipe = dataclasses.replace(tiny_recipe, probe=tmp_path / "images")
+    recipe = dataclasses.replace(tiny_recipe, probes=(str(tmp_path / "images"),))
     for max_failures, reason in ((None, r"^20 of the 20 images of images .* 00\.png: not an image"), (20, "^none of")):
         with (
             pytest.raises(ProbeError, match=reason),
@@ -115,7 +115,7 @@ def test_a_run_past_its_limit_stops_and_goes_on_when_more_is_allowed(tmp_path: P
     for number in (3, 12, 13, 14):
         (tmp_path / "images" / f"{number:02}.png").write_text("these are words")
     # chunks of 8 images: the first has one failure, the second three
-    recipe = dataclasses.replace(tiny_recipe, probe=tmp_path / "images", layers=("fc",), max_failures=3)
+    recipe = dataclasses.replace(tiny_recipe, probes=(str(tmp_path / "images"),), layers=("fc",), max_failures=3)
     with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
         for _ in range(2):
             with pytest.raises(ProbeError, match=r"^4 of the 16 images of images .* first of them 03\.png: not an"):
