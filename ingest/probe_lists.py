@@ -29,7 +29,7 @@ def csv_images(file: Location) -> list[ProbeImage]:
             f"{file} has no column path; it has {', '.join(table.columns)}, and a list needs path and perhaps label"
         )
     labels = table["label"] if "label" in table.columns else [None] * table.height
-    return listed_images(file, table["path"], labels)
+    return listed_images(file, file.folder, table["path"], labels)
 
 
 def read_csv(file: Location) -> pl.DataFrame:
@@ -46,13 +46,14 @@ def read_csv(file: Location) -> pl.DataFrame:
         raise ProbeError(f"{file} cannot be read as csv: {str(error).strip().splitlines()[0]}") from error
 
 
-def listed_images(file: Location, paths: Iterable[str | None], labels: Iterable[object]) -> list[ProbeImage]:
-    """The files that a list names, relative to where the list lies.
+def listed_images(
+    file: Location, folder: Location, paths: Iterable[str | None], labels: Iterable[object]
+) -> list[ProbeImage]:
+    """The files that a list names, relative to a folder.
 
     Raises:
         ProbeError: a row has no path, or the path of another row.
     """
-    folder = file.folder
     images: dict[str, ProbeImage] = {}
     for row, (path, label) in enumerate(zip(paths, labels, strict=True), start=1):
         if not path:
@@ -84,7 +85,7 @@ def parquet_images(file: Location) -> list[ProbeImage]:
             )
         labels = _labels(parquet, schema)
         if "image" not in names:
-            return listed_images(file, _texts(parquet, "path"), labels)
+            return listed_images(file, file.folder, _texts(parquet, "path"), labels)
         cells = _cells(file, parquet, schema)
         return [
             ProbeImage(path, label, cell)

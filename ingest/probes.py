@@ -13,6 +13,7 @@ from pathlib import Path
 from neuronlake.ingest.decoding import decode
 from neuronlake.ingest.failure_limit import FailureLimit
 from neuronlake.ingest.locations import Location, ProbeError
+from neuronlake.ingest.probe_broden import broden_images, is_broden
 from neuronlake.ingest.probe_lists import csv_images, parquet_images
 from neuronlake.ingest.probe_sources import FileBytes, ProbeImage, folder_label, is_image_name, readable_text
 from neuronlake.ingest.probe_tars import tar_images
@@ -59,7 +60,7 @@ def load_probe(
     Args:
         locations: a folder of images at any depth (the name of the folder that holds an image is its label); a csv or
             Parquet list of files; a Parquet file that holds images; a tar; shards of these, as
-            ``shards-{000..003}.tar`` or a folder of them.
+            ``shards-{000..003}.tar`` or a folder of them; Broden's folder, which has an ``index.csv``.
         limit: take a random sample of so many images, in their order; all where None.
         seed: of the sample.
         max_failures: see `FailureLimit`.
@@ -126,7 +127,9 @@ def _expand(text: str) -> Iterator[str]:
 
 
 def _folder_images(folder: Location) -> list[ProbeImage]:
-    """The images in a folder, or in the shards that lie there."""
+    """The images in a folder, of its index where it is Broden, or in the shards that lie there."""
+    if is_broden(folder):
+        return broden_images(folder)
     files = folder.files()
     images = [
         ProbeImage(text := readable_text(path), folder_label(text), FileBytes(folder.join(path)))
