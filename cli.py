@@ -121,8 +121,8 @@ def ingest(
         list[str],
         typer.Option(
             help="A folder of images, at any depth (a subfolder's name is its images' label); a csv or Parquet list "
-            "with a column path; a Parquet file with images; a tar, or shards as shards-{000..003}.tar. "
-            "Repeat to put several together."
+            "with a column path; a Parquet file with images; a tar, or shards as shards-{000..003}.tar; "
+            "torchvision:CIFAR10@ROOT. Repeat to put several together."
         ),
     ],
     concepts: Annotated[

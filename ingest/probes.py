@@ -14,6 +14,7 @@ from neuronlake.ingest.decoding import decode
 from neuronlake.ingest.failure_limit import FailureLimit
 from neuronlake.ingest.locations import Location, ProbeError
 from neuronlake.ingest.probe_broden import broden_images, is_broden
+from neuronlake.ingest.probe_datasets import PREFIX, dataset_images
 from neuronlake.ingest.probe_lists import csv_images, parquet_images
 from neuronlake.ingest.probe_sources import FileBytes, ProbeImage, folder_label, is_image_name, readable_text
 from neuronlake.ingest.probe_tars import tar_images
@@ -58,9 +59,10 @@ def load_probe(
     Several probes become one, in which an image's path begins with the name of the probe it came from.
 
     Args:
-        locations: a folder of images at any depth (the name of the folder that holds an image is its label); a csv or
-            Parquet list of files; a Parquet file that holds images; a tar; shards of these, as
-            ``shards-{000..003}.tar`` or a folder of them; Broden's folder, which has an ``index.csv``.
+        locations: a folder of images at any depth (the name of the folder that holds an image is its label), or
+            Broden's with its ``index.csv``; a csv or Parquet list of files; a Parquet file that holds images; a tar;
+            shards of these two, as ``shards-{000..003}.tar`` or a folder of them; a data set of torchvision, as
+            ``torchvision:CIFAR10`` or ``torchvision:CIFAR10@ROOT``.
         limit: take a random sample of so many images, in their order; all where None.
         seed: of the sample.
         max_failures: see `FailureLimit`.
@@ -95,6 +97,8 @@ def _combine(probes: Sequence[tuple[str, list[ProbeImage]]]) -> tuple[str, list[
 
 def _list_images(text: str) -> tuple[str, list[ProbeImage]]:
     """The name of a probe and its images, not yet read."""
+    if text.startswith(PREFIX):
+        return dataset_images(text)
     shards = list(dict.fromkeys(_expand(text)))
     location = Location.of(text)
     if len(shards) > 1:
