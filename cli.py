@@ -122,7 +122,7 @@ def ingest(
         typer.Option(
             help="A folder of images, at any depth (a subfolder's name is its images' label); a csv or Parquet list "
             "with a column path; a Parquet file with images; a tar, or shards as shards-{000..003}.tar; "
-            "torchvision:CIFAR10@ROOT. Repeat to put several together."
+            "torchvision:CIFAR10@ROOT; or an address as s3://bucket/folder. Repeat to put several together."
         ),
     ],
     concepts: Annotated[

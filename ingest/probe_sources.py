@@ -61,7 +61,7 @@ class FileBytes:
 
     def exists(self) -> bool:
         """Whether there is such a file."""
-        return self.location.is_file()
+        return self.location.may_exist()
 
     def read(self) -> bytes:
         """The whole file."""

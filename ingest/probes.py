@@ -62,7 +62,8 @@ def load_probe(
         locations: a folder of images at any depth (the name of the folder that holds an image is its label), or
             Broden's with its ``index.csv``; a csv or Parquet list of files; a Parquet file that holds images; a tar;
             shards of these two, as ``shards-{000..003}.tar`` or a folder of them; a data set of torchvision, as
-            ``torchvision:CIFAR10`` or ``torchvision:CIFAR10@ROOT``.
+            ``torchvision:CIFAR10`` or ``torchvision:CIFAR10@ROOT``. All but the last may lie at an address that fsspec
+            knows, as ``s3://bucket/folder``.
         limit: take a random sample of so many images, in their order; all where None.
         seed: of the sample.
         max_failures: see `FailureLimit`.
@@ -104,13 +105,18 @@ def _list_images(text: str) -> tuple[str, list[ProbeImage]]:
     if len(shards) > 1:
         names = [shard.rpartition("/")[2] for shard in shards]
         images = _shard_images([Location.of(shard) for shard in shards], names if _all_differ(names) else shards)
-    elif location.is_folder():
+    elif not (_reader(location) and location.is_file()) and location.is_folder():
         images = _folder_images(location)
     else:
         images = _file_images(location)
     if not images:
         raise ProbeError(f"{location} holds no images; it needs files such as .jpg or .png, at any depth")
     return re.sub(r"\.(csv|parquet|tar)$", "", location.name), images
+
+
+def _reader(file: Location) -> Callable[[Location], list[ProbeImage]] | None:
+    """What reads a file of many images that has this name."""
+    return _READERS.get(file.name.rpartition(".")[2].lower())
 
 
 def _all_differ(names: Sequence[str]) -> bool:
@@ -164,7 +170,7 @@ def _file_images(file: Location) -> list[ProbeImage]:
     """
     if not file.is_file():
         raise ProbeError(f"there is no {file}; --probe takes {_KINDS}")
-    reader = _READERS.get(file.name.rpartition(".")[2].lower())
+    reader = _reader(file)
     if reader is None:
         compressed = re.search(r"\.(tgz|(tar|csv)\.\w+)$", file.name)
         hint = "uncompress it first" if compressed else f"--probe takes {_KINDS}"

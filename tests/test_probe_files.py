@@ -177,6 +177,8 @@ def test_files_that_are_no_probes_are_refused(tmp_path: Path) -> None:
     assert "uncompress it first" in complaint(tmp_path / "a.tar.gz")
     (tmp_path / "b.tar").write_bytes(b"words")
     assert "cannot be read as a tar" in complaint(tmp_path / "b.tar")
+    (tmp_path / "folder.tar").mkdir()
+    assert "holds no images" in complaint(tmp_path / "folder.tar")
     assert "holds no images" in complaint(write_tar(tmp_path / "c.tar", []))
 
 
