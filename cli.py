@@ -135,9 +135,11 @@ def ingest(
         ),
     ] = None,
     probe: Annotated[
-        Path | None,
+        list[str] | None,
         typer.Option(
-            help="A folder of images, at any depth; a subfolder's name is its images' label.", show_default=False
+            help="A folder of images, at any depth (a subfolder's name is its images' label); a csv or Parquet list "
+            "with a column path; a Parquet file with images; a tar, or shards as shards-{000..003}.tar; "
+            "torchvision:CIFAR10@ROOT; or an address as s3://bucket/folder. Repeat to put several together."
         ),
     ] = None,
     concepts: Annotated[
@@ -201,6 +203,20 @@ def ingest(
         Path | None,
         typer.Option(help="Folder that all machines share, for chunks on their way.", show_default=False),
     ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Look at a random sample of N images; at all if not given.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample of images and of the random units.")] = 0,
+    max_failures: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Give up when more than N images cannot be read; if not given, when more than half of the first "
+            "1,000 or all of fewer cannot.",
+            show_default=False,
+        ),
+    ] = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Dissect models: images in, activations, similarities and labels into the warehouse.
@@ -215,7 +231,7 @@ def ingest(
     recipe = Recipe(
         models=tuple(model),
         layers=_names(layers or ""),
-        probe=probe or Path(),
+        probes=tuple(probe or ()),
         concepts=tuple(concepts or []),
         encoder=encoder,
         prompt=prompt,
@@ -233,6 +249,9 @@ def ingest(
         address=address,
         workers=workers,
         spool=spool,
+        limit=limit,
+        seed=seed,
+        max_failures=max_failures,
     )
     if list_layers:
         _print_layers(recipe)

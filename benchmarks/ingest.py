@@ -30,9 +30,11 @@ from PIL import Image
 
 from neuronlake.ingest.encoders import load_encoder
 from neuronlake.ingest.extract import ChunkImage, prepare_ahead
+from neuronlake.ingest.locations import Location
 from neuronlake.ingest.memory import keep_freed_memory
 from neuronlake.ingest.models import load_model
 from neuronlake.ingest.plan import batch_size_for, resolve_device
+from neuronlake.ingest.probe_sources import FileBytes
 
 MODELS = ("resnet18-imagenet", "resnet18-places365")
 LAYERS = ("layer3", "layer4", "fc")
@@ -99,7 +101,7 @@ def decode_rate(folder: Path, encoder_folder: Path, batch: int) -> float:
         {model.preprocessing for model in models} | {load_encoder(f"local-dir:{encoder_folder}").preprocessing}
     )
     files = sorted(folder.rglob("*.jpg"))
-    work = [(ChunkImage(number, file), needs) for number, file in enumerate(files)]
+    work = [(ChunkImage(number, FileBytes(Location(str(file)))), needs) for number, file in enumerate(files)]
     started = time.perf_counter()
     for _ in prepare_ahead(work, workers=max(2, os.cpu_count() or 2), ahead=2 * batch):
         pass

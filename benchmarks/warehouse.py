@@ -67,7 +67,8 @@ def register(warehouse: Warehouse, size: Size) -> Registered:
         chunk=default_chunk_images(size.images),
     )
     warehouse.execute(
-        "insert into store.images select range, 1, 'folder/' || range || '.jpg', 'folder', '' from range(1, $end)",
+        "insert into store.images select range, 1, 'folder/' || range || '.jpg', 'folder', '', null"
+        " from range(1, $end)",
         end=size.images + 1,
     )
     warehouse.execute("insert into store.encoders values (1, 'encoder', 'encoder', $d, 'random')", d=DIMENSIONS)

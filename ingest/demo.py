@@ -48,7 +48,7 @@ def demo_recipe() -> Recipe:
     return Recipe(
         models=("efficientnet-lite0-imagenet", "efficientnet-lite1-imagenet"),
         layers=("_blocks.4", "_blocks.10", "_fc"),
-        probe=make_probe(cache_folder() / f"demo-{_crops_version()}" / "photographs"),
+        probes=(str(make_probe(cache_folder() / f"demo-{_crops_version()}" / "photographs")),),
         concepts=("broden", "common:1000"),
         encoder="conse",
         parameters={"top_k": 10},

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -14,10 +13,12 @@ from PIL import Image
 from torch import Tensor
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import probes
+from neuronlake.ingest.decoding import decode
 from neuronlake.ingest.encoders import Encoder
+from neuronlake.ingest.locations import ProbeError
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.preprocessing import CustomTransform, Preparation
+from neuronlake.ingest.probe_sources import Source
 from neuronlake.ingest.readings import LayerError, Reading, recorded_outputs, run
 from neuronlake.ingest.similarity import top_image_indices
 
@@ -40,10 +41,10 @@ class Work:
 
 @dataclass(frozen=True)
 class ChunkImage:
-    """An image to decode: its number in the warehouse, and its file."""
+    """An image to decode: its number in the warehouse, and where its bytes are."""
 
     image_id: int
-    path: Path
+    source: Source
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ def top_rows(activations: Tensor) -> Tensor:
 def _prepare(image: ChunkImage, preprocessings: frozenset[Preparation]) -> PreparedImage | FailedImage:
     """Decode one image and cut out of it what each model sees."""
     try:
-        decoded = probes.decode(image.path)
-    except probes.ProbeError as error:
+        decoded = decode(image.source.read())
+    except ProbeError as error:
         return FailedImage(image.image_id, str(error))
     rgb: Image.Image = decoded.rgb
     pixels = {preprocessing: preprocessing.pixels(rgb) for preprocessing in preprocessings}

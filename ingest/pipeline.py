@@ -10,6 +10,7 @@ from functools import partial
 
 from neuronlake.ingest import scoring
 from neuronlake.ingest.extract import BatchLimit, ChunkImage, ExtractedChunk, Work
+from neuronlake.ingest.failure_limit import FailureLimit
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
 from neuronlake.ingest.local_engine import ChunkWork, Engine, extract_locally
 from neuronlake.ingest.models import Model
@@ -150,8 +151,7 @@ def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
     loaded_layers = {(chunk, layer_id) for chunk, layer_id, _ in rows if layer_id is not None}
     loaded_encoders = {(chunk, encoder_id) for chunk, _, encoder_id in rows if encoder_id is not None}
     images = [
-        ChunkImage(registered.first_image_id + place, plan.probe.folder / image.path)
-        for place, image in enumerate(plan.probe.images)
+        ChunkImage(registered.first_image_id + place, image.source) for place, image in enumerate(plan.probe.images)
     ]
     pending: list[ChunkWork] = []
     for number, start in enumerate(range(0, len(images), registered.chunk_images)):
@@ -189,10 +189,14 @@ def _extract_and_load(
     started = time.perf_counter()
     total = sum(len(chunk.images) for chunk in chunks)
     extract = _engine(warehouse, plan)
+    failures = _failure_limit(warehouse, plan, registered)
     loading: Future[None] | None = None
     done = failed = 0
     with ThreadPoolExecutor(1, thread_name_prefix="load") as loader:
         for chunk, extracted in extract(plan, chunks, limit, lambda seen: progress(_EXTRACTING, seen, total)):
+            for image in extracted.failures:
+                place = image.image_id - registered.first_image_id
+                failures.add(place, plan.probe.images[place].path, image.reason)
             done += len(chunk.images)
             failed += len(extracted.failures)
             if loading:
@@ -213,6 +217,17 @@ def _extract_and_load(
         failed=failed,
         run_id=run_id,
     )
+
+
+def _failure_limit(warehouse: Warehouse, plan: Plan, registered: Registered) -> FailureLimit:
+    """The limit of the run, to which failures of earlier runs over this probe count as well."""
+    known = warehouse.sql(
+        "select image_id - $first, images.path || ': ' || failed_images.reason from store.failed_images"
+        " inner join store.images using (image_id) where image_id between $first and $last order by image_id",
+        first=registered.first_image_id,
+        last=registered.last_image_id,
+    ).fetchall()
+    return FailureLimit(plan.probe.name, len(plan.probe.images), plan.recipe.max_failures, dict(known))
 
 
 def _engine(warehouse: Warehouse, plan: Plan) -> Engine:

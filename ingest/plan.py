@@ -104,11 +104,23 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         raise RecipeError(f"there is no pooling {recipe.pooling!r}; choose {' or '.join(POOLINGS)}")
     if not recipe.models or not (recipe.layers or recipe.directions):
         raise RecipeError("name at least one --model and one layer with --layers")
+    if not recipe.probes:
+        raise RecipeError("name at least one --probe")
+    if recipe.limit is not None and recipe.limit < 1:
+        raise RecipeError(f"--limit must be 1 or more, not {recipe.limit}")
+    if recipe.max_failures is not None and recipe.max_failures < 0:
+        raise RecipeError(f"--max-failures must be 0 or more, not {recipe.max_failures}")
     if recipe.engine not in ENGINES:
         raise RecipeError(f"there is no engine {recipe.engine!r}; choose {' or '.join(ENGINES)}")
     concept_set = load_concepts(recipe.concepts)
     layers, encoder = load_networks(recipe, progress)
-    probe = load_probe(recipe.probe, lambda done, total: progress("Reading probe", done, total))
+    probe = load_probe(
+        *recipe.probes,
+        limit=recipe.limit,
+        seed=recipe.seed,
+        max_failures=recipe.max_failures,
+        progress=lambda done, total: progress("Reading probe", done, total),
+    )
     return Plan(
         recipe=recipe,
         device=device,

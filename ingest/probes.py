@@ -1,146 +1,232 @@
-"""Probes: folders of images to decoded images, or the reason why not."""
+"""Probes: folders, lists, tars and tables to images, told apart by their contents."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
-from collections.abc import Callable
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from neuronlake.ingest.decoding import decode
+from neuronlake.ingest.failure_limit import FailureLimit
+from neuronlake.ingest.locations import Location, ProbeError
+from neuronlake.ingest.probe_broden import broden_images, is_broden
+from neuronlake.ingest.probe_datasets import PREFIX, dataset_images
+from neuronlake.ingest.probe_lists import csv_images, parquet_images
+from neuronlake.ingest.probe_sources import FileBytes, ProbeImage, folder_label, is_image_name, readable_text
+from neuronlake.ingest.probe_tars import tar_images
 
-from neuronlake import NeuronlakeError
-from neuronlake.ingest.weights import sha256_of
-
-# Files with other endings are no images and are passed over; these are tried, and failures recorded.
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-_THUMBNAIL_SIDE = 96
-_THUMBNAIL_QUALITY = 60
-_SIXTEEN_BITS = 256
-
-
-class ProbeError(NeuronlakeError):
-    """The probe cannot be used."""
-
-
-@dataclass(frozen=True)
-class ProbeImage:
-    """A file of a probe: its path relative to the probe, the name of its folder, and its sha256."""
-
-    path: str
-    label: str | None
-    sha256: str
+# What reads a file of many images, by its ending.
+_READERS: dict[str, Callable[[Location], list[ProbeImage]]] = {
+    "csv": csv_images,
+    "parquet": parquet_images,
+    "tar": tar_images,
+}
+_SHARDS = ("tar", "parquet")
+_KINDS = "a folder of images, a csv or Parquet list, a Parquet file with images, or tar files"
+_HASHED_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A set of images, in the order of their paths."""
+    """A set of images, in the order in which their folder, list or tar has them."""
 
     name: str
-    folder: Path
+    location: str
     images: tuple[ProbeImage, ...]
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the paths and contents of all files."""
+        """sha256 over the paths and contents of all images."""
         digest = hashlib.sha256()
         for image in self.images:
             digest.update(f"{image.path}\0{image.sha256}\n".encode())
         return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class DecodedImage:
-    """An upright RGB image, and a small WebP picture of the whole of it."""
+def load_probe(
+    *locations: str | Path,
+    limit: int | None = None,
+    seed: int = 0,
+    max_failures: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Probe:
+    """List the images of a probe and hash the contents of each, so that identity follows them.
 
-    rgb: Image.Image
-    thumbnail: bytes
-
-
-def load_probe(folder: str | Path, progress: Callable[[int, int], None] | None = None) -> Probe:
-    """List a folder of images, at any depth; each file's contents are hashed, so that identity follows them.
+    Several probes become one, in which an image's path begins with the name of the probe it came from.
 
     Args:
-        folder: where the images lie; the name of the folder that holds an image is its label.
-        progress: called with the number of files done and of all files.
+        locations: a folder of images at any depth (the name of the folder that holds an image is its label), or
+            Broden's with its ``index.csv``; a csv or Parquet list of files; a Parquet file that holds images; a tar;
+            shards of these two, as ``shards-{000..003}.tar`` or a folder of them; a data set of torchvision, as
+            ``torchvision:CIFAR10`` or ``torchvision:CIFAR10@ROOT``. All but the last may lie at an address that fsspec
+            knows, as ``s3://bucket/folder``.
+        limit: take a random sample of so many images, in their order; all where None.
+        seed: of the sample.
+        max_failures: see `FailureLimit`.
+        progress: called with the number of images done and of all images.
 
     Raises:
-        ProbeError: there is no such folder, or no image in it.
+        ProbeError: there is no such probe, no image in it, or too many that cannot be read.
     """
-    root = Path(folder).expanduser()
-    if not root.is_dir():
-        raise ProbeError(f"there is no folder {root}; --probe takes a folder of images")
-    files = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-    if not files:
-        raise ProbeError(f"{root} holds no images; it needs files such as .jpg or .png, at any depth")
-    images: list[ProbeImage] = []
+    name, images = _combine([_list_images(str(location)) for location in locations])
+    if limit is not None and limit < len(images):
+        name = f"{name}:{limit}"
+        places = random.Random(seed).sample(range(len(images)), limit)  # noqa: S311  no secret
+        images = [images[place] for place in sorted(places)]
+    failures = FailureLimit(name, len(images), max_failures)
+    hashed = _hash(images, failures, progress or (lambda _done, _total: None))
+    _require_a_readable_image(hashed, failures)
+    return Probe(name, " + ".join(str(location) for location in locations), tuple(hashed))
+
+
+def _combine(probes: Sequence[tuple[str, list[ProbeImage]]]) -> tuple[str, list[ProbeImage]]:
+    """Names of probes and their images as one; two of one name are told apart by a number."""
+    if len(probes) == 1:
+        return probes[0]
+    parts: dict[str, list[ProbeImage]] = {}
+    for name, images in probes:
+        count = 1
+        while (part := name if count == 1 else f"{name}#{count}") in parts:
+            count += 1
+        parts[part] = [replace(image, path=f"{part}/{image.path}", part=part) for image in images]
+    return " + ".join(parts), [image for images in parts.values() for image in images]
+
+
+def _list_images(text: str) -> tuple[str, list[ProbeImage]]:
+    """The name of a probe and its images, not yet read."""
+    if text.startswith(PREFIX):
+        return dataset_images(text)
+    shards = list(dict.fromkeys(_expand(text)))
+    location = Location.of(text)
+    if len(shards) > 1:
+        names = [shard.rpartition("/")[2] for shard in shards]
+        images = _shard_images([Location.of(shard) for shard in shards], names if _all_differ(names) else shards)
+    elif not (_reader(location) and location.is_file()) and location.is_folder():
+        images = _folder_images(location)
+    else:
+        images = _file_images(location)
+    if not images:
+        raise ProbeError(f"{location} holds no images; it needs files such as .jpg or .png, at any depth")
+    return re.sub(r"\.(csv|parquet|tar)$", "", location.name), images
+
+
+def _reader(file: Location) -> Callable[[Location], list[ProbeImage]] | None:
+    """What reads a file of many images that has this name."""
+    return _READERS.get(file.name.rpartition(".")[2].lower())
+
+
+def _all_differ(names: Sequence[str]) -> bool:
+    """Whether no name is there twice."""
+    return len(set(names)) == len(names)
+
+
+def _expand(text: str) -> Iterator[str]:
+    """A name with ``{000..003}`` or ``{a,b}`` in it as all the names that it stands for."""
+    found = re.search(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}", text)
+    if found is None:
+        yield text
+        return
+    first, last, choices = found.groups()
+    values = choices.split(",") if choices else [f"{n:0{len(first)}}" for n in range(int(first), int(last) + 1)]
+    for value in values:
+        yield from _expand(text[: found.start()] + value + text[found.end() :])
+
+
+def _folder_images(folder: Location) -> list[ProbeImage]:
+    """The images in a folder, of its index where it is Broden, or in the shards that lie there."""
+    if is_broden(folder):
+        return broden_images(folder)
+    files = folder.files()
+    images = [
+        ProbeImage(text := readable_text(path), folder_label(text), FileBytes(folder.join(path)))
+        for path in files
+        if is_image_name(path)
+    ]
+    for suffix in _SHARDS:
+        shards = [path for path in files if path.endswith(f".{suffix}")]
+        if shards and not images:
+            images = _shard_images([folder.join(path) for path in shards], shards)
+    return images
+
+
+def _shard_images(shards: Sequence[Location], names: Sequence[str]) -> list[ProbeImage]:
+    """The images of all shards, their paths beginning with the shard's name."""
+    return [
+        replace(image, path=f"{name}/{image.path}")
+        for shard, name in zip(shards, names, strict=True)
+        for image in _file_images(shard)
+    ]
+
+
+def _file_images(file: Location) -> list[ProbeImage]:
+    """The images of one list, tar or table.
+
+    Raises:
+        ProbeError: there is no such file, or nothing reads it.
+    """
+    if not file.is_file():
+        raise ProbeError(f"there is no {file}; --probe takes {_KINDS}")
+    reader = _reader(file)
+    if reader is None:
+        compressed = re.search(r"\.(tgz|(tar|csv)\.\w+)$", file.name)
+        hint = "uncompress it first" if compressed else f"--probe takes {_KINDS}"
+        raise ProbeError(f"{file} is no probe that can be read; {hint}")
+    return reader(file)
+
+
+def _hash(
+    images: Sequence[ProbeImage], failures: FailureLimit, progress: Callable[[int, int], None]
+) -> list[ProbeImage]:
+    """The images with the sha256 of their contents, or with none where they cannot be read.
+
+    What is missing is found before anything is read, so that a list of names that lead nowhere ends at once.
+    """
+    present: list[int] = []
+    for place, image in enumerate(images):
+        if image.source.exists():
+            present.append(place)
+        else:
+            failures.add(place, image.path, "there is no such file")
+    hashed = list(images)
+    batches = [present[start : start + _HASHED_AT_ONCE] for start in range(0, len(present), _HASHED_AT_ONCE)]
+    batches_of_images = ([images[place] for place in batch] for batch in batches)
     with ThreadPoolExecutor() as pool:
-        for path, digest in zip(files, pool.map(sha256_of, files), strict=True):
-            relative = path.relative_to(root)
-            label = relative.parent.name or None
-            images.append(ProbeImage(relative.as_posix(), label, digest))
-            if progress:
-                progress(len(images), len(files))
-    return Probe(name=root.resolve().name, folder=root, images=tuple(images))
+        try:
+            for batch, digests in zip(batches, pool.map(_digests, batches_of_images), strict=True):
+                for place, (digest, reason) in zip(batch, digests, strict=True):
+                    if reason:
+                        failures.add(place, images[place].path, reason)
+                    hashed[place] = replace(images[place], sha256=digest)
+                progress(batch[-1] + 1, len(images))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    return hashed
 
 
-def decode(path: Path) -> DecodedImage:
-    """Read an image of any mode.
+def _digests(images: Sequence[ProbeImage]) -> list[tuple[str, str]]:
+    """For each image the sha256 of its contents, or none and the reason why not."""
+    return [_digest(image) for image in images]
 
-    Raises:
-        ProbeError: the file cannot be read as an image; the message is the reason.
-    """
+
+def _digest(image: ProbeImage) -> tuple[str, str]:
+    """The sha256 of an image's contents, or none and the reason why not."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning)
-            with Image.open(path) as image:
-                rgb = _upright_rgb(image)
-    except UnidentifiedImageError as error:
-        raise ProbeError("not an image that can be read") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ProbeError(f"too many pixels: {error}") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise ProbeError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
-    return DecodedImage(rgb, _thumbnail(rgb))
+        return hashlib.sha256(image.source.read()).hexdigest(), ""
+    except ProbeError as error:
+        return "", str(error)
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    """The first frame as RGB: turned as its EXIF data say, 16 bits scaled down, transparency on white."""
-    image.load()
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I") or upright.mode == "F":
-        upright = _eight_bits(upright)
-    if "A" in upright.mode or "a" in upright.mode or "transparency" in upright.info:
-        layered = upright.convert("RGBA")
-        paper = Image.new("RGBA", layered.size, "white")
-        return Image.alpha_composite(paper, layered).convert("RGB")
-    return upright.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """A grey image of 16 or 32 bits a pixel, or of floats, as one of 8 bits."""
-    values = np.asarray(image, dtype=np.float64)
-    if image.mode == "F":
-        low, high = float(values.min()), float(values.max())
-        values = (values - low) / (high - low or 1.0) * 255
-    elif values.max(initial=0) >= _SIXTEEN_BITS:
-        values = values / 257
-    return Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
-
-
-def _thumbnail(rgb: Image.Image) -> bytes:
-    """The whole image in at most 96 x 96 pixels, as WebP."""
-    small = rgb.copy()
-    small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=_THUMBNAIL_QUALITY, method=2)
-    return buffer.getvalue()
+def _require_a_readable_image(images: Sequence[ProbeImage], failures: FailureLimit) -> None:
+    """Decode images until one can be: a probe of none but other files is refused before anything is written."""
+    for place, image in enumerate(images):
+        try:
+            decode(image.source.read())
+        except ProbeError as error:
+            failures.add(place, image.path, str(error))
+        else:
+            return
+    raise ProbeError("none of the probe's images can be read; its files are missing, damaged or of another kind")

@@ -203,7 +203,7 @@ def _task(chunk: ChunkWork, plan: Plan, spool: Path) -> _Task:
         plan.encoder.fingerprint if chunk.work.encoder else None,
     )
     name = f"{chunk.number:06}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
-    images = tuple(ChunkImage(image.image_id, image.path.resolve()) for image in chunk.images)
+    images = tuple(image for image in chunk.images)
     return _Task(images, layers, chunk.work.encoder is not None, spool.resolve() / name)
 
 

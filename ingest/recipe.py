@@ -24,7 +24,7 @@ class Recipe:
         models: names of models or where they are, see `models.load_model`; or models themselves, see
             `models.model_from_module`.
         layers: names of layers or patterns, the same for every model; see `layers.choose_layers`.
-        probe: a folder of images.
+        probes: folders, lists or tars of images, see `probes.load_probe`; several are put together.
         concepts: concept sets, joined; see `concepts.load_concepts`.
         encoder: see `encoders.load_encoder`.
         prompt: text that each concept is put into, at ``{}``.
@@ -39,17 +39,19 @@ class Recipe:
         trust_pickle: read checkpoints and networks that hold more than tensors, which can run code.
         keep_concepts: how many of each unit's best concepts to store; all where None.
         null_draws: pseudo-units behind the p-values.
-        seed: of the pseudo-units.
+        seed: of the pseudo-units, and of the sample of images.
         chunk_images: images in one transaction; by the size of the probe where None.
         engine: what runs the networks: ``local``, this process, or ``ray``, a cluster.
         address: of the Ray cluster; one is started here where None.
         workers: of the Ray engine; by the cluster's GPUs or cores where None.
         spool: folder that all machines of the cluster share, for chunks on their way; beside the warehouse where None.
+        limit: look at a random sample of so many images; at all where None.
+        max_failures: how many images may be unreadable; where None half of the first 1,000, or all but one of fewer.
     """
 
     models: tuple[str | Model, ...]
     layers: tuple[str, ...]
-    probe: Path
+    probes: tuple[str, ...]
     concepts: tuple[str, ...]
     encoder: str = DEFAULT_ENCODER
     prompt: str = "{}"
@@ -70,6 +72,8 @@ class Recipe:
     address: str | None = None
     workers: int | None = None
     spool: Path | None = None
+    limit: int | None = None
+    max_failures: int | None = None
 
     def as_json(self) -> str:
         """All settings, as they are stored with the run."""

@@ -113,7 +113,7 @@ def register_probe(warehouse: Warehouse, probe: Probe, chunk_images: int | None 
         "probes",
         probe.fingerprint,
         name=probe.name,
-        location=str(probe.folder),
+        location=probe.location,
         images=len(probe.images),
         chunk_images=chunk_images or default_chunk_images(len(probe.images)),
     )
@@ -124,8 +124,9 @@ def register_probe(warehouse: Warehouse, probe: Probe, chunk_images: int | None 
             "path": [image.path for image in probe.images],
             "label": [image.label for image in probe.images],
             "sha256": [image.sha256 for image in probe.images],
+            "part": [image.part for image in probe.images],
         },
-        schema_overrides={"label": pl.String},
+        schema_overrides={"label": pl.String, "part": pl.String},
     )
     warehouse.insert("images", rows, probe_id=probe_id)
     return probe_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import torchvision
 from neuronlake.ingest.extract import ChunkImage, ExtractedChunk, FailedImage, prepare_ahead
 from neuronlake.ingest.label_files import ImportedFileError
 from neuronlake.ingest.load import ChunkParts, load_chunk
-from neuronlake.ingest.probes import IMAGE_SUFFIXES, Probe, ProbeImage
+from neuronlake.ingest.locations import Location, ProbeError
+from neuronlake.ingest.probe_sources import FileBytes, ProbeImage, is_image_name
+from neuronlake.ingest.probes import Probe
 from neuronlake.ingest.register import Registered
 from neuronlake.ingest.weights import sha256_of
 from neuronlake.sql.warehouse import Warehouse
@@ -21,13 +24,26 @@ from neuronlake.sql.warehouse import Warehouse
 _AHEAD = 64
 
 
+@dataclass(frozen=True)
+class _NoBytes:
+    """An image of which only the number is known."""
+
+    def exists(self) -> bool:
+        """Not here."""
+        return False
+
+    def read(self) -> bytes:
+        """Nothing can be read."""
+        raise ProbeError("imported without its contents")
+
+
 def numbered_probe(name: str, images: int, edition: int) -> Probe:
     """A probe of images of which nothing is known but their number; `cli verify` asks for no pictures of them."""
     contents = f"unknown: {name} of {images} images, edition {edition}"
     return Probe(
         name=f"{name} (imported)",
-        folder=Path("imported"),
-        images=tuple(ProbeImage(f"image {number}", None, contents) for number in range(images)),
+        location="imported",
+        images=tuple(ProbeImage(f"image {number}", None, _NoBytes(), contents) for number in range(images)),
     )
 
 
@@ -51,15 +67,15 @@ def folder_probe(name: str, folder: Path, images: int) -> Probe:
     with ThreadPoolExecutor() as pool:
         digests = pool.map(sha256_of, files)
         found = tuple(
-            ProbeImage(file.relative_to(root).as_posix(), _label(file.relative_to(root)), digest)
-            for file, digest in zip(files, digests, strict=True)
+            ProbeImage(
+                file.relative_to(root).as_posix(),
+                _label(file.relative_to(root)),
+                FileBytes(Location(str(file))),
+                digest,
+            )
+            for relative, digest in zip((file.relative_to(root) for file in files), digests, strict=True)
         )
-    return Probe(name=name, folder=root, images=found)
-
-
-def _label(relative: Path) -> str | None:
-    """The name of the folder that holds an image, as `cli ingest` has it."""
-    return relative.parent.name or None
+    return Probe(name=name, location=str(root), images=found)
 
 
 def _image_files(root: Path) -> list[Path]:
@@ -71,7 +87,7 @@ def _image_files(root: Path) -> list[Path]:
             raise ImportedFileError(
                 f"{root} is no folder that ImageFolder reads: {str(error).splitlines()[0]}"
             ) from None
-    return sorted(file for file in root.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(file for file in root.iterdir() if is_image_name(file.name))
 
 
 def load_pictures(warehouse: Warehouse, registered: Registered, probe: Probe, progress: Callable[[int], None]) -> None:
@@ -88,7 +104,7 @@ def load_pictures(warehouse: Warehouse, registered: Registered, probe: Probe, pr
         ).fetchall()
     }
     lacking = [
-        ChunkImage(registered.first_image_id + place, probe.folder / image.path)
+        ChunkImage(registered.first_image_id + place, image.source)
         for place, image in enumerate(probe.images)
         if registered.first_image_id + place not in known
     ]

@@ -55,7 +55,7 @@ def tiny_recipe(tiny_clip_folder: Path, image_folder: Path, concept_file: Path) 
     return Recipe(
         models=("resnet18-imagenet",),
         layers=("layer3", "fc"),
-        probe=image_folder,
+        probes=(str(image_folder),),
         concepts=(str(concept_file),),
         encoder=f"local-dir:{tiny_clip_folder}",
         parameters={"top_k": 5},

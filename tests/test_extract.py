@@ -129,11 +129,14 @@ def test_layers_without_units_are_refused() -> None:
 
 
 def test_images_come_in_order_however_many_threads_decode() -> None:
-    from pathlib import Path
-
     from neuronlake.ingest.extract import ChunkImage
+    from neuronlake.ingest.locations import Location
+    from neuronlake.ingest.probe_sources import FileBytes
 
-    files = ((ChunkImage(number, Path(f"/nowhere/{number}.png")), frozenset[Preprocessing]()) for number in range(50))
+    files = (
+        (ChunkImage(number, FileBytes(Location(f"/nowhere/{number}.png"))), frozenset[Preprocessing]())
+        for number in range(50)
+    )
     results = list(prepare_ahead(files, workers=4, ahead=7))
     assert [result.image_id for result in results] == list(range(50))
 

@@ -144,7 +144,7 @@ def test_changed_images_are_a_new_probe_and_never_stale_activations(
 ) -> None:
     folder = tmp_path / "images"
     shutil.copytree(image_folder, folder)
-    recipe = dataclasses.replace(tiny_recipe, probe=folder)
+    recipe = dataclasses.replace(tiny_recipe, probes=(str(folder),))
     with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
         neuronlake.ingest(warehouse, recipe)
         write_image(folder / "even" / "00.png", seed=999)
@@ -166,14 +166,14 @@ def test_files_that_are_no_images_are_recorded_and_never_fatal(
     (folder / "broken.jpg").write_bytes((folder / "odd" / "01.png").read_bytes()[:200])
     (folder / "words.png").write_text("these are words")
     with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
-        summary = neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, probe=folder))
+        summary = neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, probes=(str(folder),)))
         assert (summary.images, summary.failed_images) == (22, 2)
         assert any("2 of 22 files could not be read" in note for note in summary.notes)
         failed = warehouse.sql("select image, reason from failed_images order by image").fetchall()
         assert [row[0] for row in failed] == ["broken.jpg", "words.png"]
         assert all(row[1] for row in failed)
         assert warehouse.scalar("select count(*) from activations where layer = 'fc' and unit = 0") == 20
-        assert neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, probe=folder)).did_nothing
+        assert neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, probes=(str(folder),))).did_nothing
 
 
 def test_a_run_that_fails_between_chunks_goes_on_where_it_stopped(
@@ -204,7 +204,7 @@ def test_a_run_that_fails_between_chunks_goes_on_where_it_stopped(
 
 
 def test_a_wrong_layer_is_refused_before_any_image_is_read(tiny_recipe: Recipe, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(tiny_recipe, layers=("layer9",), probe=tmp_path / "nowhere")
+    recipe = dataclasses.replace(tiny_recipe, layers=("layer9",), probes=(str(tmp_path / "nowhere"),))
     with (
         neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse,
         pytest.raises(neuronlake.NeuronlakeError, match="no layer 'layer9'"),
@@ -224,6 +224,9 @@ def test_a_wrong_layer_is_refused_before_any_image_is_read(tiny_recipe: Recipe, 
         ({"device": "quantum"}, "device 'quantum' cannot be used"),
         ({"weights": {"other": Path("x")}}, "--weights names 'other'"),
         ({"layers": ()}, "at least one"),
+        ({"probes": ()}, "at least one --probe"),
+        ({"limit": 0}, "--limit must be 1 or more"),
+        ({"max_failures": -1}, "--max-failures must be 0 or more"),
         ({"keep_concepts": 1}, "--keep-concepts must be at least 2"),
     ],
 )

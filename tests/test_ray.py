@@ -68,7 +68,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, tiny_clip_folder: Path) -> 
     return Recipe(
         models=("resnet18-imagenet",),
         layers=("layer3", "fc"),
-        probe=folder / "probe",
+        probes=(str(folder / "probe"),),
         concepts=(str(folder / "words.txt"),),
         encoder=f"local-dir:{tiny_clip_folder}",
         parameters={"top_k": 5},

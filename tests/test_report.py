@@ -245,7 +245,7 @@ def test_hostile_names_are_shown_as_text(
         tiny_recipe,
         models=("resnet18-imagenet", "resnet18-places365"),
         concepts=(str(concepts),),
-        probe=tmp_path / "images",
+        probes=(str(tmp_path / "images"),),
         layers=("layer1",),
     )
     with neuronlake.open(path, write=True) as warehouse:

@@ -1,0 +1,189 @@
+"""Lists, tables and tars of images: each image keeps its name, its label and its bytes; nothing is unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from probe_files import png, write_tar
+
+from neuronlake.ingest import probe_lists
+from neuronlake.ingest.locations import ProbeError
+from neuronlake.ingest.probes import Probe, load_probe
+
+RED, BLUE, LIME = png("red"), png("blue"), png("lime")
+
+
+def rows(probe: Probe) -> list[tuple[str, str | None, bytes]]:
+    """Path, label and bytes of each image, after checking that the hash is that of the bytes."""
+    for image in probe.images:
+        assert image.sha256 == hashlib.sha256(image.source.read()).hexdigest()
+    return [(image.path, image.label, image.source.read()) for image in probe.images]
+
+
+def complaint(location: Path | str) -> str:
+    """The one line that says why a probe is refused."""
+    with pytest.raises(ProbeError) as error:
+        load_probe(location)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_csv_list_names_files_beside_it_or_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "red, dark.png").write_bytes(RED)
+    (tmp_path / "lists" / "blue.png").write_bytes(BLUE)
+    absolute = str(tmp_path / "red, dark.png")
+    (tmp_path / "lists" / "some.csv").write_text(f'label,path,more\nsky,blue.png,1\n,"{absolute}",2\n')
+    probe = load_probe(tmp_path / "lists" / "some.csv")
+    assert probe.name == "some"
+    assert rows(probe) == [("blue.png", "sky", BLUE), (absolute, None, RED)]
+
+
+def test_a_parquet_list_is_read_as_a_csv_list_is(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(RED)
+    pl.DataFrame({"path": ["a.png"], "label": [3]}).write_parquet(tmp_path / "list.parquet")
+    assert rows(load_probe(tmp_path / "list.parquet")) == [("a.png", "3", RED)]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("file,label\na.png,x\n", "has no column path; it has file, label"),
+        ("path\na.png\na.png\n", "lists a.png twice, the second time in row 2"),
+        ("path,label\na.png,x\n,y\n", "has no path in row 2"),
+        ("path\na.png,x,y\n", "cannot be read as csv"),
+        ("", "cannot be read as csv"),
+        ("path,label\n", "holds no images"),
+    ],
+)
+def test_lists_that_are_none_are_refused(tmp_path: Path, content: str, reason: str) -> None:
+    (tmp_path / "a.png").write_bytes(RED)
+    (tmp_path / "list.csv").write_text(content)
+    assert reason in complaint(tmp_path / "list.csv")
+
+
+def test_images_in_a_parquet_file_are_bytes_with_row_numbers(tmp_path: Path) -> None:
+    table = pa.table({"image": [RED, BLUE, LIME], "label": ["x", None, "y"]})
+    pq.write_table(table, tmp_path / "held.parquet", row_group_size=2)
+    probe = load_probe(tmp_path / "held.parquet")
+    assert rows(probe) == [("row-0", "x", RED), ("row-1", None, BLUE), ("row-2", "y", LIME)]
+
+
+def test_images_of_hugging_face_have_names_and_class_names(tmp_path: Path) -> None:
+    images = [{"bytes": RED, "path": "r.png"}, {"bytes": BLUE, "path": "b.png"}, {"bytes": LIME, "path": "l.png"}]
+    features = {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+    table = pa.table({"image": images, "label": [1, 0, -1]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    for number in range(2):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        pq.write_table(table, tmp_path / "data" / f"train-{number}.parquet")
+    assert rows(load_probe(tmp_path / "data" / "train-0.parquet")) == [
+        ("r.png", "dog", RED),
+        ("b.png", "cat", BLUE),
+        ("l.png", None, LIME),
+    ]
+    assert [image.path for image in load_probe(tmp_path).images][2:4] == [
+        "data/train-0.parquet/l.png",
+        "data/train-1.parquet/r.png",
+    ]
+
+
+def test_parquet_files_without_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table.parquet"
+    pl.DataFrame({"picture": [1], "label": ["x"]}).write_parquet(path)
+    assert "has no column image or path; it has picture, label" in complaint(path)
+    pl.DataFrame({"image": [1]}).write_parquet(path)
+    assert "holds int64 in its column image" in complaint(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert "cannot be read as Parquet" in complaint(path)
+    pl.DataFrame({"image": [RED] * 100}).write_parquet(path)
+    monkeypatch.setattr(probe_lists, "_LARGEST_ROW_GROUP", 100)
+    assert "row_group_size=100" in complaint(path)
+
+
+def test_a_tar_is_read_where_it_lies_with_folders_as_labels(tmp_path: Path) -> None:
+    members = [
+        ("./b/blue.png", BLUE),
+        ("a/red.PNG", RED),
+        ("lime.png", LIME),
+        ("a/._red.PNG", b"x"),
+        ("notes.md", b"x"),
+    ]
+    path = write_tar(tmp_path / "some.tar", members)
+    before = sorted(tmp_path.iterdir())
+    assert rows(load_probe(path)) == [("b/blue.png", "b", BLUE), ("a/red.PNG", "a", RED), ("lime.png", None, LIME)]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_long_names_of_members_are_read_whole(tmp_path: Path) -> None:
+    long = "folder/" * 40 + "ü" * 60 + ".png"
+    assert rows(load_probe(write_tar(tmp_path / "long.tar", [(long, RED)]))) == [(long, "folder", RED)]
+
+
+def test_samples_of_webdataset_have_the_label_of_their_key(tmp_path: Path) -> None:
+    shards = {
+        "shards-000.tar": [("01.cls", b"7\n"), ("01.png", RED), ("02.png", BLUE), ("02.txt", b"a blue\nsquare")],
+        "shards-001.tar": [("01.left.png", RED), ("01.right.png", BLUE), ("01.txt", b"text"), ("01.cls", b"8")],
+        "shards-002.tar": [("01.json", b"{}"), ("01.png", LIME)],
+    }
+    for name, members in shards.items():
+        write_tar(tmp_path / name, members)
+    expected = [
+        ("shards-000.tar/01.png", "7", RED),
+        ("shards-000.tar/02.png", "a blue", BLUE),
+        ("shards-001.tar/01.left.png", "8", RED),
+        ("shards-001.tar/01.right.png", "8", BLUE),
+        ("shards-002.tar/01.png", None, LIME),
+    ]
+    assert rows(load_probe(tmp_path)) == expected
+    probe = load_probe(tmp_path / "shards-{000..001}.tar")
+    assert rows(probe) == expected[:4]
+    assert probe.name == "shards-{000..001}"
+    assert "there is no" in complaint(tmp_path / "shards-{002..003}.tar")
+
+
+@pytest.mark.parametrize("name", ["../out.png", "a/../../out.png", "/etc/out.png", "..\\out.png"])
+def test_members_that_lead_out_of_the_tar_are_refused(tmp_path: Path, name: str) -> None:
+    path = write_tar(tmp_path / "evil.tar", [("fine.png", RED), (name, BLUE)])
+    assert "leads out of it" in complaint(path)
+
+
+@pytest.mark.parametrize("kept", [100, 700, 1024, 1100, 1024 + 512])
+def test_a_truncated_tar_is_refused(tmp_path: Path, kept: int) -> None:
+    # each image takes a block of 512 bytes for its header and one for its content
+    assert len(RED) <= 512
+    path = write_tar(tmp_path / "cut.tar", [("a.png", RED), ("b.png", BLUE)])
+    path.write_bytes(path.read_bytes()[:kept])
+    assert "cut short" in complaint(path)
+
+
+def test_rubbish_in_a_tar_is_not_taken_for_its_end(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "bad.tar", [("a.png", RED), ("b.png", BLUE)])
+    content = path.read_bytes()
+    path.write_bytes(content[:1024] + b"x" * 512 + content[1536:])
+    assert "damaged after 1024 bytes" in complaint(path)
+
+
+def test_files_that_are_no_probes_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("words")
+    assert "is no probe that can be read; --probe takes a folder" in complaint(tmp_path / "a.txt")
+    (tmp_path / "a.tar.gz").write_bytes(b"words")
+    assert "uncompress it first" in complaint(tmp_path / "a.tar.gz")
+    (tmp_path / "b.tar").write_bytes(b"words")
+    assert "cannot be read as a tar" in complaint(tmp_path / "b.tar")
+    (tmp_path / "folder.tar").mkdir()
+    assert "holds no images" in complaint(tmp_path / "folder.tar")
+    assert "holds no images" in complaint(write_tar(tmp_path / "c.tar", []))
+
+
+def test_the_same_images_in_a_folder_and_in_a_tar_are_one_probe(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "a").mkdir(parents=True)
+    (tmp_path / "folder" / "a" / "red.png").write_bytes(RED)
+    path = write_tar(tmp_path / "some.tar", [("a/red.png", RED)])
+    assert load_probe(path).fingerprint == load_probe(tmp_path / "folder").fingerprint
