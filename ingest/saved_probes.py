@@ -67,13 +67,8 @@ def folder_probe(name: str, folder: Path, images: int) -> Probe:
     with ThreadPoolExecutor() as pool:
         digests = pool.map(sha256_of, files)
         found = tuple(
-            ProbeImage(
-                file.relative_to(root).as_posix(),
-                _label(file.relative_to(root)),
-                FileBytes(Location(str(file))),
-                digest,
-            )
-            for relative, digest in zip((file.relative_to(root) for file in files), digests, strict=True)
+            ProbeImage(path.as_posix(), path.parent.name or None, FileBytes(Location(str(root / path))), digest)
+            for path, digest in zip((file.relative_to(root) for file in files), digests, strict=True)
         )
     return Probe(name=name, location=str(root), images=found)
 
