@@ -19,7 +19,7 @@ from neuronlake.ingest.locations import ProbeError
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.preprocessing import CustomTransform, Preparation
 from neuronlake.ingest.probe_sources import Source
-from neuronlake.ingest.readings import LayerError, Reading, recorded_outputs, run
+from neuronlake.ingest.readings import LayerError, Reading, run_until_seen
 from neuronlake.ingest.similarity import top_image_indices
 
 TOP_IMAGES = 20
@@ -142,8 +142,7 @@ def _forward(model: Model, readings: tuple[Reading, ...], images: Tensor) -> dic
         values, peaks = reading.activations(value, count)
         return values.cpu(), None if peaks is None else peaks.cpu()
 
-    with recorded_outputs(model.module, readings, keep) as outputs:
-        run(model, images)
+    outputs = run_until_seen(model, readings, images, keep)
     for reading in readings:
         outcome = outputs.get(reading.name)
         if outcome is None:

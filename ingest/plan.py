@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -148,7 +148,10 @@ def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer
     for done, model in enumerate(models):
         progress("Loading models", done, count + 1)
         shapes = choose_layers(model, list(dict.fromkeys(recipe.layers)), recipe.pooling, directions)
-        layers += [PlannedLayer(model, s.reading, s.position, s.units, s.receptive_field, s.calls) for s in shapes]
+        layers += [
+            PlannedLayer(model, replace(s.reading, calls=s.calls), s.position, s.units, s.receptive_field, s.calls)
+            for s in shapes
+        ]
     progress("Loading models", count, count + 1)
     encoder = load_encoder(recipe.encoder)
     progress("Loading models", count + 1, count + 1)

@@ -48,6 +48,7 @@ class Reading:
         model: its name, for messages.
         frame: by which the model's outputs are read.
         directions: what the layer's channels are projected onto; None for the channels themselves.
+        calls: how often the layer runs in one forward pass; None where that is not known.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Reading:
     frame: Frame
     pooling: str = "mean"
     directions: Directions | None = None
+    calls: int | None = None
 
     @property
     def name(self) -> str:
@@ -148,6 +150,43 @@ def _input(reading: Reading, inputs: tuple[object, ...], named: Mapping[str, obj
     """What goes into a module: its first argument, or all of them for a reading that chooses one."""
     everything: dict[str, object] = {str(place): value for place, value in enumerate(inputs)} | dict(named)
     return everything if reading.place.elements else next(iter(everything.values()), None)
+
+
+class _Enough(BaseException):
+    """All has been seen; no Exception, so that no network's own code catches it."""
+
+
+def run_until_seen(model: Model, readings: Sequence[Reading], images: Tensor, keep: Keep) -> dict[str, object]:
+    """A forward pass no further than the last of the readings; see `recorded_outputs` for what it returns.
+
+    Raises:
+        ModelError: the network's own code fails.
+        torch.OutOfMemoryError: the device has too little memory for so many images.
+    """
+    left = {reading.name: reading.calls for reading in readings}
+    # TorchScript turns what a hook raises into an error of its own
+    may_stop = None not in left.values() and not isinstance(model.module, torch.jit.ScriptModule)
+
+    def keep_and_count(reading: Reading, value: object) -> object:
+        kept = keep(reading, value)
+        left[reading.name] = (left[reading.name] or 0) - 1
+        return kept
+
+    def stop(*_details: object) -> None:
+        if may_stop and all((calls or 0) <= 0 for calls in left.values()):
+            raise _Enough
+
+    with recorded_outputs(model.module, readings, keep_and_count) as outputs:
+        parts = [model.module.get_submodule(reading.place.module) for reading in readings]
+        handles = [part.register_forward_hook(stop) for part in dict.fromkeys(parts)]
+        try:
+            run(model, images)
+        except _Enough:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
+    return outputs
 
 
 def run(model: Model, images: Tensor) -> None:

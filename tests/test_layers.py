@@ -25,7 +25,7 @@ from neuronlake.ingest.layers import choose_layers, frame_of, list_layers
 from neuronlake.ingest.models import Model, load_model, model_from_module
 from neuronlake.ingest.pooling import Frame, PoolingError, pool
 from neuronlake.ingest.preprocessing import Preprocessing
-from neuronlake.ingest.readings import LayerError, recorded_outputs, run
+from neuronlake.ingest.readings import LayerError, Reading, recorded_outputs, run, run_until_seen
 from neuronlake.ingest.recipe import Recipe
 
 SEEN = Preprocessing(8, 8, (0.5,) * 3, (0.5,) * 3)
@@ -176,6 +176,49 @@ def test_the_command_lists_layers_with_nothing_but_a_model() -> None:
     lacking = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert lacking.returncode == 2
     assert "Missing option '--layers'" in lacking.stderr
+
+
+def test_the_layers_above_the_last_one_asked_for_are_not_run() -> None:
+    model = load_model("resnet18-imagenet", random_weights=True)
+    ran: list[str] = []
+    for name in ("layer1", "layer2", "layer3", "fc"):
+        model.module.get_submodule(name).register_forward_hook(lambda *_details, name=name: ran.append(name))
+    images = torch.randn(2, 3, 64, 64)
+    (shape,) = choose_layers(model, ["layer2"])
+    counted = dataclasses.replace(shape.reading, calls=shape.calls)
+
+    def keep(reading: Reading, value: object) -> object:
+        return reading.activations(value, 2)[0]
+
+    with torch.inference_mode():
+        ran.clear()
+        stopped = run_until_seen(model, [counted], images, keep)["layer2"]
+        assert ran == ["layer1", "layer2"]
+        ran.clear()
+        whole = run_until_seen(model, [shape.reading], images, keep)["layer2"]
+        assert ran == ["layer1", "layer2", "layer3", "fc"]
+    assert isinstance(stopped, Tensor)
+    assert isinstance(whole, Tensor)
+    assert torch.equal(stopped, whole)
+
+
+def test_a_layer_that_runs_twice_is_waited_for() -> None:
+    model = model_from_module("toy", Toy(), SEEN)
+    (shape,) = choose_layers(model, ["twice"])
+    assert shape.calls == 2
+    seen: list[float] = []
+
+    def keep(_reading: Reading, value: object) -> object:
+        assert isinstance(value, Tensor)
+        seen.append(float(value.sum()))
+        return value
+
+    with torch.inference_mode():
+        counted = dataclasses.replace(shape.reading, calls=shape.calls)
+        last = run_until_seen(model, [counted], torch.rand(2, 3, 8, 8), keep)["twice"]
+    assert len(seen) == 2
+    assert isinstance(last, Tensor)
+    assert float(last.sum()) == seen[1]
 
 
 class Broken(nn.Module):
