@@ -185,7 +185,7 @@ def ingest(
 
     onto = tuple(pair for text in directions or [] for pair in _pairs("--directions", [text]).items())
     if not list_layers and (missing := _missing(layers or onto, probe, concepts)):
-        raise typer.BadParameter(f"{missing} is needed too; --list-layers needs only --model", param_hint=missing)
+        raise typer.BadParameter(f"Missing option '{missing}'; without it there is only --list-layers")
     recipe = Recipe(
         models=tuple(model),
         layers=tuple(name.strip() for name in (layers or "").split(",") if name.strip()),

@@ -175,7 +175,7 @@ def test_the_command_lists_layers_with_nothing_but_a_model() -> None:
     assert listed.row(-1) == ("fc", "Linear", 1000, "1000", 1)
     lacking = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert lacking.returncode == 2
-    assert "--layers is needed too" in lacking.stderr
+    assert "Missing option '--layers'" in lacking.stderr
 
 
 class Broken(nn.Module):
