@@ -21,6 +21,8 @@ from neuronlake.ingest.weights import WeightsError
 def load_exported(path: Path, *, trust_pickle: bool) -> nn.Module:
     """The network of a ``torch.export.save`` file, with the submodules it was exported from.
 
+    Pickles with code in it are refused; the rest torch parses itself, and does not promise to be safe with it.
+
     Raises:
         ModelError: it cannot be read.
         WeightsError: it holds pickles with code and is not trusted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -384,8 +385,6 @@ def test_weights_given_as_a_network_are_told_where_they_belong(tmp_path: Path) -
 
 
 def test_a_module_in_memory_is_dissected(tiny_recipe: Recipe, tmp_path: Path) -> None:
-    import dataclasses
-
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 6, 3, stride=4), nn.ReLU(inplace=True))
     model = model_from_module("mine", module, Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3))
@@ -398,6 +397,21 @@ def test_a_module_in_memory_is_dissected(tiny_recipe: Recipe, tmp_path: Path) ->
         ]
         stored = warehouse.scalar("select recipe from store.runs")
     assert json.loads(stored)["models"] == ["mine"]
+
+
+def test_places_of_maxima_are_left_out_where_a_transform_may_cut_off_anything(
+    tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    def transform(image: Image.Image) -> Tensor:
+        return torchvision.transforms.functional.to_tensor(image.resize((16, 24)))
+
+    model = model_from_module("mine", nn.Sequential(nn.Conv2d(3, 2, 3)), transform)
+    recipe = dataclasses.replace(tiny_recipe, models=(model,), layers=("0",), random_weights=False)
+    with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
+        neuronlake.ingest(warehouse, recipe)
+        assert warehouse.scalar("select count(*) from store.top_images") == 40
+        assert warehouse.scalar("select count(peak_x) from store.top_images") == 0
+        assert warehouse.scalar("select count(receptive_field) from store.layers") == 0
 
 
 def test_only_a_module_is_a_model() -> None:
