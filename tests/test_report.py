@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import neuronlake
-from neuronlake.ingest import models, plan
+from neuronlake.ingest import models
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.page import ReportError
 from neuronlake.reports.unit import read_unit, write_unit_page
@@ -228,14 +228,8 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(two_models: Path, tmp_path:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_hostile_names_are_shown_as_text(
-    tiny_recipe: Recipe, tmp_path: Path, open_page, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def load_model(name: str, *arguments: object, **options: object) -> models.Model:
-        loaded = models.load_model(name, *arguments, **options)  # pyright: ignore[reportArgumentType]
-        return dataclasses.replace(loaded, name=NASTY[0]) if name == "resnet18-imagenet" else loaded
-
-    monkeypatch.setattr(plan, "load_model", load_model)
+def test_hostile_names_are_shown_as_text(tiny_recipe: Recipe, tmp_path: Path, open_page) -> None:
+    nasty = dataclasses.replace(models.load_model("resnet18-imagenet", random_weights=True), name=NASTY[0])
     concepts = tmp_path / "nasty.txt"
     concepts.write_text("\n".join(NASTY), encoding="utf-8")
     for number in range(12):
@@ -243,7 +237,7 @@ def test_hostile_names_are_shown_as_text(
     path = tmp_path / "nasty.duckdb"
     recipe = dataclasses.replace(
         tiny_recipe,
-        models=("resnet18-imagenet", "resnet18-places365"),
+        models=(nasty, "resnet18-places365"),
         concepts=(str(concepts),),
         probes=(str(tmp_path / "images"),),
         layers=("layer1",),
