@@ -132,8 +132,10 @@ def main() -> None:
     chosen = parser.parse_args()
     keep_freed_memory()
     generator = torch.Generator().manual_seed(0)
-    images = normalize(torch.randn(chosen.images, DIMENSIONS, generator=generator), dim=1).to(chosen.device)
-    texts = normalize(torch.randn(chosen.concepts, DIMENSIONS, generator=generator), dim=1).to(chosen.device)
+    common = torch.randn(DIMENSIONS, generator=generator) / 2  # cosines are around 0.2, as CLIP's are
+    images = torch.randn(chosen.images, DIMENSIONS, generator=generator) + common
+    texts = torch.randn(chosen.concepts, DIMENSIONS, generator=generator) + common
+    images, texts = (normalize(features, dim=1).to(chosen.device) for features in (images, texts))
     # no ties, which the reference orders by chance
     activations = torch.randn(chosen.images, chosen.units, generator=generator).to(chosen.device)
     pseudo = pseudo_unit_activations(activations, chosen.draws, seed=0) if chosen.draws else None
