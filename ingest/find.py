@@ -12,6 +12,7 @@ import torch
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import similarity, stored
 from neuronlake.ingest.encoders import load_stored_encoder
+from neuronlake.ingest.prompts import embed_texts
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -50,7 +51,7 @@ def find_units(
         raise FindError(f"{warehouse.path} holds no activations to search under this setting; run `cli ingest`")
     first = layers.row(0, named=True)
     encoder = load_stored_encoder(first["encoder"], first["encoder_source"], first["encoder_fingerprint"])
-    wanted = encoder.encode_texts([first["prompt"].replace("{}", text)])
+    wanted = embed_texts(encoder, first["prompt"], [text])
     image_ids, image_features = stored.image_features(warehouse, first["encoder_id"], first["probe_id"])
     concepts = stored.text_features(warehouse, first["encoder_id"], first["prompt"], first["concept_set_id"])
     cosines = similarity.Cosines(image_features, torch.cat([concepts, wanted]))

@@ -19,6 +19,11 @@ class ProbeError(NeuronlakeError):
     """The probe cannot be used."""
 
 
+def is_address(text: str) -> bool:
+    """Whether a user wrote an address, not a path."""
+    return _REMOTE in text
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """A file or a folder, which need not exist."""
@@ -28,7 +33,7 @@ class Location:
     @staticmethod
     def of(text: str | Path) -> Location:
         """The location that a user wrote: a path, or an address such as ``s3://bucket/folder``."""
-        return RemoteLocation(str(text)) if _REMOTE in str(text) else Location(str(Path(text).expanduser()))
+        return RemoteLocation(str(text)) if is_address(str(text)) else Location(str(Path(text).expanduser()))
 
     def __str__(self) -> str:
         return self.path
@@ -45,7 +50,7 @@ class Location:
 
     def join(self, relative: str) -> Location:
         """What a path means that is written relative to this folder; what is absolute stands for itself."""
-        if _REMOTE in relative:
+        if is_address(relative):
             return RemoteLocation(relative)
         return Location(os.path.join(self.path, relative))  # noqa: PTH118  a million of them in a second
 
@@ -121,7 +126,7 @@ class RemoteLocation(Location):
 
     def join(self, relative: str) -> Location:
         """What a path or address means that is written relative to this folder."""
-        if _REMOTE in relative:
+        if is_address(relative):
             return RemoteLocation(relative)
         scheme, _, path = self.path.partition(_REMOTE)
         return RemoteLocation(f"{scheme}{_REMOTE}{posixpath.normpath(posixpath.join(path, relative))}")

@@ -20,6 +20,8 @@ from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.register import Registered, register
 from neuronlake.ingest.runs import Timing, device_name, no_progress, recorded_run
 from neuronlake.ingest.scoring import Basis, StoredLayer
+from neuronlake.ingest.settings import chosen_recipe
+from neuronlake.ingest.stored_recipe import as_json, resolved
 from neuronlake.sql.warehouse import Warehouse
 
 # soft_wpmi's 100 top images were chosen for probes of tens of thousands
@@ -47,9 +49,10 @@ class Summary:
 
 def ingest(
     warehouse: Warehouse,
-    recipe: Recipe,
+    recipe: Recipe | None = None,
     progress: Progress = no_progress,
     command: str = "neuronlake.ingest()",
+    **settings: object,
 ) -> Summary:
     """Dissect models into a warehouse that is open for writing.
 
@@ -58,15 +61,17 @@ def ingest(
 
     Args:
         warehouse: see `neuronlake.open`.
-        recipe: what to do.
+        recipe: what to do; or its settings by name, as in ``ingest(warehouse, models={"mine": network}, layers="fc",
+            probe="photos", concepts="broden")``.
         progress: called with a stage, the number done and the total.
         command: stored with the run.
+        **settings: of `Recipe`, where none is given.
 
     Raises:
         NeuronlakeError: something about the recipe or its inputs is wrong; nothing was changed.
     """
     started = time.perf_counter()
-    plan = make_plan(recipe, progress)
+    plan = make_plan(chosen_recipe(Recipe, recipe, settings), progress)
     registered = register(warehouse, plan)
     chunks = pending_chunks(warehouse, plan, registered)
     basis = _basis(plan, registered)
@@ -77,7 +82,7 @@ def ingest(
     unscored = scoring.pending_scorings(warehouse, basis, layers, plan.scoring)
     limit = BatchLimit(plan.batch_size)
     if chunks or unscored:
-        with recorded_run(warehouse, command, plan.device, plan.recipe.as_json()) as (run_id, timing):
+        with recorded_run(warehouse, command, plan.device, as_json(resolved(plan))) as (run_id, timing):
             scoring.embed_concepts(warehouse, basis, plan.scoring.prompt, lambda: plan.encoder, progress)
             _extract_and_load(warehouse, plan, registered, chunks, limit, run_id, timing, progress)
             started_scoring = time.perf_counter()

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from neuronlake import NeuronlakeError
 from neuronlake.ingest.chosen_models import load_models
 from neuronlake.ingest.concepts import ConceptSet, load_concepts
 from neuronlake.ingest.directions import Directions, load_directions
@@ -20,15 +19,12 @@ from neuronlake.ingest.probes import Probe, load_probe
 from neuronlake.ingest.readings import Reading
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.scoring_settings import Scoring, resolve_scoring
+from neuronlake.ingest.settings import RecipeError
 
 Progress = Callable[[str, int, int], None]
 
 ENGINES = ("local", "ray")
 _BATCH_SIZES = {"cpu": 16, "cuda": 256, "mps": 64}
-
-
-class RecipeError(NeuronlakeError):
-    """A setting of the run makes no sense."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     """
     device = resolve_device(recipe.device)
     scoring = resolve_scoring(
-        recipe.method, recipe.parameters, recipe.prompt, recipe.null_draws, recipe.seed, recipe.keep_concepts
+        recipe.method, recipe.parameters, recipe.prompts, recipe.null_draws, recipe.seed, recipe.keep_concepts
     )
     if recipe.pooling not in POOLINGS:
         raise RecipeError(f"there is no pooling {recipe.pooling!r}; choose {' or '.join(POOLINGS)}")

@@ -52,6 +52,23 @@ class DatasetItem:
         return buffer.getvalue()
 
 
+def is_dataset(text: str) -> bool:
+    """Whether a probe is given as a data set of torchvision."""
+    return text.startswith(PREFIX)
+
+
+def absolute_root(text: str) -> str:
+    """The same data set, with a folder that means the same wherever it is read from."""
+    name, root = _name_and_root(text)
+    return f"{PREFIX}{name}@{Path(root).absolute()}"
+
+
+def _name_and_root(text: str) -> tuple[str, str]:
+    """A data set's name and the folder that it lies in."""
+    name, _, root = text.removeprefix(PREFIX).partition("@")
+    return name, str(Path(root or DEFAULT_ROOT).expanduser())
+
+
 def dataset_images(text: str) -> tuple[str, list[ProbeImage]]:
     """Name and images of ``torchvision:NAME`` or ``torchvision:NAME@ROOT``, with the names of their classes.
 
@@ -60,8 +77,7 @@ def dataset_images(text: str) -> tuple[str, list[ProbeImage]]:
     Raises:
         ProbeError: torchvision has no such data set, or it does not lie in that folder.
     """
-    name, _, root = text.removeprefix(PREFIX).partition("@")
-    root = str(Path(root or DEFAULT_ROOT).expanduser())
+    name, root = _name_and_root(text)
     with _ONE_AT_A_TIME:
         dataset = _dataset(name, root)
         classes: Sequence[object] = getattr(dataset, "classes", None) or ()

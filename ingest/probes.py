@@ -14,7 +14,7 @@ from neuronlake.ingest.decoding import decode
 from neuronlake.ingest.failure_limit import FailureLimit
 from neuronlake.ingest.locations import Location, ProbeError
 from neuronlake.ingest.probe_broden import broden_images, is_broden
-from neuronlake.ingest.probe_datasets import PREFIX, dataset_images
+from neuronlake.ingest.probe_datasets import dataset_images, is_dataset
 from neuronlake.ingest.probe_lists import csv_images, parquet_images
 from neuronlake.ingest.probe_sources import FileBytes, ProbeImage, folder_label, is_image_name, readable_text
 from neuronlake.ingest.probe_tars import tar_images
@@ -98,7 +98,7 @@ def _combine(probes: Sequence[tuple[str, list[ProbeImage]]]) -> tuple[str, list[
 
 def _list_images(text: str) -> tuple[str, list[ProbeImage]]:
     """The name of a probe and its images, not yet read."""
-    if text.startswith(PREFIX):
+    if is_dataset(text):
         return dataset_images(text)
     shards = list(dict.fromkeys(_expand(text)))
     location = Location.of(text)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,8 @@ class Recipe:
         probes: folders, lists or tars of images, see `probes.load_probe`; several are put together.
         concepts: concept sets, joined; see `concepts.load_concepts`.
         encoder: see `encoders.load_encoder`.
-        prompt: text that each concept is put into, at ``{}``.
+        prompts: texts that each concept is put into, at ``{}``; the mean of several counts. See
+            `prompts.joined_prompts`.
         method: a similarity function.
         parameters: of the method, where they differ from its defaults.
         pooling: how maps and tokens become one number: ``mean``, ``max``, ``cls`` or ``patches``; see `pooling.pool`.
@@ -49,12 +49,12 @@ class Recipe:
         max_failures: how many images may be unreadable; where None half of the first 1,000, or all but one of fewer.
     """
 
-    models: tuple[str | Model, ...]
-    layers: tuple[str, ...]
-    probes: tuple[str, ...]
-    concepts: tuple[str, ...]
+    models: tuple[str | Model, ...] = ()
+    layers: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()
+    concepts: tuple[str, ...] = ()
     encoder: str = DEFAULT_ENCODER
-    prompt: str = "{}"
+    prompts: tuple[str, ...] = ("{}",)
     method: str = DEFAULT_METHOD
     parameters: Mapping[str, int | float] = field(default_factory=dict[str, "int | float"])
     pooling: str = "mean"
@@ -74,14 +74,3 @@ class Recipe:
     spool: Path | None = None
     limit: int | None = None
     max_failures: int | None = None
-
-    def as_json(self) -> str:
-        """All settings, as they are stored with the run."""
-        settings = {setting.name: getattr(self, setting.name) for setting in fields(self)}
-        settings["models"] = [model if isinstance(model, str) else model.name for model in self.models]
-        return json.dumps(settings, default=_plain)
-
-
-def _plain(value: object) -> object:
-    """What JSON has no form for: mappings of other kinds as dicts, the rest as text."""
-    return dict(value) if isinstance(value, Mapping) else str(value)

@@ -17,6 +17,7 @@ from neuronlake.ingest.register import register_concept_set, register_concepts
 from neuronlake.ingest.runs import no_progress, recorded_run
 from neuronlake.ingest.scoring import Basis, StoredLayer, embed_concepts, pending_scorings, score_layers
 from neuronlake.ingest.scoring_settings import DEFAULT_DRAWS, DEFAULT_METHOD, ScoringError, resolve_scoring
+from neuronlake.ingest.settings import chosen_recipe
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -30,7 +31,7 @@ class ScoreRecipe:
         probe: name of the probe; the newest where None.
         encoder: name of the encoder; the newest where None.
         concepts: concept sets, joined; those of the newest scoring where empty.
-        prompt: text that each concept is put into, at ``{}``.
+        prompts: texts that each concept is put into, at ``{}``; see `prompts.joined_prompts`.
         method: a similarity function.
         parameters: of the method, where they differ from its defaults.
         keep_concepts: how many of each unit's best concepts to store; all where None.
@@ -44,7 +45,7 @@ class ScoreRecipe:
     probe: str | None = None
     encoder: str | None = None
     concepts: Sequence[str] = ()
-    prompt: str = "{}"
+    prompts: Sequence[str] = ("{}",)
     method: str = DEFAULT_METHOD
     parameters: Mapping[str, int | float] = field(default_factory=dict[str, "int | float"])
     keep_concepts: int | None = None
@@ -67,40 +68,42 @@ def score(
     recipe: ScoreRecipe | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     command: str = "neuronlake.score()",
+    **settings: object,
 ) -> ScoreSummary:
     """Score stored activations again; what is there with the same settings is not scored twice.
 
     Args:
         warehouse: open for writing.
-        recipe: what to score and how; all layers with the defaults where None.
+        recipe: what to score and how; or its settings by name. All layers with the defaults where neither is given.
         progress: called with a stage, the number done and the total.
         command: stored with the run.
+        **settings: of `ScoreRecipe`, where none is given.
 
     Raises:
         NeuronlakeError: nothing stored fits, or a setting makes no sense; nothing was changed.
     """
-    recipe = recipe or ScoreRecipe()
+    recipe = chosen_recipe(ScoreRecipe, recipe, settings)
     report = progress or no_progress
     started = time.perf_counter()
-    settings = resolve_scoring(
-        recipe.method, recipe.parameters, recipe.prompt, recipe.null_draws, recipe.seed, recipe.keep_concepts
+    scoring = resolve_scoring(
+        recipe.method, recipe.parameters, recipe.prompts, recipe.null_draws, recipe.seed, recipe.keep_concepts
     )
     device = resolve_device(recipe.device)
     chosen = _chosen_layers(warehouse, recipe)
     first = chosen.row(0, named=True)
     basis = _basis(warehouse, recipe, first)
     layers = [StoredLayer(*row) for row in chosen.select("layer_id", "units", "layer_fingerprint").iter_rows()]
-    pending = pending_scorings(warehouse, basis, layers, settings)
+    pending = pending_scorings(warehouse, basis, layers, scoring)
     if pending:
         with recorded_run(warehouse, command, device, json.dumps(asdict(recipe))) as (run_id, timing):
             embed_concepts(
                 warehouse,
                 basis,
-                settings.prompt,
+                scoring.prompt,
                 lambda: load_stored_encoder(first["encoder"], first["encoder_source"], first["encoder_fingerprint"]),
                 report,
             )
-            score_layers(warehouse, basis, pending, settings, device, run_id, report)
+            score_layers(warehouse, basis, pending, scoring, device, run_id, report)
             timing.score = time.perf_counter() - started
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started)
 

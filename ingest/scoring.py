@@ -15,6 +15,7 @@ from torch import Tensor
 from neuronlake.ingest import significance, similarity, stored
 from neuronlake.ingest.encoders import Encoder
 from neuronlake.ingest.load import embedding_rows
+from neuronlake.ingest.prompts import embed_texts
 from neuronlake.ingest.scoring_settings import Scoring, ScoringError
 from neuronlake.ingest.similarity import Cosines
 from neuronlake.sql.warehouse import Warehouse
@@ -90,8 +91,12 @@ def embed_concepts(
     if not missing:
         return
     texts: dict[int, str] = dict(warehouse.sql("select concept_id, concept from store.concepts").fetchall())
-    prompts = [prompt.replace("{}", texts[number]) for number in missing]
-    embeddings = encoder().encode_texts(prompts, lambda count, total: progress("Embedding concepts", count, total))
+    embeddings = embed_texts(
+        encoder(),
+        prompt,
+        [texts[number] for number in missing],
+        lambda count, total: progress("Embedding concepts", count, total),
+    )
     lost = ~(embeddings.norm(dim=1) > 0)  # also where it is NaN
     if lost.any():
         text = texts[missing[int(lost.nonzero()[0])]]

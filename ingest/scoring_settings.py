@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import similarity
+from neuronlake.ingest.prompts import joined_prompts
 
 DEFAULT_METHOD = "soft_wpmi"
 DEFAULT_DRAWS = 1000
@@ -34,7 +35,7 @@ class Scoring:
     Attributes:
         method: a similarity function.
         parameters: all of the method's.
-        prompt: text that each concept is put into, at ``{}``.
+        prompt: texts that each concept is put into, see `prompts.joined_prompts`.
         null_draws: pseudo-units behind the p-values.
         seed: of the pseudo-units.
         keep_concepts: how many of each unit's best concepts to store; all where None.
@@ -62,7 +63,7 @@ class Scoring:
 def resolve_scoring(
     method: str = DEFAULT_METHOD,
     parameters: Mapping[str, int | float] | None = None,
-    prompt: str = "{}",
+    prompts: Sequence[str] = ("{}",),
     null_draws: int = DEFAULT_DRAWS,
     seed: int = 0,
     keep_concepts: int | None = None,
@@ -71,6 +72,7 @@ def resolve_scoring(
 
     Raises:
         ScoringError: one makes no sense.
+        PromptError: so does a prompt.
     """
     if method not in similarity.METHODS:
         near = difflib.get_close_matches(method, similarity.METHODS, n=1)
@@ -83,11 +85,9 @@ def resolve_scoring(
             raise ScoringError(f"{method} has no parameter {name!r}; it has {', '.join(defaults) or 'none'}")
         _check_parameter(name, value, defaults[name])
         given[name] = type(defaults[name])(value)
-    if "{}" not in prompt:
-        raise ScoringError(f"the prompt {prompt!r} has no place for the concept; put {{}} where it goes")
     if keep_concepts is not None and keep_concepts < 2:
         raise ScoringError("--keep-concepts must be at least 2: the label and its runner-up")
-    return Scoring(method, {**defaults, **given}, prompt, null_draws, seed, keep_concepts)
+    return Scoring(method, {**defaults, **given}, joined_prompts(prompts), null_draws, seed, keep_concepts)
 
 
 def _check_parameter(name: str, value: float, default: float) -> None:

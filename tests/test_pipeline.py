@@ -218,7 +218,7 @@ def test_a_wrong_layer_is_refused_before_any_image_is_read(tiny_recipe: Recipe, 
         ({"method": "soft_wpim"}, "no method 'soft_wpim'; did you mean soft_wpmi"),
         ({"parameters": {"top": 5}}, "soft_wpmi has no parameter 'top'; it has top_k, a, lam, p_start, p_end"),
         ({"parameters": {"top_k": 0}}, "top_k must be a whole number above 0"),
-        ({"prompt": "a photo"}, "has no place for the concept"),
+        ({"prompts": ("a photo",)}, "has no place for the concept"),
         ({"pooling": "median"}, "no pooling 'median'"),
         ({"device": "cuda:99"}, "device 'cuda:99' cannot be used"),
         ({"device": "quantum"}, "device 'quantum' cannot be used"),
@@ -245,7 +245,7 @@ def test_prompts_methods_and_parameters_are_scorings_of_their_own(
 ) -> None:
     copy = shutil.copy(tiny_warehouse, tmp_path / "copy.duckdb")
     with neuronlake.open(copy, write=True) as warehouse:
-        neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, prompt="a photo of a {}"))
+        neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, prompts=("a photo of a {}",)))
         neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, method="cos_similarity", parameters={}))
         settings = warehouse.sql("select distinct setting, method, encoder from scorings order by setting").fetchall()
         encoder = tiny_recipe.encoder

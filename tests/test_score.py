@@ -78,7 +78,7 @@ def test_other_concepts_and_prompts_need_only_the_text_side_of_the_encoder(
     words = tmp_path / "others.txt"
     words.write_text(OTHER_CONCEPTS)
     with neuronlake.open(copy, write=True) as warehouse:
-        recipe = again(tiny_recipe, concepts=(str(words),), prompt="a photo of {}", layers=("fc",))
+        recipe = again(tiny_recipe, concepts=(str(words),), prompts=("a photo of {}",), layers=("fc",))
         assert neuronlake.score(warehouse, recipe).scored_layers == 1
         found = warehouse.sql("select distinct concept from unit_labels where setting = 3").pl()["concept"]
         assert set(found) <= set(OTHER_CONCEPTS.split())

@@ -1,0 +1,1 @@
+"""The commands of `cli`, grouped by what they do."""

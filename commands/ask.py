@@ -1,0 +1,155 @@
+"""What is in the warehouse: free SQL and named queries, one unit, free text, runs."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuronlake.commands.options import DEFAULT_WAREHOUSE, OutputFormat, Setting, UsageError, WarehouseFile, pairs
+from neuronlake.commands.terminal import progress_bars
+
+
+def query_names() -> list[str]:
+    """For tab completion."""
+    from neuronlake.sql import catalog
+
+    return [*catalog.queries(), *(view.name for view in catalog.views())]
+
+
+def sql(
+    query: Annotated[
+        str | None,
+        typer.Argument(
+            help="A SELECT, or the name of a query or view; `cli views` lists them.",
+            autocompletion=query_names,
+        ),
+    ] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Parameters: $KEY in the query.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Read the query from a file.", show_default=False)
+    ] = None,
+    output_format: OutputFormat = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows of a table in a terminal.")] = 40,
+    write: Annotated[bool, typer.Option("--write", help="Allow statements that change the warehouse.")] = False,
+    allow_files: Annotated[
+        bool, typer.Option("--allow-files", help="Let the query read and write other files.")
+    ] = False,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """Ask the warehouse: free SQL, a named query, or a file."""
+    from neuronlake.reports import tables
+    from neuronlake.sql.warehouse import open_warehouse
+
+    shape = tables.chosen_format(output_format)
+    # DuckDB hears of Ctrl-C only between its tasks, which can be minutes; to end at once is as safe
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with open_warehouse(warehouse, write=write, allow_files=allow_files) as opened:
+        relation = opened.ask(_query_text(query, file), pairs("a parameter", parameters))
+        if relation is not None:
+            # a terminal needs one row more than it shows, to know that there are more
+            tables.print_frame(relation.limit(limit + 1).pl() if shape == "table" else relation.pl(), shape, limit)
+
+
+def views(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A view or query to show in full.", autocompletion=query_names),
+    ] = None,
+) -> None:
+    """List the views and named queries, or show one with its columns, parameters and SQL."""
+    from neuronlake.sql import catalog
+
+    if name is None:
+        typer.echo("Views, to select from:")
+        for view in sorted(catalog.views(), key=lambda view: view.name):
+            typer.echo(f"  {view.name:24} {_first_sentence(view.comment)}")
+        typer.echo("\nNamed queries, for cli sql NAME [KEY=VALUE ...]:")
+        for query in catalog.queries().values():
+            typer.echo(f"  {query.name:24} {_first_sentence(query.comment)}")
+        typer.echo("\ncli views NAME shows columns, parameters and SQL.")
+        return
+    typer.echo(catalog.describe(name))
+
+
+def status(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
+    """What is in the warehouse, and which runs made it."""
+    from rich.console import Console
+
+    from neuronlake.reports.tables import terminal_table
+    from neuronlake.sql.warehouse import open_warehouse
+
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    with open_warehouse(warehouse, allow_files=False) as opened:
+        console.print(f"{warehouse}: {warehouse.stat().st_size / 1e6:.1f} MB", highlight=False)
+        for name in ("contents", "settings", "recent_runs"):
+            console.print()
+            console.print(terminal_table(opened.query(name).pl(), title=name.replace("_", " ")))
+
+
+def find(
+    text: Annotated[str, typer.Argument(help="Free text; it need not be in any concept set.")],
+    top: Annotated[int, typer.Option(min=1, help="How many units.")] = 10,
+    images: Annotated[
+        int, typer.Option(min=0, max=20, help="How many of the images that excite each unit most to name.")
+    ] = 1,
+    output_format: OutputFormat = None,
+    setting: Setting = None,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """Units that score highest for free text, as if it were one more concept of the set."""
+    from neuronlake.ingest.find import find_units
+    from neuronlake.reports import tables
+    from neuronlake.sql.warehouse import open_warehouse
+
+    shape = tables.chosen_format(output_format)
+    with open_warehouse(warehouse) as opened, progress_bars() as progress:
+        found = find_units(opened, text, setting=setting, top=top, images=images, progress=progress)
+    tables.print_frame(found, shape, top)
+
+
+def unit(
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    layer: Annotated[str, typer.Argument(help="Name of the layer.")],
+    number: Annotated[int, typer.Argument(min=0, help="Number of the unit, from 0.")],
+    open_page: Annotated[bool, typer.Option("--open", help="Show it as a page in the browser.")] = False,
+    setting: Setting = None,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """One unit: its label, its best concepts, its top images."""
+    import tempfile
+
+    from neuronlake.reports.tables import print_unit
+    from neuronlake.reports.unit import read_unit, write_unit_page
+    from neuronlake.sql.warehouse import open_warehouse
+
+    with open_warehouse(warehouse, allow_files=False) as opened:
+        card = read_unit(opened, model, layer, number, setting)
+    print_unit(card)
+    if open_page:
+        page = Path(tempfile.mkdtemp(prefix="neuronlake-")) / "unit.html"
+        write_unit_page(card, page)
+        typer.echo(page)
+        typer.launch(page.as_uri())
+
+
+def _query_text(query: str | None, file: Path | None) -> str:
+    """The query as given, or from a file."""
+    if (query is None) == (file is None):
+        raise UsageError("give a query, or a file with -f; `cli views` lists what can be asked by name")
+    if file is None:
+        return query or ""
+    if not file.is_file():
+        raise UsageError(f"there is no file {file}")
+    return file.read_text(encoding="utf-8")
+
+
+def _first_sentence(text: str) -> str:
+    """A comment up to its first full stop or question mark."""
+    return re.split(r"(?<=[.?])\s", text)[0]

@@ -1,0 +1,353 @@
+"""Networks run and units labelled: ingest, recipe, score, evaluate, demo."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neuronlake.commands.files import write_page
+from neuronlake.commands.options import (
+    DEFAULT_WAREHOUSE,
+    Address,
+    Device,
+    Engine,
+    KeepConcepts,
+    Method,
+    Parameter,
+    Prompt,
+    WarehouseFile,
+    Workers,
+    numbers,
+    pairs,
+)
+from neuronlake.commands.terminal import progress_bars, readable_bytes, readable_seconds, resumable, typed_command
+
+if TYPE_CHECKING:
+    from neuronlake.ingest.pipeline import Summary
+    from neuronlake.ingest.recipe import Recipe
+
+_NETWORKS, _IMAGES, _LABELS, _MACHINES = "Networks", "Images", "Labels", "Where it runs"
+
+
+def ingest(
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[RECIPE.toml]",
+            help="A file with these options, as `cli recipe` prints it; options given here take the place of its own.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]MODEL",
+            help="A torchvision classifier as NAME-imagenet or NAME-places365; efficientnet-lite0-imagenet (to 2); "
+            "timm:NAME; your own as path/to/file.py:factory or package.module:factory; a TorchScript or torch.export "
+            "file (.pt2). Repeat for more.",
+            show_default=False,
+            rich_help_panel=_NETWORKS,
+        ),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Layers as named_modules() spells them, with commas between; patterns such as layer4.* or **; "
+            "NAME:input for what goes in; NAME[0] for an element of a tuple or dict.",
+            show_default=False,
+            rich_help_panel=_NETWORKS,
+        ),
+    ] = None,
+    list_layers: Annotated[
+        bool,
+        typer.Option(
+            "--list-layers",
+            help="Print the layers of the models and stop; needs only --model.",
+            rich_help_panel=_NETWORKS,
+        ),
+    ] = False,
+    pooling: Annotated[
+        str | None,
+        typer.Option(
+            help="How maps and tokens become one number: mean or max, of tokens the class token if there is one; "
+            "cls: the class token; patches: the mean of the patches' tokens.",
+            show_default="mean",
+            rich_help_panel=_NETWORKS,
+        ),
+    ] = None,
+    directions: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER=FILE",
+            help="Dissect directions in a layer's space: a safetensors or npz file with a units x channels matrix, or "
+            "a network from channels to units, as --model takes it. Repeat for more.",
+            show_default=False,
+            rich_help_panel=_NETWORKS,
+        ),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL=FILE",
+            help="A local checkpoint for a model.",
+            show_default=False,
+            rich_help_panel=_NETWORKS,
+        ),
+    ] = None,
+    random_weights: Annotated[
+        bool | None,
+        typer.Option(
+            "--random-weights",
+            help="Random weights, for tests and timing.",
+            show_default=False,
+            rich_help_panel=_NETWORKS,
+        ),
+    ] = None,
+    trust_pickle: Annotated[
+        bool | None,
+        typer.Option(
+            "--trust-pickle",
+            help="Read checkpoints that hold more than tensors, and run their code.",
+            show_default=False,
+            rich_help_panel=_NETWORKS,
+        ),
+    ] = None,
+    probe: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A folder of images, at any depth (a subfolder's name is its images' label); a csv or Parquet list "
+            "with a column path; a Parquet file with images; a tar, or shards as shards-{000..003}.tar; "
+            "torchvision:CIFAR10@ROOT; or an address as s3://bucket/folder. Repeat to put several together.",
+            show_default=False,
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Look at a random sample of N images; at all if not given.",
+            show_default=False,
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Of the sample of images and of the random units.",
+            show_default="0",
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None,
+    max_failures: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Give up when more than N images cannot be read; if not given, when more than half of the first "
+            "1,000 or all of fewer cannot.",
+            show_default=False,
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None,
+    concepts: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="imagenet, places365, broden, common:N (the N most frequent English words), or a file: text with one "
+            "concept a line, csv or Parquet with columns concept and category. Repeat to join.",
+            show_default=False,
+            rich_help_panel=_LABELS,
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="ARCH/PRETRAINED of open_clip, ARCH/path/to/file, your own as path/to/file.py:factory, or conse "
+            "(needs no download).",
+            show_default="ViT-B-16/openai",
+            rich_help_panel=_LABELS,
+        ),
+    ] = None,
+    prompt: Prompt = None,
+    method: Method = None,
+    parameter: Parameter = None,
+    keep_concepts: KeepConcepts = None,
+    device: Device = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Images in one forward pass; by the device if not given.",
+            show_default=False,
+            rich_help_panel=_MACHINES,
+        ),
+    ] = None,
+    engine: Engine = None,
+    address: Address = None,
+    workers: Workers = None,
+    spool: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that all machines of the cluster share, for chunks on their way.",
+            show_default=False,
+            rich_help_panel=_MACHINES,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print what would be done, how large and how long, and stop."),
+    ] = False,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """Dissect models: images in, activations, similarities and labels into the warehouse.
+
+    The same command again goes on after an interruption, and does nothing once all is there.
+    """
+    from neuronlake.ingest.recipe import Recipe
+    from neuronlake.ingest.settings import read_recipe_file, recipe_of
+
+    options: dict[str, object] = {
+        "models": model,
+        "layers": layers,
+        "probes": probe,
+        "concepts": concepts,
+        "encoder": encoder,
+        "prompts": prompt,
+        "method": method,
+        "parameters": numbers(parameter),
+        "pooling": pooling,
+        "directions": [pair for text in directions or [] for pair in pairs("--directions", [text]).items()] or None,
+        "device": device,
+        "batch_size": batch_size,
+        "weights": pairs("--weights", weights) or None,
+        "random_weights": random_weights,
+        "trust_pickle": trust_pickle,
+        "keep_concepts": keep_concepts,
+        "engine": engine,
+        "address": address,
+        "workers": workers,
+        "spool": spool,
+        "limit": limit,
+        "seed": seed,
+        "max_failures": max_failures,
+    }
+    chosen = recipe_of(Recipe, read_recipe_file(Recipe, recipe) if recipe else {}, options)
+    if missing := _missing(chosen, only_models=list_layers):
+        raise typer.BadParameter(f"Missing option '{missing}'{'' if list_layers else '; see also --list-layers'}")
+    if list_layers:
+        _print_layers(chosen)
+    elif dry_run:
+        _print_estimate(chosen)
+    else:
+        summary = _run_ingest(warehouse, chosen)
+        _print_summary(summary, warehouse)
+        typer.echo(f"next: cli report --warehouse {shlex.quote(str(warehouse))}", err=True)
+
+
+def _missing(recipe: Recipe, *, only_models: bool) -> str | None:
+    """The first option that ingest needs and has not."""
+    needed = {
+        "--model": recipe.models,
+        "--layers": only_models or recipe.layers or recipe.directions,
+        "--probe": only_models or recipe.probes,
+        "--concepts": only_models or recipe.concepts,
+    }
+    return next((name for name, value in needed.items() if not value), None)
+
+
+def recipe(
+    run: Annotated[
+        int | None, typer.Argument(help="Number of the run; the newest of ingest if not given.", show_default=False)
+    ] = None,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """Print the recipe of a run, with every setting, as a file that `cli ingest` takes."""
+    from neuronlake.ingest.stored_recipe import recipe_text
+    from neuronlake.sql.warehouse import open_warehouse
+
+    with open_warehouse(warehouse, allow_files=False) as opened:
+        typer.echo(recipe_text(opened, run), nl=False)
+
+
+def _print_layers(recipe: Recipe) -> None:
+    """What can be named as a layer of each model."""
+    from neuronlake.ingest.chosen_models import load_models
+    from neuronlake.ingest.layers import list_layers
+    from neuronlake.reports import tables
+
+    for model in load_models(recipe):
+        typer.echo(f"{model.name}:", err=True)
+        found = list_layers(model)
+        tables.print_frame(found, tables.chosen_format(None), found.height)
+
+
+def _print_estimate(recipe: Recipe) -> None:
+    """What a run would do, as lines for a reader."""
+    from neuronlake.ingest.estimate import estimate
+
+    with progress_bars() as progress:
+        found = estimate(recipe, progress)
+    units = sum(count for _, _, count in found.layers)
+    typer.echo(f"{found.images:,} images, chunks: {found.chunks:,}")
+    for model, layer, count in found.layers:
+        typer.echo(f"  {model} {layer}: {count:,} units")
+    typer.echo(f"{found.activations:,} activations of {units:,} units")
+    typer.echo(f"{found.similarities:,} similarities with {found.concepts:,} concepts")
+    typer.echo(f"about {readable_bytes(found.stored_bytes)} on disk")
+    typer.echo(
+        f"about {readable_seconds(found.extract_seconds)} for the images, "
+        f"up to {readable_seconds(found.score_seconds)} for the scores"
+    )
+    typer.echo("nothing was written; what the warehouse holds already is not done again")
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where to write demo.duckdb and demo.html.")] = Path(),
+) -> None:
+    """Dissect two real networks with no network connection, in a minute or two.
+
+    EfficientNet-Lite0 and Lite1 (ImageNet weights from packages), three layers of each, on crops of
+    scikit-image's photographs, with the ConSE encoder. Writes demo.duckdb and demo.html.
+    """
+    from neuronlake.ingest.demo import demo_recipe
+
+    folder.mkdir(parents=True, exist_ok=True)
+    warehouse, page = folder / "demo.duckdb", folder / "demo.html"
+    summary = _run_ingest(warehouse, demo_recipe())
+    _print_summary(summary, warehouse)
+    write_page(warehouse, page, None)
+    name = shlex.quote(str(warehouse))
+    typer.echo(
+        f"open {page} in a browser, or ask:\n"
+        f"  cli sql most_repeated_concept -w {name}\n"
+        f"  cli sql units_for_concept concept=cat -w {name}\n"
+        f'  cli sql "select layer, concept, units from concept_frequency where rank = 1" -w {name}\n'
+        "then with your own images: cli ingest --help",
+        err=True,
+    )
+
+
+def _run_ingest(warehouse: Path, recipe: Recipe) -> Summary:
+    """Ingest with progress bars."""
+    from neuronlake.ingest.pipeline import ingest as run
+    from neuronlake.sql.warehouse import open_warehouse
+
+    with resumable(), open_warehouse(warehouse, write=True) as opened, progress_bars() as progress:
+        return run(opened, recipe, progress, typed_command())
+
+
+def _print_summary(summary: Summary, warehouse: Path) -> None:
+    """What the run did, in a few lines on standard error."""
+    if summary.did_nothing:
+        typer.echo(f"nothing to do: {warehouse} holds all of it", err=True)
+    else:
+        typer.echo(
+            f"{summary.extracted_images} images extracted, {summary.scored_layers} of {summary.layers} layers scored "
+            f"in {summary.seconds:.0f} s, into {warehouse}",
+            err=True,
+        )
+    for note in summary.notes:
+        typer.echo(f"note: {note}", err=True)

@@ -1,0 +1,116 @@
+"""Labels made again from what is stored, and how far to trust them: score, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuronlake.commands.options import (
+    DEFAULT_WAREHOUSE,
+    Device,
+    KeepConcepts,
+    Method,
+    OutputFormat,
+    Parameter,
+    Prompt,
+    UsageError,
+    WarehouseFile,
+    numbers,
+)
+from neuronlake.commands.terminal import progress_bars, resumable, typed_command
+
+
+def score(
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model in the warehouse; all if not given. Repeat for more.")
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="Layers with commas between; all if not given.", show_default=False)
+    ] = None,
+    probe: Annotated[str | None, typer.Option(help="Name of the probe; the newest if not given.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Name of the encoder; the newest if not given.")] = None,
+    concepts: Annotated[
+        list[str] | None, typer.Option(help="As for ingest; those of the newest scoring if not given.")
+    ] = None,
+    prompt: Prompt = None,
+    method: Method = None,
+    parameter: Parameter = None,
+    keep_concepts: KeepConcepts = None,
+    device: Device = None,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """Score stored activations again, with other concepts, method or parameters; no image is looked at.
+
+    The same settings twice do nothing; each result stands beside the old ones as a setting of its own.
+    """
+    from neuronlake.ingest.rescore import ScoreRecipe
+    from neuronlake.ingest.rescore import score as run
+    from neuronlake.ingest.settings import recipe_of
+    from neuronlake.sql.warehouse import open_warehouse
+
+    recipe = recipe_of(
+        ScoreRecipe,
+        {
+            "models": model,
+            "layers": layers,
+            "probe": probe,
+            "encoder": encoder,
+            "concepts": concepts,
+            "prompts": prompt,
+            "method": method,
+            "parameters": numbers(parameter),
+            "keep_concepts": keep_concepts,
+            "device": device,
+        },
+    )
+    with resumable(), open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:
+        summary = run(opened, recipe, progress, typed_command())
+    if summary.scored_layers:
+        done = f"{summary.scored_layers} of {summary.layers} layers scored in {summary.seconds:.0f} s"
+        typer.echo(f"{done}, into {warehouse}", err=True)
+    else:
+        typer.echo(f"nothing to do: {warehouse} holds all of it", err=True)
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    layer: Annotated[str, typer.Argument(help="Name of the layer.")],
+    truth: Annotated[
+        str | None,
+        typer.Option(
+            help="The units' true names: imagenet, places365, a file with one name a line, or a csv file with "
+            "columns unit and name.",
+            show_default=False,
+        ),
+    ] = None,
+    setting: Annotated[
+        int | None,
+        typer.Option(help="One setting; all that the layer was scored under if not given.", show_default=False),
+    ] = None,
+    device: Device = None,
+    output_format: OutputFormat = None,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """How far a layer's labels can be trusted: against true names, or verified on the other half of the probe.
+
+    Each value has a bootstrap 95 % interval over the units. All is kept in the view `evaluations`.
+    """
+    from neuronlake.ingest.evaluate import evaluate as run
+    from neuronlake.reports import tables
+    from neuronlake.sql.warehouse import open_warehouse
+
+    shape = tables.chosen_format(output_format)
+    with open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:
+        found = run(opened, model, layer, truth=truth, setting=setting, device=device or "auto", progress=progress)
+    tables.print_frame(tables.evaluation_table(found) if shape in ("table", "md") else found, shape, found.height)
+
+
+def _existing(warehouse: Path) -> Path:
+    """The file, which a command that only adds to it must not make anew."""
+    if not warehouse.is_file():
+        raise UsageError(
+            f"there is no warehouse at {warehouse}; make one with `cli ingest`, or name it with --warehouse"
+        )
+    return warehouse

@@ -1,0 +1,123 @@
+"""Options that several commands have, and the texts they are given as."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuronlake import NeuronlakeError
+
+DEFAULT_WAREHOUSE = Path("warehouse.duckdb")
+_LABELS, _MACHINES = "Labels", "Where it runs"
+
+WarehouseFile = Annotated[
+    Path,
+    typer.Option("--warehouse", "-w", envvar="NEURONLAKE_WAREHOUSE", help="The DuckDB file.", show_default=True),
+]
+OutputFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format", help="table, csv, json, md or parquet; a table in a terminal, else csv.", show_default=False
+    ),
+]
+Setting = Annotated[
+    int | None,
+    typer.Option(
+        help="The setting to show (`cli sql settings` lists them); the newest if not given.", show_default=False
+    ),
+]
+Prompt = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Text that each concept is put into, at {}; or openai_7 or openai_80, the prompts CLIP was tested with. "
+        "Repeat to average several.",
+        show_default="{}",
+        rich_help_panel=_LABELS,
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help="soft_wpmi, wpmi, rank_reorder, cos_similarity or cos_similarity_cubed.",
+        show_default="soft_wpmi",
+        rich_help_panel=_LABELS,
+    ),
+]
+Parameter = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=NUMBER",
+        help="A parameter of the method, such as top_k=50.",
+        show_default=False,
+        rich_help_panel=_LABELS,
+    ),
+]
+KeepConcepts = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        help="Store only each unit's N best concepts; all if not given.",
+        show_default=False,
+        rich_help_panel=_LABELS,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", show_default="auto", rich_help_panel=_MACHINES),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        help="What runs the networks: local, or ray (a cluster).", show_default="local", rich_help_panel=_MACHINES
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the Ray cluster, or auto; one is started here if not given.",
+        show_default=False,
+        rich_help_panel=_MACHINES,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Ray workers; one a GPU, or for two cores, if not given.",
+        show_default=False,
+        rich_help_panel=_MACHINES,
+    ),
+]
+
+
+class UsageError(NeuronlakeError):
+    """Arguments that do not fit together."""
+
+
+def pairs(what: str, texts: list[str] | None) -> dict[str, str]:
+    """KEY=VALUE texts as a dict."""
+    pairs: dict[str, str] = {}
+    for text in texts or []:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise UsageError(f"{what} is written KEY=VALUE, not {text!r}")
+        pairs[name] = value
+    return pairs
+
+
+def numbers(texts: list[str] | None) -> dict[str, int | float] | None:
+    """The parameters of a method; None where none is given."""
+    if not texts:
+        return None
+    return {name: _number(name, value) for name, value in pairs("--parameter", texts).items()}
+
+
+def _number(name: str, text: str) -> int | float:
+    """A parameter's value."""
+    try:
+        return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+    except ValueError:
+        raise UsageError(f"--parameter {name} takes a number, not {text!r}") from None

@@ -1,0 +1,123 @@
+"""What a run would do, how large its result would be and how long it would take, found by trying a little of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import normalize
+
+from neuronlake.ingest import register, scoring
+from neuronlake.ingest.extract import BatchLimit, ChunkImage, Work, prepare_ahead
+from neuronlake.ingest.local_engine import decoding_threads, extract_chunk, move_networks
+from neuronlake.ingest.memory import keep_freed_memory
+from neuronlake.ingest.plan import Plan, Progress, make_plan
+from neuronlake.ingest.readings import Reading
+from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.runs import no_progress
+from neuronlake.ingest.similarity import Cosines
+
+# measured by benchmarks/warehouse.py with 200 million activations; small warehouses take more
+_ACTIVATION_BYTES = 3.4
+_SIMILARITY_BYTES = 4.0
+_PICTURE_BYTES = 1_400
+_TIMED_BATCHES = 2
+_TIMED_IMAGES, _TIMED_CONCEPTS = 4_096, 2_048
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would do, were the warehouse empty.
+
+    Attributes:
+        images: in the probe.
+        chunks: transactions that they are loaded in.
+        layers: model, layer and units of each.
+        concepts: in the set.
+        activations: rows of activations.
+        similarities: rows of similarities.
+        stored_bytes: about how large the warehouse would become.
+        extract_seconds: for decoding and forward passes, from a few images.
+        score_seconds: at most, for similarities and p-values, from a part of the images and concepts.
+    """
+
+    images: int
+    chunks: int
+    layers: tuple[tuple[str, str, int], ...]
+    concepts: int
+    activations: int
+    similarities: int
+    stored_bytes: int
+    extract_seconds: float
+    score_seconds: float
+
+
+def estimate(recipe: Recipe, progress: Progress = no_progress) -> Estimate:
+    """Plan a run and try it on a few images; nothing is written.
+
+    Raises:
+        NeuronlakeError: something about the recipe or its inputs is wrong, as for `ingest`.
+    """
+    plan = make_plan(recipe, progress)
+    images, units = len(plan.probe.images), sum(layer.units for layer in plan.layers)
+    concepts = len(plan.concept_set.concepts)
+    similarities = units * min(concepts, plan.scoring.keep_concepts or concepts)
+    chunk_images = recipe.chunk_images or register.default_chunk_images(images)
+    embedding_bytes = 4 * plan.encoder.dimensions
+    return Estimate(
+        images=images,
+        chunks=-(-images // chunk_images),
+        layers=tuple((layer.model.name, layer.stored_name, layer.units) for layer in plan.layers),
+        concepts=concepts,
+        activations=units * images,
+        similarities=similarities,
+        stored_bytes=round(
+            units * images * _ACTIVATION_BYTES
+            + similarities * _SIMILARITY_BYTES
+            + images * (_PICTURE_BYTES + embedding_bytes)
+            + concepts * embedding_bytes
+        ),
+        extract_seconds=_seconds_of_an_image(plan, progress) * images,
+        score_seconds=sum(_seconds_of_scoring(plan, layer.units) for layer in plan.layers),
+    )
+
+
+def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
+    """Decoding and forward passes of all networks, once they have warmed up."""
+    keep_freed_memory()
+    move_networks(plan.layers, plan.encoder, plan.device)
+    readings: dict[str, list[Reading]] = {}
+    for layer in plan.layers:
+        readings.setdefault(layer.model.name, []).append(layer.reading)
+    work = Work(tuple((model, tuple(readings[model.name])) for model in plan.models), plan.encoder)
+    limit = BatchLimit(plan.batch_size)
+
+    def extract(count: int) -> float:
+        wanted = (
+            (ChunkImage(place, image.source), work.preprocessings)
+            for place, image in enumerate(plan.probe.images[:count])
+        )
+        began = time.perf_counter()
+        stream = prepare_ahead(wanted, workers=decoding_threads(), ahead=2 * plan.batch_size)
+        extract_chunk(work, count, stream, plan.device, limit, lambda done: progress("Trying images", done, count))
+        return time.perf_counter() - began
+
+    extract(1)
+    tried = min(_TIMED_BATCHES * plan.batch_size, len(plan.probe.images))
+    return extract(tried) / tried
+
+
+def _seconds_of_scoring(plan: Plan, units: int) -> float:
+    """One layer's similarities and p-values, from a part of the images and concepts, scaled up."""
+    generator = torch.Generator().manual_seed(0)
+    images, concepts = len(plan.probe.images), len(plan.concept_set.concepts)
+    some_images, some_concepts = min(images, _TIMED_IMAGES), min(concepts, _TIMED_CONCEPTS)
+    features = [
+        normalize(torch.randn(count, plan.encoder.dimensions, generator=generator), dim=1).to(plan.device)
+        for count in (some_images, some_concepts)
+    ]
+    activations = torch.rand(some_images, units, generator=generator).to(plan.device)
+    began = time.perf_counter()
+    scoring.score_units(Cosines(*features), activations, plan.scoring)
+    return (time.perf_counter() - began) * (images / some_images) * (concepts / some_concepts)
