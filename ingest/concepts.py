@@ -12,6 +12,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+import polars as pl
+
 from neuronlake import NeuronlakeError
 
 BUILTIN_SETS = ("broden", "imagenet", "places365")
@@ -25,10 +27,16 @@ class ConceptError(NeuronlakeError):
 
 @dataclass(frozen=True)
 class Concept:
-    """A word or phrase; `category` is one of CATEGORIES."""
+    """A word or phrase.
+
+    Attributes:
+        category: one of CATEGORIES.
+        sets: names of the sets that it is in, where several were joined.
+    """
 
     text: str
     category: str = "none"
+    sets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
 
     Args:
         names: ``imagenet``, ``places365``, ``broden``, ``common:N``, or a path to a text file with one
-            concept a line, or to a csv file with columns concept and category.
+            concept a line, or to a csv or Parquet file with columns concept and, if you like, category.
 
     Raises:
         ConceptError: a set is unknown, unreadable or holds no concept.
@@ -73,10 +81,10 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
             if not text:
                 blanks += 1
                 continue
-            known = gathered.get(same_text(text))
-            if known is None or known.category == "none":
-                spelling = text if known is None else known.text
-                gathered[same_text(text)] = Concept(spelling, concept.category)
+            known = gathered.get(same_text(text), Concept(text))
+            category = concept.category if known.category == "none" else known.category
+            sets = tuple(dict.fromkeys((*known.sets, _display_name(name))))
+            gathered[same_text(text)] = Concept(known.text, category, sets)
     if not gathered:
         raise ConceptError(f"{' and '.join(names) or 'the concept set'} holds no concept; write one a line")
     return ConceptSet(
@@ -118,7 +126,7 @@ def _read(name: str) -> Iterable[Concept]:
     if not path.is_file():
         sets = ", ".join(BUILTIN_SETS)
         raise ConceptError(f"there is no concept file {name}; give a file, one concept a line, or {sets}, common:N")
-    return _parse(_decode(path), path)
+    return _parquet(path) if path.suffix.lower() == ".parquet" else _parse(_decode(path), path)
 
 
 def _builtin(name: str) -> list[Concept]:
@@ -155,15 +163,34 @@ def _parse(text: str, path: Path) -> list[Concept]:
     rows = csv.DictReader(io.StringIO(text))
     if rows.fieldnames is None or "concept" not in rows.fieldnames:
         raise ConceptError(f"{path} has no column 'concept'; its first line must be: concept,category")
-    found: list[Concept] = []
-    for row in rows:
-        category = (row.get("category") or "none").strip().lower()
-        if category not in CATEGORIES:
-            raise ConceptError(
-                f"{path} line {rows.line_num}: category {category!r} is not one of {', '.join(CATEGORIES)}"
-            )
-        found.append(Concept(row["concept"] or "", category))
-    return found
+    return [_with_category(row["concept"], row.get("category"), f"{path} line {rows.line_num}") for row in rows]
+
+
+def _parquet(path: Path) -> list[Concept]:
+    """The concepts of a Parquet file."""
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ConceptError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]})") from error
+    if frame.schema.get("concept") != pl.String:
+        raise ConceptError(f"{path} has no column 'concept' of texts; it has {', '.join(frame.columns) or 'none'}")
+    categories = frame["category"].cast(pl.String).to_list() if "category" in frame.columns else [None] * frame.height
+    return [
+        _with_category(text, category, f"{path} row {row}")
+        for row, (text, category) in enumerate(zip(frame["concept"], categories, strict=True), start=1)
+    ]
+
+
+def _with_category(text: str | None, category: str | None, place: str) -> Concept:
+    """A concept of a table; an empty category is none.
+
+    Raises:
+        ConceptError: there is no such category.
+    """
+    category = (category or "none").strip().lower()
+    if category not in CATEGORIES:
+        raise ConceptError(f"{place}: category {category!r} is not one of {', '.join(CATEGORIES)}")
+    return Concept(text or "", category)
 
 
 def _common_words(name: str) -> list[Concept]:

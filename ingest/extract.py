@@ -14,7 +14,7 @@ from torch import Tensor
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.decoding import decode
-from neuronlake.ingest.encoders import Encoder
+from neuronlake.ingest.encoder import Encoder
 from neuronlake.ingest.locations import ProbeError
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.preprocessing import CustomTransform, Preparation

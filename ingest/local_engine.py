@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from neuronlake.ingest.encoders import Encoder
+from neuronlake.ingest.encoder import Encoder
 from neuronlake.ingest.extract import (
     BatchLimit,
     ChunkExtractor,

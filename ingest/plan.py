@@ -11,7 +11,8 @@ import torch
 from neuronlake.ingest.chosen_models import load_models
 from neuronlake.ingest.concepts import ConceptSet, load_concepts
 from neuronlake.ingest.directions import Directions, load_directions
-from neuronlake.ingest.encoders import Encoder, load_encoder
+from neuronlake.ingest.encoder import Encoder
+from neuronlake.ingest.encoders import load_encoder
 from neuronlake.ingest.layers import choose_layers
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.pooling import POOLINGS

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.encoders import Encoder
+from neuronlake.ingest.encoder import Encoder
 
 # how several templates are stored as one text; none can hold it
 _SEPARATOR = " | "

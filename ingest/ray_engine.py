@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.encoders import Encoder
+from neuronlake.ingest.encoder import Encoder
 from neuronlake.ingest.extract import BatchLimit, ChunkImage, ExtractedChunk, Work, prepare_ahead
 from neuronlake.ingest.local_engine import ChunkWork, extract_chunk, move_networks
 from neuronlake.ingest.memory import keep_freed_memory

@@ -163,6 +163,7 @@ def register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept_
             "position": range(len(concept_ids)),
             "concept_id": concept_ids,
             "category": [concept.category for concept in concept_set.concepts],
+            "sets": [list(concept.sets) for concept in concept_set.concepts],
         }
     )
     warehouse.insert("concept_set_concepts", members, concept_set_id=concept_set_id)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from neuronlake.ingest import significance, similarity, stored
-from neuronlake.ingest.encoders import Encoder
+from neuronlake.ingest.encoder import Encoder
 from neuronlake.ingest.load import embedding_rows
 from neuronlake.ingest.prompts import embed_texts
 from neuronlake.ingest.scoring_settings import Scoring, ScoringError

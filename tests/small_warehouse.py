@@ -138,7 +138,7 @@ def _insert_names(warehouse: Warehouse) -> None:
         )
         for position, (concept_id, category) in enumerate(members.items()):
             warehouse.execute(
-                "insert into store.concept_set_concepts values ($set, $position, $concept, $category)",
+                "insert into store.concept_set_concepts values ($set, $position, $concept, $category, null)",
                 set=number,
                 position=position,
                 concept=concept_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from neuronlake.ingest.concepts import ConceptError, builtin_names, load_concepts
@@ -42,6 +43,37 @@ def test_sets_are_joined_and_the_first_category_stays(tmp_path: Path) -> None:
     assert categories["striped"] == "texture"
     assert categories["new word"] == "none"
     assert loaded.name == "plain.txt + broden"
+
+
+def test_a_concept_keeps_the_sets_that_it_is_in(tmp_path: Path) -> None:
+    plain = write(tmp_path / "plain.txt", "Striped\nnew word\n")
+    sets = {concept.text: concept.sets for concept in load_concepts([plain, "broden"]).concepts}
+    assert sets["Striped"] == ("plain.txt", "broden")
+    assert sets["new word"] == ("plain.txt",)
+    assert sets["dotted"] == ("broden",)
+
+
+def test_a_parquet_file_gives_categories(tmp_path: Path) -> None:
+    file = tmp_path / "words.parquet"
+    pl.DataFrame({"concept": ["striped", "thing", None], "category": ["Texture", None, "object"]}).write_parquet(file)
+    loaded = load_concepts([str(file)])
+    assert [(c.text, c.category) for c in loaded.concepts] == [("striped", "texture"), ("thing", "none")]
+    assert loaded.dropped_blanks == 1
+    pl.DataFrame({"concept": ["striped"]}).write_parquet(file)
+    assert load_concepts([str(file)]).texts == ["striped"]
+
+
+def test_a_parquet_file_that_holds_no_concepts_is_refused_by_row(tmp_path: Path) -> None:
+    file = tmp_path / "words.parquet"
+    file.write_text("not Parquet")
+    with pytest.raises(ConceptError, match="is not a readable Parquet file"):
+        load_concepts([str(file)])
+    pl.DataFrame({"word": ["striped"]}).write_parquet(file)
+    with pytest.raises(ConceptError, match="has no column 'concept' of texts; it has word"):
+        load_concepts([str(file)])
+    pl.DataFrame({"concept": ["a", "b"], "category": ["object", "animal"]}).write_parquet(file)
+    with pytest.raises(ConceptError, match="row 2: category 'animal' is not one of color"):
+        load_concepts([str(file)])
 
 
 def test_a_concept_without_categories_keeps_its_place_when_a_later_set_knows_one(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import neuronlake
-from neuronlake.ingest.encoders import EncoderError
+from neuronlake.ingest.encoder import EncoderError
 from neuronlake.ingest.find import FindError, find_units
 from neuronlake.ingest.recipe import Recipe
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.encoders import Encoder
+from neuronlake.ingest.encoder import Encoder
 from neuronlake.ingest.prompts import PromptError, embed_texts, joined_prompts
 
 

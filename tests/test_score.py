@@ -13,7 +13,7 @@ import torch
 import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import encoders
-from neuronlake.ingest.encoders import OpenClipEncoder
+from neuronlake.ingest.clip_encoders import ClipEncoder
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.rescore import ScoreRecipe
 from neuronlake.sql.verify import verify
@@ -71,10 +71,10 @@ def test_another_method_gives_what_an_ingest_would_and_keeps_the_old_labels(
 def test_other_concepts_and_prompts_need_only_the_text_side_of_the_encoder(
     copy: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_encoder: OpenClipEncoder, _pixels: torch.Tensor) -> torch.Tensor:
+    def refuse(_encoder: ClipEncoder, _pixels: torch.Tensor) -> torch.Tensor:
         raise AssertionError("an image was looked at")
 
-    monkeypatch.setattr(OpenClipEncoder, "encode_images", refuse)
+    monkeypatch.setattr(ClipEncoder, "encode_images", refuse)
     words = tmp_path / "others.txt"
     words.write_text(OTHER_CONCEPTS)
     with neuronlake.open(copy, write=True) as warehouse:

@@ -118,6 +118,21 @@ def test_a_category_is_that_of_the_scorings_own_concept_set(warehouse: Warehouse
     ) == [(4, 0, "object"), (6, 0, "none"), (6, 2, "none")]
 
 
+def test_a_concept_keeps_the_sets_that_it_was_joined_from(tmp_path: Path) -> None:
+    with small_warehouse.build(tmp_path / "small.duckdb") as built:
+        built.execute(
+            "update store.concept_set_concepts set sets = ['words', 'animals']"
+            " where concept_set_id = 1 and position = 1"
+        )
+        answer = "select concept_set, position, concept, category, sets from concepts where concept in ('dog', 'cat')"
+        assert select(built, f"{answer} order by all") == [
+            ("few", 0, "dog", "none", ["few"]),
+            ("few", 1, "cat", "object", ["few"]),
+            ("words", 0, "dog", "object", ["words"]),
+            ("words", 1, "cat", "object", ["words", "animals"]),
+        ]
+
+
 def test_a_unit_that_is_not_finite_has_no_label(warehouse: Warehouse) -> None:
     assert select(
         warehouse, "select scoring, unit, concept, category, status from unit_labels where status = 'not finite'"
