@@ -55,7 +55,7 @@ docs: $(VENV)/demo.stamp  ## Write docs/sql.md from the SQL files
 
 example: $(VENV)/demo.stamp  ## Rebuild warehouse.duckdb.example with the demo
 	rm -rf build/example && mkdir -p build/example
-	NEURONLAKE_CACHE=build/example/cache $(BIN)/cli demo --folder build/example
+	NEURONLAKE_CACHE=/tmp/neuronlake-example $(BIN)/cli demo --folder build/example
 	mv build/example/demo.duckdb warehouse.duckdb.example
 
 clean:  ## Remove the virtual environment and what was built

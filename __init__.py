@@ -6,18 +6,20 @@ The public Python API, imported on first use so that ``import neuronlake`` stays
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neuronlake.ingest.estimate import estimate
     from neuronlake.ingest.evaluate import evaluate
     from neuronlake.ingest.models import model_from_module
     from neuronlake.ingest.pipeline import ingest
     from neuronlake.ingest.preprocessing import Preprocessing
     from neuronlake.ingest.recipe import Recipe
     from neuronlake.ingest.rescore import ScoreRecipe, score
+    from neuronlake.reports.page import altair_charts as charts
     from neuronlake.reports.page import write_report
     from neuronlake.sql.warehouse import Warehouse
-    from neuronlake.sql.warehouse import open_warehouse as open  # noqa: A004
 
 __version__ = "0.1.0"
 
@@ -28,6 +30,8 @@ __all__ = [
     "ScoreRecipe",
     "Warehouse",
     "__version__",
+    "charts",
+    "estimate",
     "evaluate",
     "ingest",
     "model_from_module",
@@ -41,10 +45,11 @@ _HOMES = {
     "Recipe": ("neuronlake.ingest.recipe", "Recipe"),
     "ScoreRecipe": ("neuronlake.ingest.rescore", "ScoreRecipe"),
     "Warehouse": ("neuronlake.sql.warehouse", "Warehouse"),
+    "charts": ("neuronlake.reports.page", "altair_charts"),
+    "estimate": ("neuronlake.ingest.estimate", "estimate"),
     "evaluate": ("neuronlake.ingest.evaluate", "evaluate"),
     "ingest": ("neuronlake.ingest", ""),
     "model_from_module": ("neuronlake.ingest.models", "model_from_module"),
-    "open": ("neuronlake.sql.warehouse", "open_warehouse"),
     "score": ("neuronlake.ingest.rescore", "score"),
     "write_report": ("neuronlake.reports.page", "write_report"),
 }
@@ -52,6 +57,22 @@ _HOMES = {
 
 class NeuronlakeError(Exception):
     """Something the user can mend: its message says what is wrong and what to do next."""
+
+
+def open(path: str | Path, *, write: bool = True, memory_limit: str | None = None) -> Warehouse:  # noqa: A001
+    """Open a warehouse; one that is not there yet is made.
+
+    Args:
+        path: the DuckDB file.
+        write: open for changes too, as only one process can at a time; where False, several can read.
+        memory_limit: DuckDB's memory, such as ``4GB``; half of the machine's where None.
+
+    Raises:
+        NeuronlakeError: the file is no warehouse, is newer than this version, or is held by another process.
+    """
+    from neuronlake.sql.warehouse import open_warehouse  # noqa: PLC0415  DuckDB is not needed for --version
+
+    return open_warehouse(path, write=write, memory_limit=memory_limit)
 
 
 def __getattr__(name: str) -> Any:

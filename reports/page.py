@@ -123,6 +123,23 @@ def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: 
     return written
 
 
+def altair_charts(warehouse: Warehouse, setting: int | None = None) -> dict[str, Any]:
+    """The charts of the report as Altair objects, for a notebook or to change.
+
+    Args:
+        warehouse: to read.
+        setting: number of the setting; the newest where None.
+
+    Returns:
+        Each chart by its name, in the order of the page.
+
+    Raises:
+        ReportError: the warehouse holds no scoring, or none of that setting.
+    """
+    figures = _figures(_ask_setting(warehouse, setting))
+    return {figure.key: figure.chart.properties(width=_PAPER_WIDTH) for figure in figures}
+
+
 def _ask_setting(warehouse: Warehouse, setting: int | None) -> Answers:
     """The setting to report, and what its layers are."""
     settings = warehouse.query("settings").pl()

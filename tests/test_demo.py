@@ -29,7 +29,7 @@ def test_the_demo_makes_a_warehouse_and_a_page_and_says_what_to_do_next(tmp_path
     assert "480 images extracted, 6 of 6 layers scored" in done.stderr
     assert "open demo.html in a browser" in done.stderr
     assert (tmp_path / "demo.html").stat().st_size > 1_000_000
-    with neuronlake.open(tmp_path / "demo.duckdb") as warehouse:
+    with neuronlake.open(tmp_path / "demo.duckdb", write=False) as warehouse:
         # unit 282 is ImageNet's tiger cat, and the probe holds a photograph of a cat
         label = warehouse.sql(
             "select concept, is_significant from unit_labels"

@@ -35,7 +35,7 @@ def test_a_text_scores_as_a_concept_of_the_set_does(tiny_warehouse: Path, tiny_r
 
 
 def test_the_label_of_a_unit_ranks_first_for_its_own_text(tiny_warehouse: Path) -> None:
-    with neuronlake.open(tiny_warehouse) as warehouse:
+    with neuronlake.open(tiny_warehouse, write=False) as warehouse:
         concept = warehouse.sql("select concept from concept_frequency order by units desc limit 1").fetchall()[0][0]
         found = find_units(warehouse, concept, top=3)
     assert set(found["label"]) == {concept}

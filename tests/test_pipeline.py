@@ -52,7 +52,7 @@ def independent_activations(folder: Path) -> tuple[list[str], torch.Tensor, torc
 
 def test_stored_activations_equal_an_independent_hook(tiny_warehouse: Path, image_folder: Path) -> None:
     paths, layer3, fc = independent_activations(image_folder)
-    with neuronlake.open(tiny_warehouse) as warehouse:
+    with neuronlake.open(tiny_warehouse, write=False) as warehouse:
         for layer, expected in (("layer3", layer3), ("fc", fc)):
             frame = warehouse.sql("select image, unit, activation from activations where layer = $l", l=layer).pl()
             stored = frame.pivot(on="unit", index="image", values="activation").sort("image")
@@ -69,7 +69,7 @@ def test_stored_embeddings_have_length_one_and_equal_the_encoders(
     batch = torch.stack([encoder.preprocessing.pixels(Image.open(path).convert("RGB")) for path in paths])
     with torch.inference_mode():
         expected = encoder.encode_images(encoder.preprocessing.normalise(batch))
-    with neuronlake.open(tiny_warehouse) as warehouse:
+    with neuronlake.open(tiny_warehouse, write=False) as warehouse:
         rows = warehouse.sql("select embedding from store.image_embeddings order by image_id").fetchall()
     np.testing.assert_allclose(np.array([row[0] for row in rows]), expected.numpy(), rtol=0, atol=1e-5)
 
@@ -88,7 +88,7 @@ def test_labels_follow_the_published_formula(tiny_warehouse: Path, tiny_recipe: 
     top = fc.topk(k, dim=0).indices  # (k, units)
     evidence = (1 + p[:, None, None] * (probability[top] - 1) + 1e-7).log().sum(dim=0)  # (units, concepts)
     expected = evidence - (evidence.logsumexp(dim=0) - np.log(evidence.shape[0]))
-    with neuronlake.open(tiny_warehouse) as warehouse:
+    with neuronlake.open(tiny_warehouse, write=False) as warehouse:
         frame = warehouse.sql("select unit, concept, similarity from similarities where layer = 'fc'").pl()
         labels = warehouse.sql("select concept from unit_labels where layer = 'fc' order by unit").fetchall()
     stored = frame.pivot(on="concept", index="unit", values="similarity").sort("unit").select(CONCEPTS)
@@ -97,7 +97,7 @@ def test_labels_follow_the_published_formula(tiny_warehouse: Path, tiny_recipe: 
 
 
 def test_top_images_are_the_highest_activations(tiny_warehouse: Path) -> None:
-    with neuronlake.open(tiny_warehouse) as warehouse:
+    with neuronlake.open(tiny_warehouse, write=False) as warehouse:
         top = warehouse.sql(
             "select layer, unit, list(activation order by rank) as best from top_images group by all order by all"
         ).pl()
@@ -109,7 +109,7 @@ def test_top_images_are_the_highest_activations(tiny_warehouse: Path) -> None:
 
 
 def test_only_layers_with_maps_have_peaks_and_they_lie_in_the_image(tiny_warehouse: Path) -> None:
-    with neuronlake.open(tiny_warehouse) as warehouse:
+    with neuronlake.open(tiny_warehouse, write=False) as warehouse:
         counts = warehouse.sql(
             "select layer, count(peak_x), count(peak_y) filter (peak_y between 0 and 1) from top_images"
             " group by layer order by layer"
@@ -199,7 +199,7 @@ def test_a_run_that_fails_between_chunks_goes_on_where_it_stopped(
 
         assert summary.extracted_images == 4
         resumed = contents(warehouse)
-    with neuronlake.open(tiny_warehouse) as whole:
+    with neuronlake.open(tiny_warehouse, write=False) as whole:
         assert resumed == contents(whole)
 
 
@@ -263,7 +263,7 @@ def test_keep_concepts_stores_the_best_of_each_unit(tiny_recipe: Recipe, tiny_wa
         neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, keep_concepts=3))
         kept = warehouse.sql("select layer, unit, concept, similarity from similarities order by all").pl()
         labels = warehouse.sql("select layer, unit, concept, p_value from unit_labels order by all").pl()
-    with neuronlake.open(tiny_warehouse) as whole:
+    with neuronlake.open(tiny_warehouse, write=False) as whole:
         best = whole.sql(
             "select layer, unit, concept, similarity from similarities"
             " qualify row_number() over (partition by layer, unit order by similarity desc) <= 3 order by all"

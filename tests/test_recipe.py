@@ -174,7 +174,7 @@ def test_paths_in_a_stored_recipe_mean_the_same_anywhere(tmp_path: Path, monkeyp
 
 
 def test_the_recipe_of_a_run_is_asked_for_by_number(tiny_warehouse: Path) -> None:
-    with neuronlake.open(tiny_warehouse) as warehouse:
+    with neuronlake.open(tiny_warehouse, write=False) as warehouse:
         text = recipe_text(warehouse, 1)
         assert text.startswith("# Run 1, 20")
         assert tomllib.loads(text)["layers"] == ["layer3", "fc"]
@@ -184,7 +184,7 @@ def test_the_recipe_of_a_run_is_asked_for_by_number(tiny_warehouse: Path) -> Non
 
 def test_an_estimate_counts_what_a_run_would_write(tiny_recipe: Recipe, tiny_warehouse: Path) -> None:
     found = estimate(tiny_recipe)
-    with neuronlake.open(tiny_warehouse) as warehouse:
+    with neuronlake.open(tiny_warehouse, write=False) as warehouse:
         assert found.activations == warehouse.scalar("select count(*) from store.activations")
         assert found.similarities == warehouse.scalar("select count(*) from store.similarities")
         assert found.chunks == warehouse.scalar("select count(distinct chunk) from store.chunks")

@@ -108,7 +108,7 @@ def two_models(tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def report(warehouse: Path, page: Path) -> Path:
-    with neuronlake.open(warehouse) as opened:
+    with neuronlake.open(warehouse, write=False) as opened:
         neuronlake.write_report(opened, page)
     return page
 
@@ -202,7 +202,7 @@ def test_each_chart_shows_sql_that_answers(two_models: Path, tmp_path: Path, ope
     page: Page = open_page(report(two_models, tmp_path / "page.html")).page
     queries = page.locator(".sql pre").all_text_contents()
     assert len(queries) == page.locator(".plot").count()
-    with neuronlake.open(two_models) as warehouse:
+    with neuronlake.open(two_models, write=False) as warehouse:
         for text in queries:
             for query in text.split(";\n"):
                 assert "$" not in query
@@ -289,7 +289,7 @@ def test_dead_units_say_so(tiny_warehouse: Path, tmp_path: Path, open_page) -> N
 
 
 def test_a_unit_has_a_page_of_its_own(two_models: Path, tmp_path: Path, browser: Browser) -> None:
-    with neuronlake.open(two_models) as warehouse:
+    with neuronlake.open(two_models, write=False) as warehouse:
         card = read_unit(warehouse, "resnet18-places365", "layer1", 3)
     write_unit_page(card, tmp_path / "unit.html")
     page = browser.new_page()

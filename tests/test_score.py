@@ -134,6 +134,6 @@ def test_a_warehouse_scored_again_and_again_still_opens(tmp_path: Path) -> None:
     for method in ("soft_wpmi", "wpmi"):
         with neuronlake.open(path, write=True) as warehouse:
             neuronlake.score(warehouse, ScoreRecipe(method=method, keep_concepts=None if method == "soft_wpmi" else 10))
-    with neuronlake.open(path) as warehouse:
+    with neuronlake.open(path, write=False) as warehouse:
         counted = warehouse.sql("select setting, count(*) as layers from scorings group by all order by all").pl()
         assert counted.equals(pl.DataFrame({"setting": [1, 7, 13], "layers": [6, 6, 6]}), null_equal=True)
