@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -32,8 +33,15 @@ def test_a_command_of_the_readme_runs(command: str, tmp_path: Path) -> None:
     # the README's reader stands in a folder with a warehouse
     for name in ("warehouse.duckdb", "warehouse.duckdb.example"):
         shutil.copy(ROOT / "warehouse.duckdb.example", tmp_path / name)
+    path = f"{CLI.parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        [str(CLI), *shlex.split(command)[1:]], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+        ["sh", "-c", command],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
 
