@@ -176,6 +176,14 @@ def ingest(
     parameter: Parameter = None,
     keep_concepts: KeepConcepts = None,
     device: Device = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="float32; or bfloat16 or float16, in which many devices run networks twice as fast, to a few digits.",
+            show_default="float32",
+            rich_help_panel=_MACHINES,
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -221,6 +229,7 @@ def ingest(
         "pooling": pooling,
         "directions": [pair for text in directions or [] for pair in pairs("--directions", [text]).items()] or None,
         "device": device,
+        "precision": precision,
         "batch_size": batch_size,
         "weights": pairs("--weights", weights) or None,
         "random_weights": random_weights,

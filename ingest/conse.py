@@ -48,7 +48,8 @@ class ConseEncoder:
     def encode_images(self, pixels: Tensor) -> Tensor:
         """See Encoder."""
         if self._class_embeddings is None:
-            self._class_embeddings = self.encode_texts(concepts.builtin_names("imagenet")).to(pixels.device)
+            with torch.autocast(pixels.device.type, enabled=False):
+                self._class_embeddings = self.encode_texts(concepts.builtin_names("imagenet")).to(pixels.device)
         probabilities = self._classifier.module(pixels).softmax(dim=1)  # (batch, 1000)
         best = probabilities.topk(_CLASSES, dim=1)
         embeddings = self._class_embeddings[best.indices]  # (batch, 10, dimensions)

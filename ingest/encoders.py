@@ -8,6 +8,7 @@ from neuronlake.ingest import user_models
 from neuronlake.ingest.clip_encoders import FACTORY, HUBS, open_clip_encoder, own_encoder
 from neuronlake.ingest.conse import ConseEncoder
 from neuronlake.ingest.encoder import Encoder, EncoderError
+from neuronlake.ingest.precision import in_precision, split_precision
 
 
 def load_encoder(name: str) -> Encoder:
@@ -40,11 +41,12 @@ def load_stored_encoder(name: str, source: str, fingerprint: str) -> Encoder:
             f"the embeddings of {name} were imported without the network that made them, so no text can be embedded; "
             "name another encoder or setting, as `cli status` lists them"
         )
+    name, precision = split_precision(name)
     if source.startswith(FACTORY):
         name = f"{name}={source.removeprefix(FACTORY)}"
     elif Path(source).is_file():
         name = f"{name.partition('/')[0]}/{source}"
-    encoder = load_encoder(name)
+    encoder = in_precision(load_encoder(name), precision)
     if encoder.fingerprint != fingerprint:
         raise EncoderError(
             f"the weights of {name} are not those that made this file's embeddings; run `cli ingest` again"

@@ -90,7 +90,9 @@ def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
     readings: dict[str, list[Reading]] = {}
     for layer in plan.layers:
         readings.setdefault(layer.model.name, []).append(layer.reading)
-    work = Work(tuple((model, tuple(readings[model.name])) for model in plan.models), plan.encoder)
+    work = Work(
+        tuple((model, tuple(readings[model.name])) for model in plan.models), plan.encoder, plan.recipe.precision
+    )
     limit = BatchLimit(plan.batch_size)
 
     def extract(count: int) -> float:

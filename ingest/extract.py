@@ -17,6 +17,7 @@ from neuronlake.ingest.decoding import decode
 from neuronlake.ingest.encoder import Encoder
 from neuronlake.ingest.locations import ProbeError
 from neuronlake.ingest.models import Model
+from neuronlake.ingest.precision import reduced
 from neuronlake.ingest.preprocessing import CustomTransform, Preparation
 from neuronlake.ingest.probe_sources import Source
 from neuronlake.ingest.readings import LayerError, Reading, run_until_seen
@@ -27,10 +28,14 @@ TOP_IMAGES = 20
 
 @dataclass(frozen=True)
 class Work:
-    """What a chunk of images is still needed for: layers of models, and perhaps the encoder's embeddings."""
+    """What a chunk of images is still needed for: layers of models, and perhaps the encoder's embeddings.
+
+    `precision` is that of the models; the encoder has its own.
+    """
 
     layers: tuple[tuple[Model, tuple[Reading, ...]], ...]
     encoder: Encoder | None
+    precision: str = "float32"
 
     @property
     def preprocessings(self) -> frozenset[Preparation]:
@@ -226,8 +231,9 @@ class ChunkExtractor:
                 for preprocessing in self._work.preprocessings
             }
             for model, readings in self._work.layers:
-                for name, seen in _forward(model, readings, inputs[model.preprocessing]).items():
-                    activations[model.name, name] = seen
+                with reduced(self._device, self._work.precision):
+                    forward = _forward(model, readings, inputs[model.preprocessing])
+                activations |= {(model.name, name): seen for name, seen in forward.items()}
             if self._work.encoder:
                 encoded = self._work.encoder.encode_images(inputs[self._work.encoder.preprocessing]).float().cpu()
                 # an image without a direction is all zeros: it then speaks for every concept alike

@@ -173,6 +173,7 @@ def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
             work = Work(
                 layers=tuple((model, tuple(readings)) for model, readings in by_model.values()),
                 encoder=plan.encoder if needs_encoder else None,
+                precision=plan.recipe.precision,
             )
             layer_ids = [registered.layer_ids[layer.model.name, layer.name] for layer in lacking]
             chunk_images = tuple(images[start : start + registered.chunk_images])

@@ -16,6 +16,7 @@ from neuronlake.ingest.encoders import load_encoder
 from neuronlake.ingest.layers import choose_layers
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.pooling import POOLINGS
+from neuronlake.ingest.precision import PRECISIONS, in_precision
 from neuronlake.ingest.probes import Probe, load_probe
 from neuronlake.ingest.readings import Reading
 from neuronlake.ingest.recipe import Recipe
@@ -38,6 +39,7 @@ class PlannedLayer:
     units: int
     receptive_field: float | None
     calls: int = 1
+    precision: str = "float32"
 
     @property
     def name(self) -> str:
@@ -51,14 +53,15 @@ class PlannedLayer:
 
     @property
     def stored_name(self) -> str:
-        """Its name in the warehouse; mean pooling goes without saying."""
-        return self.name if self.pooling == "mean" else f"{self.name}:{self.pooling}"
+        """Its name in the warehouse; mean pooling and float32 go without saying."""
+        unusual = [part for part in (self.pooling, self.precision) if part not in ("mean", "float32")]
+        return ":".join([self.name, *unusual])
 
     @property
     def fingerprint(self) -> str:
         """sha256 over the model's fingerprint, the layer, the pooling, and the directions if there are any."""
         onto = [self.reading.directions.fingerprint] if self.reading.directions else []
-        return _digest(self.model.fingerprint, self.reading.place.text, self.pooling, "float32", *onto)
+        return _digest(self.model.fingerprint, self.reading.place.text, self.pooling, self.precision, *onto)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     )
     if recipe.pooling not in POOLINGS:
         raise RecipeError(f"there is no pooling {recipe.pooling!r}; choose {' or '.join(POOLINGS)}")
+    if recipe.precision not in PRECISIONS:
+        raise RecipeError(f"there is no precision {recipe.precision!r}; choose {' or '.join(PRECISIONS)}")
     if not recipe.models or not (recipe.layers or recipe.directions):
         raise RecipeError("name at least one --model and one layer with --layers")
     if not recipe.probes:
@@ -146,11 +151,19 @@ def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer
         progress("Loading models", done, count + 1)
         shapes = choose_layers(model, list(dict.fromkeys(recipe.layers)), recipe.pooling, directions)
         layers += [
-            PlannedLayer(model, replace(s.reading, calls=s.calls), s.position, s.units, s.receptive_field, s.calls)
+            PlannedLayer(
+                model,
+                replace(s.reading, calls=s.calls),
+                s.position,
+                s.units,
+                s.receptive_field,
+                s.calls,
+                recipe.precision,
+            )
             for s in shapes
         ]
     progress("Loading models", count, count + 1)
-    encoder = load_encoder(recipe.encoder)
+    encoder = in_precision(load_encoder(recipe.encoder), recipe.precision)
     progress("Loading models", count + 1, count + 1)
     return layers, encoder
 

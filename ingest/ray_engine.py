@@ -65,6 +65,7 @@ class _Worker:
         self._threads = threads
         self._batch_size = batch_size
         self._device = resolve_device(recipe.device)
+        self._precision = recipe.precision
         layers, self._encoder = load_networks(recipe, no_progress)
         self._models = {layer.model.name: layer.model for layer in layers}
         self._readings = {(layer.model.name, layer.name): layer.reading for layer in layers}
@@ -85,6 +86,7 @@ class _Worker:
                 for name, layers in task.layers
             ),
             encoder=self._encoder if task.has_encoder else None,
+            precision=self._precision,
         )
         wanted = ((image, work.preprocessings) for image in task.images)
         stream = prepare_ahead(wanted, workers=self._threads, ahead=2 * self._batch_size)

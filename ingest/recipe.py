@@ -32,6 +32,7 @@ class Recipe:
         parameters: of the method, where they differ from its defaults.
         pooling: how maps and tokens become one number: ``mean``, ``max``, ``cls`` or ``patches``; see `pooling.pool`.
         directions: pairs of a layer and a file with directions in its space; see `directions.load_directions`.
+        precision: ``float32``, or ``bfloat16`` or ``float16`` for what networks can compute in half the bits.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         batch_size: images in one forward pass; by the device where None.
         weights: a checkpoint for a model, by its name or as `models` spells it.
@@ -59,6 +60,7 @@ class Recipe:
     parameters: Mapping[str, int | float] = field(default_factory=dict[str, "int | float"])
     pooling: str = "mean"
     directions: tuple[tuple[str, str], ...] = ()
+    precision: str = "float32"
     device: str = "auto"
     batch_size: int | None = None
     weights: Mapping[str, Path] = field(default_factory=dict[str, Path])

@@ -200,6 +200,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "parameters": _numbers,
     "pooling": _text,
     "directions": _directions,
+    "precision": _text,
     "device": _text,
     "batch_size": _whole(1),
     "weights": _paths,

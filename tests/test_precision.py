@@ -1,0 +1,61 @@
+"""Reduced precision: other numbers, so other layers and embeddings, and nearly the same answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import neuronlake
+from neuronlake.ingest.encoders import load_encoder
+from neuronlake.ingest.find import find_units
+from neuronlake.ingest.precision import in_precision, split_precision
+from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.settings import RecipeError
+
+
+def test_bfloat16_stands_beside_float32_with_nearly_its_numbers(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    with neuronlake.open(tmp_path / "w.duckdb") as warehouse:
+        neuronlake.ingest(warehouse, tiny_recipe)
+        neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, precision="bfloat16"))
+        layers = warehouse.sql("select distinct layer from unit_labels order by all").fetchall()
+        assert layers == [("fc",), ("fc:bfloat16",), ("layer3",), ("layer3:bfloat16",)]
+        for layer in ("layer3", "fc"):
+            read = "select activation from activations where layer = $layer order by unit, image"
+            exact = warehouse.sql(read, layer=layer).pl()["activation"].to_numpy()
+            fewer_bits = warehouse.sql(read, layer=f"{layer}:bfloat16").pl()["activation"].to_numpy()
+            assert not np.array_equal(exact, fewer_bits)
+            assert np.abs(exact - fewer_bits).max() < 0.05 * np.abs(exact).max()
+        encoders = [row[0] for row in warehouse.sql("select name from store.encoders order by all").fetchall()]
+        assert encoders == [tiny_recipe.encoder, f"{tiny_recipe.encoder} bfloat16"]
+        # the newest setting's encoder is made again, precision and all
+        assert find_units(warehouse, "striped", top=2).height == 2
+
+
+def test_an_encoder_in_reduced_precision_gives_float32_of_length_one(tiny_clip_folder: Path) -> None:
+    exact = load_encoder(f"local-dir:{tiny_clip_folder}")
+    fewer_bits = in_precision(exact, "bfloat16")
+    pixels = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        wanted, found = exact.encode_images(pixels), fewer_bits.encode_images(pixels)
+    assert found.dtype == torch.float32
+    assert (wanted * found).sum(dim=1).min() > 0.999
+    assert torch.equal(fewer_bits.encode_texts(["cat"]), exact.encode_texts(["cat"]))
+    assert fewer_bits.fingerprint != exact.fingerprint
+    assert in_precision(exact, "float32") is exact
+
+
+def test_a_stored_name_tells_the_precision() -> None:
+    assert split_precision("ViT-B-16/openai bfloat16") == ("ViT-B-16/openai", "bfloat16")
+    assert split_precision("ViT-B-16/openai") == ("ViT-B-16/openai", "float32")
+
+
+def test_an_unknown_precision_is_refused(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    with (
+        neuronlake.open(tmp_path / "w.duckdb") as warehouse,
+        pytest.raises(RecipeError, match="there is no precision 'int8'; choose float32 or bfloat16 or float16"),
+    ):
+        neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, precision="int8"))
