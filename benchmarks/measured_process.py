@@ -41,7 +41,7 @@ class Run:
 def run(command: list[str], environment: Mapping[str, str] | None = None) -> Run:
     """Run a process to its end.
 
-    The memory is looked at from outside, several times a second: what the system itself keeps of a child that has
+    The memory is looked at from outside, about twice a second: what the system itself keeps of a child that has
     ended, ru_maxrss, starts from what this process held when it forked.
 
     Raises:
