@@ -9,7 +9,9 @@ import typer
 
 from neuronlake.commands.options import (
     DEFAULT_WAREHOUSE,
+    Address,
     Device,
+    Engine,
     KeepConcepts,
     Method,
     OutputFormat,
@@ -17,6 +19,7 @@ from neuronlake.commands.options import (
     Prompt,
     UsageError,
     WarehouseFile,
+    Workers,
     numbers,
 )
 from neuronlake.commands.terminal import progress_bars, resumable, typed_command
@@ -39,6 +42,9 @@ def score(
     parameter: Parameter = None,
     keep_concepts: KeepConcepts = None,
     device: Device = None,
+    engine: Engine = None,
+    address: Address = None,
+    workers: Workers = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Score stored activations again, with other concepts, method or parameters; no image is looked at.
@@ -63,6 +69,9 @@ def score(
             "parameters": numbers(parameter),
             "keep_concepts": keep_concepts,
             "device": device,
+            "engine": engine,
+            "address": address,
+            "workers": workers,
         },
     )
     with resumable(), open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import normalize
 
-from neuronlake.ingest import register, scoring
+from neuronlake.ingest import register
 from neuronlake.ingest.extract import BatchLimit, ChunkImage, Work, prepare_ahead
 from neuronlake.ingest.local_engine import decoding_threads, extract_chunk, move_networks
 from neuronlake.ingest.memory import keep_freed_memory
@@ -16,6 +16,7 @@ from neuronlake.ingest.plan import Plan, Progress, make_plan
 from neuronlake.ingest.readings import Reading
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.runs import no_progress
+from neuronlake.ingest.scoring_engine import score_units
 from neuronlake.ingest.similarity import Cosines
 
 # measured by benchmarks/warehouse.py with 200 million activations; small warehouses take more
@@ -121,5 +122,5 @@ def _seconds_of_scoring(plan: Plan, units: int) -> float:
     ]
     activations = torch.rand(some_images, units, generator=generator).to(plan.device)
     began = time.perf_counter()
-    scoring.score_units(Cosines(*features), activations, plan.scoring)
+    score_units(Cosines(*features), activations, plan.scoring)
     return (time.perf_counter() - began) * (images / some_images) * (concepts / some_concepts)

@@ -28,7 +28,7 @@ from neuronlake.ingest.measures import (
 )
 from neuronlake.ingest.plan import resolve_device
 from neuronlake.ingest.runs import no_progress
-from neuronlake.ingest.scoring import Labels, score_units
+from neuronlake.ingest.scoring_engine import Labels, score_units
 from neuronlake.ingest.scoring_settings import Scoring
 from neuronlake.ingest.similarity import Cosines, top_image_indices
 from neuronlake.sql.warehouse import Warehouse

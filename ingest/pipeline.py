@@ -19,8 +19,9 @@ from neuronlake.ingest.readings import Reading
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.register import Registered, register
 from neuronlake.ingest.runs import Timing, device_name, no_progress, recorded_run
-from neuronlake.ingest.scoring import Basis, StoredLayer
+from neuronlake.ingest.scoring import Basis
 from neuronlake.ingest.settings import chosen_recipe
+from neuronlake.ingest.stored import StoredLayer
 from neuronlake.ingest.stored_recipe import as_json, resolved
 from neuronlake.sql.warehouse import Warehouse
 
@@ -71,7 +72,8 @@ def ingest(
         NeuronlakeError: something about the recipe or its inputs is wrong; nothing was changed.
     """
     started = time.perf_counter()
-    plan = make_plan(chosen_recipe(Recipe, recipe, settings), progress)
+    recipe = chosen_recipe(Recipe, recipe, settings)
+    plan = make_plan(recipe, progress)
     registered = register(warehouse, plan)
     chunks = pending_chunks(warehouse, plan, registered)
     basis = _basis(plan, registered)
@@ -81,13 +83,14 @@ def ingest(
     ]
     unscored = scoring.pending_scorings(warehouse, basis, layers, plan.scoring)
     limit = BatchLimit(plan.batch_size)
+    score_engine = scoring.choose_scoring_engine(recipe.engine, recipe.device, recipe.address, recipe.workers)
     if chunks or unscored:
         with recorded_run(warehouse, command, plan.device, as_json(resolved(plan))) as (run_id, timing):
             scoring.embed_concepts(warehouse, basis, plan.scoring.prompt, lambda: plan.encoder, progress)
             _extract_and_load(warehouse, plan, registered, chunks, limit, run_id, timing, progress)
             started_scoring = time.perf_counter()
             _finish_layers(warehouse, registered)
-            scoring.score_layers(warehouse, basis, unscored, plan.scoring, plan.device, run_id, progress)
+            scoring.score_layers(warehouse, basis, unscored, plan.scoring, score_engine, run_id, progress)
             timing.score += time.perf_counter() - started_scoring
     failed = warehouse.scalar(
         "select count(*) from store.failed_images where image_id between $first and $last",

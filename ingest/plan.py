@@ -112,8 +112,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         raise RecipeError(f"--limit must be 1 or more, not {recipe.limit}")
     if recipe.max_failures is not None and recipe.max_failures < 0:
         raise RecipeError(f"--max-failures must be 0 or more, not {recipe.max_failures}")
-    if recipe.engine not in ENGINES:
-        raise RecipeError(f"there is no engine {recipe.engine!r}; choose {' or '.join(ENGINES)}")
+    check_engine(recipe.engine, recipe.workers)
     concept_set = load_concepts(recipe.concepts)
     layers, encoder = load_networks(recipe, progress)
     probe = load_probe(
@@ -133,6 +132,18 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         concept_set=concept_set,
         scoring=scoring,
     )
+
+
+def check_engine(engine: str, workers: int | None) -> None:
+    """Refuse an engine that there is not, and a number of workers that could do no work.
+
+    Raises:
+        RecipeError: one of them is so.
+    """
+    if engine not in ENGINES:
+        raise RecipeError(f"there is no engine {engine!r}; choose {' or '.join(ENGINES)}")
+    if workers is not None and workers < 1:
+        raise RecipeError(f"--workers must be 1 or more, not {workers}")
 
 
 def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer], Encoder]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import torch
 
-from neuronlake import NeuronlakeError
+from neuronlake.ingest.cluster import Cluster, ClusterError, ray, result, share_out
 from neuronlake.ingest.encoder import Encoder
 from neuronlake.ingest.extract import BatchLimit, ChunkImage, ExtractedChunk, Work, prepare_ahead
 from neuronlake.ingest.local_engine import ChunkWork, extract_chunk, move_networks
@@ -27,23 +26,8 @@ from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.runs import no_progress
 from neuronlake.ingest.shards import read_shard, write_shard
 
-try:
-    import ray as ray_module
-    from ray.exceptions import RayActorError, RayTaskError
-except ImportError as error:
-    raise NeuronlakeError(
-        "--engine ray needs the package ray; install it with: pip install 'neuronlake[ray]'"
-    ) from error
-
-ray: Any = ray_module  # its decorators are typed for literals alone
-_CORES_PER_WORKER = 2
-_SECONDS_TO_ANSWER = 5
 # a worker should find its next chunk waiting
 _CHUNKS_PER_WORKER = 2
-
-
-class ClusterError(NeuronlakeError):
-    """The cluster cannot do what is asked of it."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +95,11 @@ def extract_with_ray(
         ClusterError: there is no cluster at the address, or its machines differ.
         NeuronlakeError: what a worker says is wrong.
     """
-    recipe = plan.recipe
-    with _Cluster(recipe.address):
+    if not chunks:
+        # what a run that was killed has left
+        shutil.rmtree(spool, ignore_errors=True)
+        return
+    with Cluster(plan.recipe.address):
         workers = _start_workers(plan)
         waiting = list(reversed(chunks))
         running: dict[Any, tuple[ChunkWork, _Task, Any]] = {}
@@ -122,7 +109,7 @@ def extract_with_ray(
         while running:
             ready, _ = ray.wait(list(running), num_returns=1)
             chunk, task, worker = running.pop(ready[0])
-            _result(ready[0])
+            result(ready[0])
             _give(worker, waiting, running, plan, spool)
             done += len(chunk.images)
             seen(done)
@@ -131,45 +118,12 @@ def extract_with_ray(
     shutil.rmtree(spool, ignore_errors=True)
 
 
-class _Cluster:
-    """A connection to the cluster, ended where it was begun here."""
-
-    def __init__(self, address: str | None) -> None:
-        self._address = address
-        self._is_ours = not ray.is_initialized()
-
-    def __enter__(self) -> None:
-        if self._is_ours:
-            try:
-                _check_listening(self._address)
-                ray.init(address=self._address, include_dashboard=False, log_to_driver=False, logging_level="error")
-            except (OSError, ValueError) as error:
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise ClusterError(f"there is no Ray cluster at {self._address}: {reason}") from error
-
-    def __exit__(self, *_details: object) -> None:
-        if self._is_ours:
-            ray.shutdown()
-
-
-def _check_listening(address: str | None) -> None:
-    """Raise OSError where nobody answers at HOST:PORT, for which Ray itself would wait many minutes."""
-    host, separator, port = (address or "").rpartition(":")
-    if separator and port.isdigit() and "//" not in host:
-        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
-
-
 def _start_workers(plan: Plan) -> list[Any]:
     """One worker for each GPU of the cluster, or for each pair of cores."""
-    resources = ray.cluster_resources()
-    cores, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-    on_gpu = gpus > 0 and plan.recipe.device != "cpu"
-    count = plan.recipe.workers or (gpus if on_gpu else max(1, cores // _CORES_PER_WORKER))
-    threads = max(1, min(_CORES_PER_WORKER, cores // count))
-    options = {"num_gpus": 1} if on_gpu else {"num_cpus": threads}
-    remote = ray.remote(max_restarts=-1, max_task_retries=-1, **options)(_Worker)
+    workers = share_out(plan.recipe.device, plan.recipe.workers)
+    remote = ray.remote(max_restarts=-1, max_task_retries=-1, **workers.needs)(_Worker)
     fingerprints = _fingerprints(plan.layers, plan.encoder)
-    return [remote.remote(plan.recipe, fingerprints, plan.batch_size, threads) for _ in range(count)]
+    return [remote.remote(plan.recipe, fingerprints, plan.batch_size, workers.threads) for _ in range(workers.count)]
 
 
 def _fingerprints(layers: Sequence[PlannedLayer], encoder: Encoder) -> dict[str, str]:
@@ -207,17 +161,3 @@ def _task(chunk: ChunkWork, plan: Plan, spool: Path) -> _Task:
     name = f"{chunk.number:06}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
     images = tuple(image for image in chunk.images)
     return _Task(images, layers, chunk.work.encoder is not None, spool.resolve() / name)
-
-
-def _result(reference: Any) -> None:
-    """Wait for a chunk; what a worker raised comes as if it were raised here."""
-    try:
-        ray.get(reference)
-    except RayTaskError as error:
-        cause: Any = error.cause
-        if isinstance(cause, NeuronlakeError):
-            raise cause from error
-        raise
-    except RayActorError as error:
-        cause = getattr(error, "cause", None) or error
-        raise ClusterError(f"a worker could not start: {str(cause).strip().splitlines()[-1]}") from error

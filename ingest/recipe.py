@@ -42,7 +42,7 @@ class Recipe:
         null_draws: pseudo-units behind the p-values.
         seed: of the pseudo-units, and of the sample of images.
         chunk_images: images in one transaction; by the size of the probe where None.
-        engine: what runs the networks: ``local``, this process, or ``ray``, a cluster.
+        engine: what runs the networks and scores: ``local``, this process, or ``ray``, a cluster.
         address: of the Ray cluster; one is started here where None.
         workers: of the Ray engine; by the cluster's GPUs or cores where None.
         spool: folder that all machines of the cluster share, for chunks on their way; beside the warehouse where None.

@@ -12,12 +12,19 @@ import polars as pl
 
 from neuronlake.ingest.concepts import load_concepts
 from neuronlake.ingest.encoders import load_stored_encoder
-from neuronlake.ingest.plan import resolve_device
+from neuronlake.ingest.plan import check_engine, resolve_device
 from neuronlake.ingest.register import register_concept_set, register_concepts
 from neuronlake.ingest.runs import no_progress, recorded_run
-from neuronlake.ingest.scoring import Basis, StoredLayer, embed_concepts, pending_scorings, score_layers
+from neuronlake.ingest.scoring import (
+    Basis,
+    choose_scoring_engine,
+    embed_concepts,
+    pending_scorings,
+    score_layers,
+)
 from neuronlake.ingest.scoring_settings import DEFAULT_DRAWS, DEFAULT_METHOD, ScoringError, resolve_scoring
 from neuronlake.ingest.settings import chosen_recipe
+from neuronlake.ingest.stored import StoredLayer
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -38,6 +45,9 @@ class ScoreRecipe:
         null_draws: pseudo-units behind the p-values.
         seed: of the pseudo-units.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        engine: what scores: ``local``, this process, or ``ray``, a cluster.
+        address: of the Ray cluster; one is started here where None.
+        workers: of the Ray engine; by the cluster's GPUs or cores where None.
     """
 
     models: Sequence[str] = ()
@@ -52,6 +62,9 @@ class ScoreRecipe:
     null_draws: int = DEFAULT_DRAWS
     seed: int = 0
     device: str = "auto"
+    engine: str = "local"
+    address: str | None = None
+    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,9 @@ def score(
     scoring = resolve_scoring(
         recipe.method, recipe.parameters, recipe.prompts, recipe.null_draws, recipe.seed, recipe.keep_concepts
     )
+    check_engine(recipe.engine, recipe.workers)
     device = resolve_device(recipe.device)
+    engine = choose_scoring_engine(recipe.engine, recipe.device, recipe.address, recipe.workers)
     chosen = _chosen_layers(warehouse, recipe)
     first = chosen.row(0, named=True)
     basis = _basis(warehouse, recipe, first)
@@ -103,7 +118,7 @@ def score(
                 lambda: load_stored_encoder(first["encoder"], first["encoder_source"], first["encoder_fingerprint"]),
                 report,
             )
-            score_layers(warehouse, basis, pending, scoring, device, run_id, report)
+            score_layers(warehouse, basis, pending, scoring, engine, run_id, report)
             timing.score = time.perf_counter() - started
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started)
 

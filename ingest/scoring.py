@@ -5,33 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import torch
 from torch import Tensor
 
-from neuronlake.ingest import significance, similarity, stored
+from neuronlake.ingest import stored
 from neuronlake.ingest.encoder import Encoder
 from neuronlake.ingest.load import embedding_rows
+from neuronlake.ingest.plan import resolve_device
 from neuronlake.ingest.prompts import embed_texts
+from neuronlake.ingest.scoring_engine import Features, Labels, LayerActivations, ScoringEngine, score_locally
 from neuronlake.ingest.scoring_settings import Scoring, ScoringError
-from neuronlake.ingest.similarity import Cosines
+from neuronlake.ingest.stored import StoredLayer
 from neuronlake.sql.warehouse import Warehouse
 
 Progress = Callable[[str, int, int], None]
 
 _ROWS_PER_INSERT = 4_000_000
-
-
-@dataclass(frozen=True)
-class StoredLayer:
-    """A layer whose activations are in the warehouse."""
-
-    layer_id: int
-    units: int
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -56,21 +49,23 @@ class Basis:
         )
 
 
-@dataclass(frozen=True)
-class Labels:
-    """What the scores of a layer's live units say.
+def choose_scoring_engine(name: str, device: str, address: str | None, workers: int | None) -> ScoringEngine:
+    """The engine of that name, see `plan.check_engine`.
 
-    Attributes:
-        best: (units, 2) int64, the label and the runner-up by position in the concept set; -1 for none.
-        similarity: (units, 2) float32, their scores; NaN for none.
-        p: (units,) float64.
-        q: (units,) float64.
+    Args:
+        name: ``local`` or ``ray``.
+        device: as a recipe names it.
+        address: of the Ray cluster; one is started here where None.
+        workers: of the Ray engine; by the cluster's GPUs or cores where None.
+
+    Raises:
+        NeuronlakeError: there is no such device here, or the package ray is missing.
     """
+    if name == "local":
+        return partial(score_locally, resolve_device(device))
+    from neuronlake.ingest.ray_scoring import score_with_ray  # noqa: PLC0415  of the extra `ray`
 
-    best: Tensor
-    similarity: Tensor
-    p: Tensor
-    q: Tensor
+    return partial(score_with_ray, device, address, workers)
 
 
 def embed_concepts(
@@ -119,14 +114,17 @@ def score_layers(
     basis: Basis,
     layers: Sequence[StoredLayer],
     scoring: Scoring,
-    device: torch.device,
+    engine: ScoringEngine,
     run_id: int,
     progress: Progress,
 ) -> None:
     """Score layers; similarities, labels and the scoring itself are one transaction a layer.
 
+    Whatever the engine, this process alone reads and writes the warehouse, a layer at a time and in their order.
+
     Raises:
         ScoringError: no image of the probe could be read.
+        NeuronlakeError: the engine cannot do it.
     """
     if not layers:
         return
@@ -134,48 +132,23 @@ def score_layers(
     if not len(image_ids):
         raise ScoringError("no image of the probe could be read; `cli sql failed_images` has the reasons")
     text_features = stored.text_features(warehouse, basis.encoder_id, scoring.prompt, basis.concept_set_id)
-    cosines = Cosines(image_features.to(device), text_features.to(device))
-    for done, layer in enumerate(layers):
-        progress("Scoring layers", done, len(layers))
-        live = stored.live_units(warehouse, layer.layer_id, basis.probe_id)
-        activations = stored.activations(warehouse, layer.layer_id, layer.units, image_ids)
-        if len(live) < layer.units:
-            activations = activations[:, live]
-        scores, labels = score_units(cosines, activations.to(device), scoring)
+    # a generator: the engine takes a layer's activations when it has a place for them
+    activations = (_read(warehouse, layer, basis.probe_id, image_ids) for layer in layers)
+    progress("Scoring layers", 0, len(layers))
+    for done, scored in enumerate(engine(Features(image_features, text_features), activations, scoring), start=1):
+        layer, live = scored.layer, scored.live
         with warehouse.transaction():
             scoring_id = _insert_scoring(warehouse, basis, layer, scoring, len(image_ids), run_id)
-            _insert_similarities(warehouse, scoring_id, scores, live, basis.concept_ids, scoring.keep_concepts)
-            _insert_labels(warehouse, scoring_id, layer.units, live, labels, basis.concept_ids)
-    progress("Scoring layers", len(layers), len(layers))
+            _insert_similarities(warehouse, scoring_id, scored.scores, live, basis.concept_ids, scoring.keep_concepts)
+            _insert_labels(warehouse, scoring_id, layer.units, live, scored.labels, basis.concept_ids)
+        progress("Scoring layers", done, len(layers))
 
 
-def score_units(cosines: Cosines, activations: Tensor, scoring: Scoring) -> tuple[Tensor, Labels]:
-    """Scores of live units and their labels, with p from pseudo-units and q within the layer.
-
-    Args:
-        cosines: of images and concepts.
-        activations: (images, live units) float32.
-        scoring: method, parameters, draws and seed.
-
-    Returns:
-        (live units, concepts) float32 on the CPU, and the labels.
-    """
-    units, concepts = activations.shape[1], cosines.concepts
-    if units == 0:
-        nothing = torch.empty(0, dtype=torch.float64)
-        empty = Labels(torch.empty(0, 2, dtype=torch.int64), torch.empty(0, 2), nothing, nothing)
-        return torch.empty(0, concepts), empty
-    pseudo = significance.pseudo_unit_activations(activations, scoring.null_draws, scoring.seed)
-    method = similarity.METHODS[scoring.method]
-    scores = method(cosines, activations, pseudo, **scoring.parameters).cpu()
-    scores, null_scores = scores[:units], scores[units:].amax(dim=1)
-    top = scores.topk(min(2, concepts), dim=1)
-    best = torch.full((units, 2), -1)
-    values = torch.full((units, 2), torch.nan)
-    best[:, : top.indices.shape[1]] = top.indices
-    values[:, : top.values.shape[1]] = top.values
-    p = significance.p_values(values[:, 0], null_scores)
-    return scores, Labels(best, values, p, significance.q_values(p))
+def _read(warehouse: Warehouse, layer: StoredLayer, probe_id: int, image_ids: np.ndarray) -> LayerActivations:
+    """The live units of a layer."""
+    live = stored.live_units(warehouse, layer.layer_id, probe_id)
+    activations = stored.activations(warehouse, layer.layer_id, layer.units, image_ids)
+    return LayerActivations(layer, live, activations if len(live) == layer.units else activations[:, live])
 
 
 def _insert_scoring(

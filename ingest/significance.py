@@ -15,16 +15,17 @@ def pseudo_unit_activations(activations: Tensor, draws: int, seed: int) -> Tenso
         seed: of the random generator; the draws are the same on every device.
 
     Returns:
-        (images, draws) float32.
+        (images, draws) float32, a transposed view.
     """
     images, units = activations.shape
     generator = torch.Generator().manual_seed(seed)
-    shuffled = torch.empty(images, draws, device=activations.device)
+    # a draw a row: a column would touch as many places far apart as there are images
+    shuffled = torch.empty(draws, images, device=activations.device)
     for draw in range(draws):
         unit = int(torch.randint(units, (), generator=generator))
         order = torch.randperm(images, generator=generator).to(activations.device)
-        shuffled[:, draw] = activations[order, unit]
-    return shuffled
+        torch.index_select(activations[:, unit].contiguous(), 0, order, out=shuffled[draw])
+    return shuffled.T
 
 
 def p_values(scores: Tensor, null_scores: Tensor) -> Tensor:

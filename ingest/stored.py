@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,15 @@ import torch
 from torch import Tensor
 
 from neuronlake.sql.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """A layer whose activations are in the warehouse."""
+
+    layer_id: int
+    units: int
+    fingerprint: str
 
 
 def image_features(warehouse: Warehouse, encoder_id: int, probe_id: int) -> tuple[np.ndarray, Tensor]:

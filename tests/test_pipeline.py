@@ -227,6 +227,7 @@ def test_a_wrong_layer_is_refused_before_any_image_is_read(tiny_recipe: Recipe, 
         ({"probes": ()}, "at least one --probe"),
         ({"limit": 0}, "--limit must be 1 or more"),
         ({"max_failures": -1}, "--max-failures must be 0 or more"),
+        ({"workers": 0}, "--workers must be 1 or more"),
         ({"keep_concepts": 1}, "--keep-concepts must be at least 2"),
     ],
 )

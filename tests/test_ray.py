@@ -1,11 +1,13 @@
-"""A Ray cluster gives what one process gives, whoever is killed on the way."""
+"""A Ray cluster extracts and scores what one process does, whoever is killed on the way."""
 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import torch
 import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.rescore import ScoreRecipe
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 from tiny import CONCEPTS, write_image
@@ -80,10 +83,18 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, tiny_clip_folder: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def local(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
-    """What one process gives."""
-    with neuronlake.open(tmp_path_factory.mktemp("local") / "w.duckdb", write=True) as warehouse:
+def made_here(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The warehouse that one process makes."""
+    path = tmp_path_factory.mktemp("local") / "w.duckdb"
+    with neuronlake.open(path, write=True) as warehouse:
         neuronlake.ingest(warehouse, recipe)
+    return path
+
+
+@pytest.fixture(scope="module")
+def local(made_here: Path) -> dict[str, list[tuple[object, ...]]]:
+    """What one process gives."""
+    with neuronlake.open(made_here) as warehouse:
         return contents(warehouse)
 
 
@@ -92,11 +103,11 @@ def on_cluster(recipe: Recipe, address: str) -> Recipe:
     return dataclasses.replace(recipe, engine="ray", address=address, workers=2)
 
 
-def workers() -> list[psutil.Process]:
-    """Processes in which Ray runs our worker."""
+def workers(doing: str = "_Worker") -> list[psutil.Process]:
+    """Processes in which Ray runs that class or function of ours."""
     found: list[psutil.Process] = []
     for process in psutil.process_iter(["cmdline"]):
-        if any(argument.startswith("ray::_Worker") for argument in process.info["cmdline"] or []):
+        if any(argument.startswith(f"ray::{doing}") for argument in process.info["cmdline"] or []):
             found.append(process)
     return found
 
@@ -152,9 +163,61 @@ def test_a_killed_driver_goes_on(
         assert verify(warehouse) == []
 
 
+def scored_again(
+    made_here: Path, path: Path, recipe: ScoreRecipe
+) -> tuple[list[tuple[object, ...]], torch.Tensor, torch.Tensor]:
+    """All labels of a new setting, their similarity, p and q, and the unit-by-concept matrix."""
+    with neuronlake.open(shutil.copy(made_here, path), write=True) as warehouse:
+        assert neuronlake.score(warehouse, recipe).scored_layers == 2
+        assert verify(warehouse) == []
+        labels = warehouse.sql("select * from unit_labels where setting = 3 order by scoring, unit").pl()
+        matrix = warehouse.sql(
+            "select similarity from store.similarities where scoring_id >= 3 order by scoring_id, unit, concept_id"
+        ).pl()
+    names = labels.select("scoring", "layer", "unit", "concept", "runner_up", "status").rows()
+    numbers = labels.select("similarity", "p_value", "q_value").to_torch()
+    return names, numbers, matrix.to_torch()
+
+
+def test_workers_score_as_one_process_does_though_one_is_killed(made_here: Path, address: str, tmp_path: Path) -> None:
+    # so many pseudo-units that a layer takes seconds
+    here = ScoreRecipe(method="rank_reorder", null_draws=6_000)
+    killed: list[int] = []
+    is_scored = threading.Event()
+
+    def kill_one() -> None:
+        while not killed and not is_scored.wait(0.1):
+            for process in workers("_score")[:1]:
+                killed.append(process.pid)
+                process.kill()
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    there = dataclasses.replace(here, engine="ray", address=address, workers=2)
+    try:
+        names, numbers, matrix = scored_again(made_here, tmp_path / "ray.duckdb", there)
+    finally:
+        is_scored.set()
+        killer.join()
+    assert killed
+    names_here, numbers_here, matrix_here = scored_again(made_here, tmp_path / "local.duckdb", here)
+    assert names == names_here
+    # how many threads add up a sum may change its last digits
+    torch.testing.assert_close(numbers, numbers_here, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(matrix, matrix_here, rtol=1e-5, atol=1e-5)
+
+
 def test_no_cluster_at_the_address_is_one_line(recipe: Recipe, tmp_path: Path) -> None:
     with (
         neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse,
         pytest.raises(NeuronlakeError, match=r"there is no Ray cluster at 127\.0\.0\.1:1"),
     ):
         neuronlake.ingest(warehouse, on_cluster(recipe, "127.0.0.1:1"))
+
+
+def test_scoring_alone_says_so_too(made_here: Path, tmp_path: Path) -> None:
+    with (
+        neuronlake.open(shutil.copy(made_here, tmp_path / "w.duckdb"), write=True) as warehouse,
+        pytest.raises(NeuronlakeError, match=r"there is no Ray cluster at 127\.0\.0\.1:1"),
+    ):
+        neuronlake.score(warehouse, ScoreRecipe(method="wpmi", engine="ray", address="127.0.0.1:1"))

@@ -108,6 +108,8 @@ def test_the_encoder_is_not_loaded_where_its_embeddings_are_there(
         ({"parameters": {"a": float("nan")}}, "a must be between"),
         ({"concepts": ("no such file",)}, "there is no concept file no such file"),
         ({"device": "tpu"}, "device 'tpu' cannot be used"),
+        ({"engine": "spark"}, "there is no engine 'spark'; choose local or ray"),
+        ({"engine": "ray", "workers": 0}, "--workers must be 1 or more, not 0"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_and_nothing_changes(

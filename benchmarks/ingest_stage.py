@@ -1,0 +1,110 @@
+"""One stage of an ingest in a process of its own, so that its memory can be told; started by ingest.py.
+
+    python benchmarks/ingest_stage.py forward NETWORKS DEVICE COUNT
+    python benchmarks/ingest_stage.py decode NETWORKS DEVICE FOLDER
+    python benchmarks/ingest_stage.py ray NETWORKS WORKERS FOLDER CONCEPTS WAREHOUSE
+
+The last line it writes is JSON: `seconds` of the stage without loading Python and networks, and its `rate` in images
+a second.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+from ingest_inputs import Networks
+
+import neuronlake
+from neuronlake.ingest.extract import ChunkImage, prepare_ahead
+from neuronlake.ingest.locations import Location
+from neuronlake.ingest.memory import keep_freed_memory
+from neuronlake.ingest.plan import batch_size_for
+from neuronlake.ingest.probe_sources import FileBytes
+from neuronlake.ingest.recipe import Recipe
+
+_CHUNK_IMAGES = 256
+
+
+def forward(networks: Networks, device: torch.device, count: int) -> dict[str, float]:
+    """All networks, one after the other, on batches that lie on the device; the rate is that of the best batch."""
+    models, encoder = networks.load()
+    batch = batch_size_for(device)
+    encoder.to(device)
+    calls = [(encoder.encode_images, encoder.preprocessing)]
+    calls += [(model.module.to(device), model.preprocessing) for model in models]
+    inputs = [(call, torch.rand(batch, 3, wants.height, wants.width, device=device)) for call, wants in calls]
+
+    def once() -> float:
+        started = time.perf_counter()
+        with torch.inference_mode():
+            for call, pixels in inputs:
+                call(pixels)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    once()
+    seconds = [once() for _ in range(max(1, count // batch))]
+    return {"seconds": sum(seconds), "rate": batch / min(seconds)}
+
+
+def decode(networks: Networks, device: torch.device, folder: Path) -> dict[str, float]:
+    """Reading, decoding and resizing for each network."""
+    models, encoder = networks.load()
+    needs = frozenset({encoder.preprocessing} | {model.preprocessing for model in models})
+    files = sorted(folder.rglob("*.jpg"))
+    work = [(ChunkImage(number, FileBytes(Location(str(file)))), needs) for number, file in enumerate(files)]
+    started = time.perf_counter()
+    for _ in prepare_ahead(work, workers=max(2, os.cpu_count() or 2), ahead=2 * batch_size_for(device)):
+        pass
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "rate": len(files) / seconds}
+
+
+def extract_on_ray(networks: Networks, workers: int, folder: Path, concepts: Path, path: Path) -> dict[str, float]:
+    """Extraction by workers with one core each; they, the writer and Ray itself are held to as many cores."""
+    import ray
+
+    if hasattr(os, "sched_setaffinity"):  # not everywhere
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:workers])
+    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="error")
+    recipe = Recipe(
+        models=networks.models,
+        layers=networks.layers,
+        probes=(str(folder),),
+        concepts=(str(concepts),),
+        encoder=networks.encoder,
+        random_weights=networks.are_by_name,
+        device="cpu",
+        chunk_images=_CHUNK_IMAGES,
+        engine="ray",
+        workers=workers,
+    )
+    with neuronlake.open(path, write=True) as warehouse:
+        summary = neuronlake.ingest(warehouse, recipe)
+        seconds = warehouse.scalar("select extract_seconds from store.runs")
+    ray.shutdown()
+    return {"seconds": seconds, "rate": summary.extracted_images / seconds}
+
+
+def main() -> None:
+    """Run the stage that is named, and say how long it took."""
+    stage, given, *rest = sys.argv[1:]
+    networks = Networks.from_json(given)
+    keep_freed_memory()
+    if stage == "forward":
+        found = forward(networks, torch.device(rest[0]), int(rest[1]))
+    elif stage == "decode":
+        found = decode(networks, torch.device(rest[0]), Path(rest[1]))
+    else:
+        found = extract_on_ray(networks, int(rest[0]), *(Path(each) for each in rest[1:]))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
