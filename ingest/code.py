@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import enum
+import functools
 import hashlib
 import inspect
 import re
-from types import CodeType
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from types import CodeType, SimpleNamespace
+from typing import Any, cast
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 # whose code is known by the weights' structure: it changes with their releases, which a run records
 _LIBRARIES = ("torch", "torchvision", "timm")
+# timm chooses by the machine whether to fuse, and the outputs are the same
+_NO_SETTINGS = frozenset(vars(nn.Module())) | {"fused_attn"}
 
 
 def has_address(text: str) -> bool:
@@ -45,9 +55,10 @@ def _byte_code(code: CodeType) -> str:
 
 
 def module_code(module: nn.Module) -> str:
-    """sha256 over the code of a network's classes that are of no library; empty if there are none.
+    """sha256 over a network's classes that are of no library, and its modules' settings; empty without such classes.
 
-    Without it a changed ``forward`` with the same weights would be taken for the network as it was.
+    Without it a changed ``forward``, or another number that it multiplies by, with the same weights would be taken
+    for the network as it was. Settings are the attributes that the state dict lacks; paths do not count.
     """
     own = {
         f"{kind.__module__}.{kind.__qualname__}": kind
@@ -55,7 +66,56 @@ def module_code(module: nn.Module) -> str:
         for kind in type(part).__mro__
         if kind.__module__.partition(".")[0] not in (*_LIBRARIES, "builtins")
     }
-    if not own:
+    is_patched = any("forward" in vars(part) for part in module.modules())
+    if not own and not is_patched:
         return ""
     digests = [code_digest(own[name]) for name in sorted(own)]
-    return hashlib.sha256("\0".join(digests).encode()).hexdigest()
+    saved = module.state_dict()
+    settings = {name: buffer for name, buffer in module.named_buffers() if name not in saved}
+    for name, part in module.named_modules():
+        settings |= {f"{name}.{key}": value for key, value in _attributes(part).items()}
+    texts = [f"{name}={text}" for name, value in sorted(settings.items()) if (text := _text(value))]
+    return hashlib.sha256("\0".join(digests + texts).encode()).hexdigest()
+
+
+def _attributes(part: nn.Module) -> dict[str, object]:
+    """A module's own attributes; of libraries' modules the public ones."""
+    is_librarys = type(part).__module__.partition(".")[0] in _LIBRARIES
+    return {
+        key: value
+        for key, value in vars(part).items()
+        if key not in _NO_SETTINGS and not (is_librarys and key.startswith("_"))
+    }
+
+
+def _text(value: Any, depth: int = 6) -> str:
+    """A setting as text that is the same in each process and on each machine; empty for what is none."""
+    if value is None or isinstance(value, bool | int | float | complex | bytes | torch.dtype):
+        return repr(value)
+    if isinstance(value, str):
+        return "" if Path(value).is_absolute() else repr(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return f"{value.dtype.str} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+    if isinstance(value, Tensor):
+        numbers = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        return f"{value.dtype} {list(value.shape)} {hashlib.sha256(numbers.tobytes()).hexdigest()}"
+    if inspect.isroutine(value) or inspect.isclass(value):
+        is_own = inspect.isfunction(value) and value.__module__.partition(".")[0] not in _LIBRARIES
+        return code_digest(value) if is_own else value.__qualname__
+    inner = _inner(value) if depth else []
+    return f"{type(value).__qualname__}({', '.join(_text(entry, depth - 1) for entry in inner)})"
+
+
+def _inner(value: Any) -> list[Any]:
+    """What a container or a plain object holds, in an order that is always the same."""
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, value.keywords]
+    if dataclasses.is_dataclass(value) or isinstance(value, SimpleNamespace | argparse.Namespace):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        return [[key, entry] for key, entry in sorted(cast("Any", value).items(), key=lambda item: str(item[0]))]
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, cast("Any", value)))
+    if isinstance(value, enum.Enum):
+        return [value.name]
+    return list(cast("Any", value)) if isinstance(value, list | tuple) else []

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.directions import Directions
+from neuronlake.ingest.heads import has_heads
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.pooling import Frame, count_prefix_tokens
 from neuronlake.ingest.preprocessing import Preprocessing
 from neuronlake.ingest.readings import LayerError, Place, Reading, outline, recorded_outputs, run
 
-_SPELLING = re.compile(r"(?P<module>[^\[\]:]+)(?P<input>:input)?(?P<elements>(\[[^\[\]]+\])*)")
+_SPELLING = re.compile(r"(?P<module>[^\[\]:]+)(?P<side>:input|:heads)?(?P<elements>(\[[^\[\]]+\])*)")
 _DRY_IMAGES = 2
 
 
@@ -123,10 +124,13 @@ def place_of(model: str, text: str, names: Sequence[str]) -> Place:
         return Place(text, text)
     match = _SPELLING.fullmatch(text)
     if match is None:
-        raise LayerError(f"{text!r} is no layer; write NAME, NAME:input, or NAME[0] for an element of a tuple or dict")
+        raise LayerError(
+            f"{text!r} is no layer; write NAME, NAME:input, NAME:heads, or NAME[0] for an element of a tuple or dict"
+        )
     if match["module"] not in names:
         raise LayerError(_unknown_layer(model, match["module"], names))
-    return Place(text, match["module"], bool(match["input"]), tuple(re.findall(r"\[([^\]]+)\]", match["elements"])))
+    elements = tuple(re.findall(r"\[([^\]]+)\]", match["elements"]))
+    return Place(text, match["module"], match["side"] == ":input", elements, match["side"] == ":heads")
 
 
 def _matches(model: str, text: str, names: Sequence[str]) -> list[Place]:
@@ -237,7 +241,7 @@ def _unknown_layer(model: str, layer: str, names: Sequence[str]) -> str:
 
 
 def list_layers(model: Model) -> pl.DataFrame:
-    """What can be named as a layer: one row for each module that runs, in the network's order.
+    """What can be named as a layer: each module that runs, in the network's order, and attention modules' heads.
 
     Returns:
         layer, type, units (null where the output is no tensor that has some), output (the shape for one image, or
@@ -247,7 +251,11 @@ def list_layers(model: Model) -> pl.DataFrame:
         ModelError: the network fails.
     """
     modules = dict(model.module.named_modules())
-    readings = [Reading(model.name, Place(name, name), frame_of(model)) for name in module_names(model)]
+    places = [Place(name, name) for name in module_names(model)]
+    places += [
+        Place(f"{name}:heads", name, is_heads=True) for name, part in modules.items() if name and has_heads(part)
+    ]
+    readings = [Reading(model.name, place, frame_of(model)) for place in places]
     calls: dict[str, int] = {}
 
     def keep(reading: Reading, value: object) -> tuple[int | None, str]:
@@ -260,13 +268,16 @@ def list_layers(model: Model) -> pl.DataFrame:
 
     with torch.inference_mode(), recorded_outputs(model.module, readings, keep) as outputs:
         run(model, blank_images(model))
-    rows = [
-        (name, getattr(modules[name], "original_name", type(modules[name]).__name__), units, output, calls[name])
-        for name, (units, output) in cast("dict[str, tuple[int | None, str]]", outputs).items()
-    ]
+    seen = cast("dict[str, tuple[int | None, str]]", outputs)
+    kinds = {name: getattr(part, "original_name", type(part).__name__) for name, part in modules.items()}
     order = {name: place for place, name in enumerate(modules)}
+    listed = sorted(places, key=lambda place: (order[place.module], place.is_heads))
     return pl.DataFrame(
-        sorted(rows, key=lambda row: order[row[0]]),
+        [
+            (place.text, kinds[place.module], *seen[place.text], calls[place.text])
+            for place in listed
+            if place.text in seen
+        ],
         schema={"layer": pl.String, "type": pl.String, "units": pl.Int64, "output": pl.String, "calls": pl.Int64},
         orient="row",
     )

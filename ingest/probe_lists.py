@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from neuronlake.ingest.locations import Location, ProbeError
+from neuronlake.ingest.parquet_stream import StreamedCell
 from neuronlake.ingest.probe_sources import FileBytes, ParquetCell, ProbeImage, plain_arrow_errors
 
-# A row group is read as a whole, so a file that is all one group would fill the memory.
-_LARGEST_ROW_GROUP = 512 * 2**20
+# Row groups are kept as a whole, four at a time; larger ones are streamed.
+_LARGEST_KEPT_GROUP = 128 * 2**20
 
 
 def csv_images(file: Location) -> list[ProbeImage]:
@@ -93,24 +94,23 @@ def parquet_images(file: Location) -> list[ProbeImage]:
         ]
 
 
-def _cells(file: Location, parquet: pq.ParquetFile, schema: Any) -> list[ParquetCell]:
+def _cells(file: Location, parquet: pq.ParquetFile, schema: Any) -> list[ParquetCell | StreamedCell]:
     """Where each row's image is.
 
     Raises:
-        ProbeError: the column holds no bytes, or is not cut into groups that fit into memory.
+        ProbeError: the column holds no bytes.
     """
     kind = schema.field("image").type
     if pa.types.is_struct(kind):
         kind = next((field.type for field in kind if field.name == "bytes"), kind)
     if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
         raise ProbeError(f"{file} holds {kind} in its column image; it needs the bytes of image files")
-    groups = [parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups)]
-    if any(group.total_byte_size > _LARGEST_ROW_GROUP for group in groups):
-        raise ProbeError(
-            f"{file} has row groups of more than {_LARGEST_ROW_GROUP // 2**20} MB; write it again with smaller ones, "
-            "such as row_group_size=100"
-        )
-    return [ParquetCell(file, number, row) for number, group in enumerate(groups) for row in range(int(group.num_rows))]
+    cells: list[ParquetCell | StreamedCell] = []
+    for number in range(parquet.metadata.num_row_groups):
+        group = parquet.metadata.row_group(number)
+        cell = StreamedCell if group.total_byte_size > _LARGEST_KEPT_GROUP else ParquetCell
+        cells += [cell(file, number, row) for row in range(int(group.num_rows))]
+    return cells
 
 
 def _paths(parquet: pq.ParquetFile, schema: Any) -> Sequence[str]:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from neuronlake.ingest.locations import Location, ProbeError
 from neuronlake.ingest.probe_sources import ProbeImage, TarMember, folder_label, is_image_name, readable_text
 
 # In a WebDataset sample, the members that say what its image shows; the first that is there counts.
-_LABEL_SUFFIXES = ("cls", "txt")
+_LABEL_SUFFIXES = ("cls", "txt", "json")
+# In a json member, the keys that do.
+_LABEL_KEYS = ("class_name", "label", "class", "cls", "caption")
 _LONGEST_LABEL = 1_000
+_LONGEST_JSON = 2**20
 _BLOCK = 512
 
 
 def tar_images(tar: Location) -> list[ProbeImage]:
-    """The images of a tar file in their order.
+    """The images of a tar file in the order of their paths, as of a folder.
 
     Members whose names are equal up to the first dot are one sample, as WebDataset has it: its ``.cls`` or else
-    ``.txt`` is the label of its images. Without these, the folder is.
+    ``.txt`` is the label of its images, or ``label`` or ``class_name`` in its ``.json``. Without these, the folder is.
 
     Raises:
         ProbeError: the file is no whole, uncompressed tar, or a member's name leads out of it.
@@ -35,9 +39,24 @@ def tar_images(tar: Location) -> list[ProbeImage]:
                 images[name] = TarMember(tar, member.offset_data, member.size)
             elif suffix in _LABEL_SUFFIXES:
                 file.seek(member.offset_data)
-                text = file.read(min(member.size, _LONGEST_LABEL)).decode("utf-8", errors="replace").strip()
-                labels[key, suffix] = text.partition("\n")[0].strip()
-    return [ProbeImage(name, _label(name, labels), source) for name, source in images.items()]
+                longest = _LONGEST_JSON if suffix == "json" else _LONGEST_LABEL
+                labels[key, suffix] = _said(file.read(min(member.size, longest)), suffix)
+    in_order = sorted(images.items(), key=lambda image: image[0].split("/"))
+    return [ProbeImage(name, _label(name, labels), source) for name, source in in_order]
+
+
+def _said(content: bytes, suffix: str) -> str:
+    """The label in a member: its first line, or a value of a json object; empty where there is none."""
+    text = content.decode("utf-8", errors="replace").strip()
+    if suffix != "json":
+        return text.partition("\n")[0].strip()
+    try:
+        found: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    given = (found.get(key) for key in _LABEL_KEYS) if isinstance(found, dict) else iter(())
+    value = next((value for value in given if isinstance(value, str | int) and not isinstance(value, bool)), "")
+    return str(value)[:_LONGEST_LABEL].strip()
 
 
 def _members(tar: Location, file: IO[bytes]) -> Iterator[tarfile.TarInfo]:

@@ -8,11 +8,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from neuronlake.ingest.decoding import decode
 from neuronlake.ingest.failure_limit import FailureLimit
 from neuronlake.ingest.locations import Location, ProbeError
+from neuronlake.ingest.parquet_stream import StreamedCell
 from neuronlake.ingest.probe_broden import broden_images, is_broden
 from neuronlake.ingest.probe_datasets import dataset_images, is_dataset
 from neuronlake.ingest.probe_lists import csv_images, parquet_images
@@ -28,11 +30,12 @@ _READERS: dict[str, Callable[[Location], list[ProbeImage]]] = {
 _SHARDS = ("tar", "parquet")
 _KINDS = "a folder of images, a csv or Parquet list, a Parquet file with images, or tar files"
 _HASHED_AT_ONCE = 16
+_MOST_SHARDS = 100_000
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A set of images, in the order in which their folder, list or tar has them."""
+    """A set of images, in the order of their list, or else of their paths."""
 
     name: str
     location: str
@@ -40,10 +43,13 @@ class Probe:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the paths and contents of all images."""
+        """sha256 over the paths and contents of all images, and over labels that do not follow from the paths."""
         digest = hashlib.sha256()
         for image in self.images:
-            digest.update(f"{image.path}\0{image.sha256}\n".encode())
+            path = image.path.removeprefix(f"{image.part}/") if image.part else image.path
+            label = image.label or ""
+            said = "" if label == (folder_label(path) or "") else f"\0{label}"
+            digest.update(f"{image.path}\0{image.sha256}{said}\n".encode())
         return digest.hexdigest()
 
 
@@ -100,7 +106,9 @@ def _list_images(text: str) -> tuple[str, list[ProbeImage]]:
     """The name of a probe and its images, not yet read."""
     if is_dataset(text):
         return dataset_images(text)
-    shards = list(dict.fromkeys(_expand(text)))
+    shards = list(dict.fromkeys(islice(_expand(text), _MOST_SHARDS + 1)))
+    if len(shards) > _MOST_SHARDS:
+        raise ProbeError(f"{text} names more than {_MOST_SHARDS:,} files; name fewer, or the folder that they lie in")
     location = Location.of(text)
     if len(shards) > 1:
         names = [shard.rpartition("/")[2] for shard in shards]
@@ -126,12 +134,12 @@ def _all_differ(names: Sequence[str]) -> bool:
 
 def _expand(text: str) -> Iterator[str]:
     """A name with ``{000..003}`` or ``{a,b}`` in it as all the names that it stands for."""
-    found = re.search(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}", text)
+    found = re.search(r"\{(\d{1,18})\.\.(\d{1,18})\}|\{([^{}]*,[^{}]*)\}", text)
     if found is None:
         yield text
         return
     first, last, choices = found.groups()
-    values = choices.split(",") if choices else [f"{n:0{len(first)}}" for n in range(int(first), int(last) + 1)]
+    values = choices.split(",") if choices else (f"{n:0{len(first)}}" for n in range(int(first), int(last) + 1))
     for value in values:
         yield from _expand(text[: found.start()] + value + text[found.end() :])
 
@@ -194,7 +202,9 @@ def _hash(
     hashed = list(images)
     batches = [present[start : start + _HASHED_AT_ONCE] for start in range(0, len(present), _HASHED_AT_ONCE)]
     batches_of_images = ([images[place] for place in batch] for batch in batches)
-    with ThreadPoolExecutor() as pool:
+    # rows that are streamed come one after the other, whichever thread asks
+    is_streamed = any(isinstance(image.source, StreamedCell) for image in images)
+    with ThreadPoolExecutor(1 if is_streamed else None) as pool:
         try:
             for batch, digests in zip(batches, pool.map(_digests, batches_of_images), strict=True):
                 for place, (digest, reason) in zip(batch, digests, strict=True):

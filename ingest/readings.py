@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.blueprints import ModelError
 from neuronlake.ingest.directions import Directions
+from neuronlake.ingest.heads import has_heads, watch_heads
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.pooling import Frame, PoolingError, Positions, channels_first, pool_positions, positions
 from neuronlake.ingest.user_models import described
@@ -28,16 +29,19 @@ class Place:
     """Where in a network a layer is read.
 
     Attributes:
-        text: as the user spells it and the warehouse calls it: ``layer4``, ``attn[0]``, ``attn.proj:input``.
+        text: as the user spells it and the warehouse calls it: ``layer4``, ``attn[0]``, ``attn.proj:input``,
+            ``attn:heads``.
         module: name of the submodule.
         is_input: read what goes into it, not what comes out.
         elements: which element of a tuple or dict, and which of that.
+        is_heads: read what its attention heads give, before the output projection.
     """
 
     text: str
     module: str
     is_input: bool = False
     elements: tuple[str, ...] = ()
+    is_heads: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,8 +122,8 @@ def recorded_outputs(module: nn.Module, readings: Sequence[Reading], keep: Keep)
     """Forward passes within the block leave in the dict, by name, what `keep` made of each reading's value.
 
     `keep` is called at once, for later steps of a network may change the same memory: a ReLU in place would leave
-    its own output in that of the layer before. An error of the user's that it raises is left in the dict. A layer
-    that runs several times in one pass leaves its last output.
+    its own output in that of the layer before. An error of the user's that it raises is left in the dict, as is that
+    of a reading of heads where there are none. A layer that runs several times in one pass leaves its last output.
     """
     outputs: dict[str, object] = {}
 
@@ -132,18 +136,38 @@ def recorded_outputs(module: nn.Module, readings: Sequence[Reading], keep: Keep)
 
     def hook(reading: Reading) -> Any:
         part = module.get_submodule(reading.place.module)
+        if reading.place.is_heads:
+            return watch_heads(part, lambda value: record(reading, value))
         if not reading.place.is_input:
             return part.register_forward_hook(lambda _part, _inputs, output: record(reading, output))
         return part.register_forward_pre_hook(
             lambda _part, inputs, named: record(reading, _input(reading, inputs, named)), with_kwargs=True
         )
 
-    handles = [hook(reading) for reading in readings]
+    headless = [reading for reading in readings if reading.place.is_heads and not _has_heads(module, reading)]
+    outputs.update({reading.name: _no_heads(module, reading) for reading in headless})
+    handles = [hook(reading) for reading in readings if reading.name not in outputs]
     try:
         yield outputs
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _has_heads(module: nn.Module, reading: Reading) -> bool:
+    """Whether the heads that a reading wants can be read."""
+    return has_heads(module.get_submodule(reading.place.module))
+
+
+def _no_heads(module: nn.Module, reading: Reading) -> LayerError:
+    """The error for heads of what has none, with a name that has some."""
+    kind = type(module.get_submodule(reading.place.module)).__name__
+    near = [name for name, part in module.named_modules() if name and has_heads(part)]
+    hint = f"such as {near[0]}:heads" if near else f"and {reading.model} has none that can be seen"
+    return LayerError(
+        f"layer {reading.place.text!r} of {reading.model}: a {kind} has no heads; name an attention module with "
+        f"num_heads and a Linear called proj or out_proj, {hint}"
+    )
 
 
 def _input(reading: Reading, inputs: tuple[object, ...], named: Mapping[str, object]) -> object:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import json
-import pickle
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from neuronlake.ingest.blueprints import ModelError, first_line
+from neuronlake.ingest.exported_files import code_in
 from neuronlake.ingest.weights import WeightsError
 
 
 def load_exported(path: Path, *, trust_pickle: bool) -> nn.Module:
     """The network of a ``torch.export.save`` file, with the submodules it was exported from.
 
-    Pickles with code in it are refused; the rest torch parses itself, and does not promise to be safe with it.
+    Files with pickles, libraries or expressions that could run code are refused, as far as is known: torch itself does
+    not promise to be safe with any file.
 
     Raises:
         ModelError: it cannot be read.
-        WeightsError: it holds pickles with code and is not trusted.
+        WeightsError: it could run code and is not trusted.
     """
     if not trust_pickle:
         _refuse_code(path)
@@ -40,36 +39,23 @@ def load_exported(path: Path, *, trust_pickle: bool) -> nn.Module:
 
 
 def _refuse_code(path: Path) -> None:
-    """Look into an exported program for pickles that torch would read with their code.
+    """Look into an exported program for what torch would run on reading it.
 
     Raises:
-        WeightsError: there are some.
+        WeightsError: there is some.
+        ModelError: the file is damaged.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.endswith(".pt"):
-                    torch.load(io.BytesIO(archive.read(name)), weights_only=True)
-                elif name.endswith("_config.json") and _has_pickles(json.loads(archive.read(name))):
-                    raise pickle.UnpicklingError(name)  # noqa: TRY301  refused as torch refuses the others
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{path} holds more than tensors, so reading it could run its code; export it with tensors alone, "
-            "or pass --trust-pickle if you trust who made it"
-        ) from error
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, EOFError) as error:
+        found = code_in(path)
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, EOFError, KeyError, AttributeError) as error:
         raise ModelError(
             f"{path} is not a readable torch.export file ({first_line(error)}); export it again"
         ) from error
-
-
-def _has_pickles(config: Any) -> bool:
-    """Whether a list of an exported program's weights or constants has entries that are pickles."""
-    entries: Mapping[str, Any] = config.get("config", {}) if isinstance(config, Mapping) else {}
-    return any(
-        entry.get("use_pickle") or not str(entry.get("path_name", "")).startswith(("weight_", "tensor_"))
-        for entry in entries.values()
-    )
+    if found:
+        raise WeightsError(
+            f"{path} holds more than tensors and torch's operators ({found}), so reading it could run its code; export "
+            "it again with torch 2.8 or newer, or pass --trust-pickle if you trust who made it"
+        )
 
 
 def load_scripted(path: Path) -> nn.Module:

@@ -21,6 +21,7 @@ from torch import nn
 from neuronlake.ingest import weights
 from neuronlake.ingest.blueprints import ModelError, first_line
 from neuronlake.ingest.code import module_code
+from neuronlake.ingest.imports import files_digest, forget, imported_files
 from neuronlake.ingest.saved_models import load_exported, load_scripted
 
 _NAMED = re.compile(r"([A-Za-z0-9_.-]+)=(.+)", re.DOTALL)
@@ -101,7 +102,7 @@ def call_factory(spec: str) -> tuple[object, str]:
     """Call ``path/to/file.py:factory`` or ``package.module:factory``.
 
     Returns:
-        What it gave, and a digest of the file it is in.
+        What it gave, and a digest of the file it is in and of those beside it that this imports.
 
     Raises:
         ModelError: there is no such file, module or factory, or it raises.
@@ -109,7 +110,10 @@ def call_factory(spec: str) -> tuple[object, str]:
     home, _, factory = spec.rpartition(":")
     if not home or not factory.isidentifier():
         raise ModelError(f"{spec!r} names no factory; write path/to/file.py:factory or package.module:factory")
-    with _import_path(Path(home).expanduser().parent if home.endswith(".py") else Path.cwd()):
+    is_file = home.endswith(".py")
+    beside = _siblings(home) if is_file else {}
+    forget(beside)
+    with _import_path(Path(home).expanduser().parent if is_file else Path.cwd()):
         module = _import(home)
         call = getattr(module, factory, None)
         if not callable(call):
@@ -122,7 +126,21 @@ def call_factory(spec: str) -> tuple[object, str]:
         except Exception as error:
             raise ModelError(f"{spec} raised {type(error).__name__}: {described(error)}") from error
     file = Path(str(module.__file__)) if getattr(module, "__file__", None) else None
-    return made, weights.sha256_of(file) if file and file.is_file() else ""
+    if file is None or not file.is_file():
+        return made, ""
+    return made, files_digest(file, beside if is_file else _siblings(home, module))
+
+
+def _siblings(home: str, module: ModuleType | None = None) -> dict[str, Path]:
+    """The user's own files that a factory's file imports; of an installed package none."""
+    file = Path(home).expanduser() if module is None else Path(module.__file__ or "")
+    if module is None:
+        return imported_files(file, file.parent) if file.is_file() else {}
+    package = module.__package__ or ""
+    # of a.b in a/b.py the folder that a lies in
+    root = file.parents[len(package.split(".")) if package else 0]
+    is_installed = {"site-packages", "dist-packages"} & set(file.parts)
+    return {} if is_installed else imported_files(file, root, package)
 
 
 def _import(home: str) -> ModuleType:

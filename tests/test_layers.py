@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,7 @@ def test_a_spelling_reaches_inputs_and_elements(toy: Model) -> None:
         ("named[wde]", r"there is no \[wde\]; it has \[wide\], \[narrow\]"),
         ("odd", r"of shape \[8, 8, 8\] for 2 images, so its first dimension is not theirs"),
         ("stm:input", "toy has no layer 'stm'; did you mean stem"),
-        ("stem:output", r"'stem:output' is no layer; write NAME, NAME:input, or NAME\[0\]"),
+        ("stem:output", r"'stem:output' is no layer; write NAME, NAME:input, NAME:heads, or NAME\[0\]"),
         ("layer4.*", "'layer4.*' finds no layer of toy; its outermost layers are stem, act, pair"),
         ("idl?", "'idl.' finds 1 layers of toy, none of which has units"),
     ],
@@ -294,25 +295,43 @@ SHAPES = [
     ("timm:test_vit", "blocks.1", lambda out: out[:, 0]),
     ("timm:test_vit", "blocks.1.attn.proj:input", lambda out: out[:, 0]),
     ("timm:test_convnext", "stages.2", lambda out: out.mean(dim=(2, 3))),
+    ("timm:test_convnext", "stages.0.blocks.0.mlp", lambda out: out.mean(dim=(1, 2))),
     ("mixer", "blocks.0", lambda out: out.mean(dim=1)),
+    ("mixer", "blocks.0.mlp_tokens:input", lambda out: out.mean(dim=1)),  # its units are tokens
     ("swin", "layers.1", lambda out: out.mean(dim=(1, 2))),
+    ("swin", "head", lambda out: out),
+    ("torchvision vit", "encoder.layers.encoder_layer_0", lambda out: out[:, 0]),
+    ("torchvision vit", "encoder.layers.encoder_layer_0.mlp", lambda out: out[:, 0]),
+    ("torchvision vit", "conv_proj", lambda out: out.mean(dim=(2, 3))),
+    ("torchvision vit", "heads", lambda out: out),
+    ("torchvision swin", "features.1", lambda out: out.mean(dim=(1, 2))),
+    ("torchvision swin", "features.1.0.attn", lambda out: out.mean(dim=(1, 2))),
+    ("torchvision swin", "permute", lambda out: out.mean(dim=(2, 3))),
+    ("torchvision convnext", "features.1", lambda out: out.mean(dim=(2, 3))),
+    ("torchvision convnext", "features.1.0.block.2", lambda out: out.mean(dim=(1, 2))),
+    ("torchvision convnext", "classifier", lambda out: out),
 ]
 
 
 def network(name: str) -> Model:
     """A small network of each family, with random weights."""
     import timm
+    import torchvision.models as vision
 
     if name.startswith("timm:"):
         return load_model(name, random_weights=True)
     torch.manual_seed(3)
-    if name == "mixer":
-        mixer = timm.models.mlp_mixer.MlpMixer(img_size=32, patch_size=8, num_blocks=2, embed_dim=24)
-        return model_from_module(name, mixer, Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3))
-    swin = timm.models.SwinTransformer(
-        img_size=32, patch_size=2, window_size=4, embed_dim=12, depths=(1, 1), num_heads=(2, 2)
-    )
-    return model_from_module(name, swin, Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3))
+    block = vision.convnext.CNBlockConfig
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "mixer": lambda: timm.models.mlp_mixer.MlpMixer(img_size=32, patch_size=8, num_blocks=2, embed_dim=24),
+        "swin": lambda: timm.models.SwinTransformer(
+            img_size=32, patch_size=2, window_size=4, embed_dim=12, depths=(1, 1), num_heads=(2, 2)
+        ),
+        "torchvision vit": lambda: vision.VisionTransformer(32, 8, 2, 4, 24, 48, num_classes=10),
+        "torchvision swin": lambda: vision.SwinTransformer([4, 4], 12, [2, 1], [2, 2], [3, 3], num_classes=10),
+        "torchvision convnext": lambda: vision.ConvNeXt([block(12, 24, 1), block(24, None, 1)], num_classes=10),
+    }
+    return model_from_module(name, makers[name](), Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3))
 
 
 @pytest.mark.parametrize(("name", "layer", "pooled"), SHAPES, ids=lambda value: value if isinstance(value, str) else "")

@@ -342,21 +342,6 @@ def test_code_in_a_pickled_network_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "trace").exists()
 
 
-def test_code_in_an_exported_network_is_not_run(tmp_path: Path) -> None:
-    import io
-    import zipfile
-
-    torch.export.save(torch.export.export(nn.ReLU(), (torch.zeros(1, 3, 8, 8),)), tmp_path / "good.pt2")
-    pickled = io.BytesIO()
-    torch.save(Evil(tmp_path / "trace"), pickled)
-    with zipfile.ZipFile(tmp_path / "good.pt2") as good, zipfile.ZipFile(tmp_path / "evil.pt2", "w") as evil:
-        for name in good.namelist():
-            evil.writestr(name, pickled.getvalue() if name.endswith("sample_inputs/model.pt") else good.read(name))
-    with pytest.raises(WeightsError, match="could run its code"):
-        load_model(str(tmp_path / "evil.pt2"))
-    assert not (tmp_path / "trace").exists()
-
-
 def test_a_pickled_network_is_read_when_trusted(tmp_path: Path) -> None:
     torch.save(nn.Sequential(nn.Conv2d(3, 4, 1)), tmp_path / "whole.pt")
     with pytest.raises(WeightsError, match="could run its code"):

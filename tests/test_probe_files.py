@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from probe_files import png, write_tar
 
-from neuronlake.ingest import probe_lists
+from neuronlake.ingest import parquet_stream, probe_lists
 from neuronlake.ingest.locations import ProbeError
 from neuronlake.ingest.probes import Probe, load_probe
 
@@ -94,7 +96,7 @@ def test_images_of_hugging_face_have_names_and_class_names(tmp_path: Path) -> No
     ]
 
 
-def test_parquet_files_without_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_files_without_images_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     pl.DataFrame({"picture": [1], "label": ["x"]}).write_parquet(path)
     assert "has no column image or path; it has picture, label" in complaint(path)
@@ -102,9 +104,42 @@ def test_parquet_files_without_images_are_refused(tmp_path: Path, monkeypatch: p
     assert "holds int64 in its column image" in complaint(path)
     path.write_bytes(path.read_bytes()[:-20])
     assert "cannot be read as Parquet" in complaint(path)
-    pl.DataFrame({"image": [RED] * 100}).write_parquet(path)
-    monkeypatch.setattr(probe_lists, "_LARGEST_ROW_GROUP", 100)
-    assert "row_group_size=100" in complaint(path)
+
+
+def test_large_row_groups_are_streamed_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size, count = 2**20, 48
+    contents = [RED + np.random.default_rng(row).bytes(size) for row in range(count)]
+    path = tmp_path / "large.parquet"
+    schema = pa.schema({"image": pa.struct({"bytes": pa.binary()}), "label": pa.string()})
+    rows_written = [{"image": {"bytes": content}, "label": str(row)} for row, content in enumerate(contents)]
+    # small pages: one is read whole, and by default may hold 1,024 rows
+    pq.write_table(pa.Table.from_pylist(rows_written, schema), path, use_dictionary=False, write_batch_size=4)
+    assert pq.ParquetFile(path).num_row_groups == 1
+    monkeypatch.setattr(probe_lists, "_LARGEST_KEPT_GROUP", 10 * size)
+    monkeypatch.setattr(parquet_stream, "_KEPT_BYTES", 12 * size)
+    before = pa.total_allocated_bytes()
+    used: list[int] = []
+    probe = load_probe(path, progress=lambda _done, _total: used.append(pa.total_allocated_bytes() - before))
+    assert [image.sha256 for image in probe.images] == [hashlib.sha256(content).hexdigest() for content in contents]
+    assert [image.label for image in probe.images] == [str(row) for row in range(count)]
+    assert max(used) < 24 * size
+    for row in (40, 3, 47, 0):
+        assert probe.images[row].source.read() == contents[row]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda image: image.source.read(), probe.images)) == contents
+
+
+def test_rows_of_several_streamed_files_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_lists, "_LARGEST_KEPT_GROUP", 0)
+    for name, images in {"a": [RED, None, BLUE], "b": [LIME]}.items():
+        pq.write_table(pa.table({"image": pa.array(images, pa.binary())}), tmp_path / f"{name}.parquet")
+    probe = load_probe(tmp_path, max_failures=1)
+    assert [image.sha256 for image in probe.images] == [
+        *(hashlib.sha256(RED).hexdigest(), "", hashlib.sha256(BLUE).hexdigest()),
+        hashlib.sha256(LIME).hexdigest(),
+    ]
+    with pytest.raises(ProbeError, match="the row holds no bytes"):
+        probe.images[1].source.read()
 
 
 def test_a_tar_is_read_where_it_lies_with_folders_as_labels(tmp_path: Path) -> None:
@@ -117,7 +152,7 @@ def test_a_tar_is_read_where_it_lies_with_folders_as_labels(tmp_path: Path) -> N
     ]
     path = write_tar(tmp_path / "some.tar", members)
     before = sorted(tmp_path.iterdir())
-    assert rows(load_probe(path)) == [("b/blue.png", "b", BLUE), ("a/red.PNG", "a", RED), ("lime.png", None, LIME)]
+    assert rows(load_probe(path)) == [("a/red.PNG", "a", RED), ("b/blue.png", "b", BLUE), ("lime.png", None, LIME)]
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -146,6 +181,37 @@ def test_samples_of_webdataset_have_the_label_of_their_key(tmp_path: Path) -> No
     assert rows(probe) == expected[:4]
     assert probe.name == "shards-{000..001}"
     assert "there is no" in complaint(tmp_path / "shards-{002..003}.tar")
+
+
+@pytest.mark.parametrize(
+    ("json_member", "label"),
+    [
+        (b'{"label": 7}', "7"),
+        (b'{"label": 7, "class_name": "tabby cat"}', "tabby cat"),
+        (b'{"width": 3, "caption": "a red square"}', "a red square"),
+        (b'{"label": true, "class": "dog"}', "dog"),
+        (b'{"label": {"id": 3}}', "animals"),
+        (b'["label"]', "animals"),
+        (b"no json", "animals"),
+        (b"[" * 100_000, "animals"),
+    ],
+)
+def test_a_samples_json_has_its_label(tmp_path: Path, json_member: bytes, label: str) -> None:
+    path = write_tar(tmp_path / "some.tar", [("animals/1.json", json_member), ("animals/1.png", RED)])
+    assert rows(load_probe(path)) == [("animals/1.png", label, RED)]
+
+
+def test_what_a_sample_says_as_text_goes_before_its_json(tmp_path: Path) -> None:
+    members = [("1.json", b'{"label": "a"}'), ("1.png", RED), ("1.txt", b"b"), ("1.cls", b"c")]
+    for count, label in ((2, "a"), (3, "b"), (4, "c")):
+        assert rows(load_probe(write_tar(tmp_path / "some.tar", members[:count]))) == [("1.png", label, RED)]
+
+
+@pytest.mark.parametrize("text", ["s-{0..99999999999}.tar", "{0..9999}-{0..9999}.tar"])
+def test_too_many_shards_are_refused_at_once(tmp_path: Path, text: str) -> None:
+    assert complaint(f"{tmp_path}/{text}").endswith(
+        f"{text} names more than 100,000 files; name fewer, or the folder that they lie in"
+    )
 
 
 @pytest.mark.parametrize("name", ["../out.png", "a/../../out.png", "/etc/out.png", "..\\out.png"])

@@ -74,6 +74,7 @@ def test_the_warehouse_shows_the_part_of_each_image(tmp_path: Path, tiny_recipe:
     for number in range(6):
         write_image(tmp_path / "one" / f"{number}.png", number)
         write_image(tmp_path / "two" / f"{number}.png", 10 + number)
+    (tmp_path / "two" / "0.png").write_bytes(b"no image")
     folders = (str(tmp_path / "one"), str(tmp_path / "two"))
     recipe = dataclasses.replace(tiny_recipe, probes=folders, layers=("fc",), limit=9, seed=3)
     with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
@@ -83,6 +84,7 @@ def test_the_warehouse_shows_the_part_of_each_image(tmp_path: Path, tiny_recipe:
             ("one + two:9", "one", "one"),
             ("one + two:9", "two", "two"),
         }
+        assert warehouse.sql("select image, part from failed_images").fetchall() == [("two/0.png", "two")]
         assert verify.verify(warehouse) == []
         assert neuronlake.ingest(warehouse, recipe).did_nothing
         neuronlake.ingest(warehouse, dataclasses.replace(recipe, probes=folders[:1], limit=None))
