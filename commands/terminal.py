@@ -18,7 +18,8 @@ def progress_bars() -> Generator[Callable[[str, int, int], None]]:
 
     bars: dict[str, TaskID] = {}
     columns = (TextColumn("{task.description:20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as display:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
 
         def progress(stage: str, done: int, total: int) -> None:
             if stage not in bars:

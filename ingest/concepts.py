@@ -18,6 +18,8 @@ from neuronlake import NeuronlakeError
 
 BUILTIN_SETS = ("broden", "imagenet", "places365")
 CATEGORIES = ("color", "texture", "material", "part", "object", "scene", "none")
+# far beyond what any text encoder reads
+LONGEST_CONCEPT = 1_000
 _SHORTEST_COMMON_WORD = 3
 
 
@@ -70,14 +72,19 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
             concept a line, or to a csv or Parquet file with columns concept and, if you like, category.
 
     Raises:
-        ConceptError: a set is unknown, unreadable or holds no concept.
+        ConceptError: a set is unknown or unreadable, holds no concept, or one that is no word or phrase.
     """
     gathered: dict[str, Concept] = {}
     read = blanks = 0
     for name in names:
-        for concept in _read(name):
+        for line, concept in enumerate(_read(name), start=1):
             read += 1
             text = tidy(concept.text)
+            if len(text) > LONGEST_CONCEPT:
+                raise ConceptError(
+                    f"{name} line {line}: a concept of {len(text):,} characters, more than {LONGEST_CONCEPT:,}; write "
+                    "one word or phrase a line"
+                )
             if not text:
                 blanks += 1
                 continue

@@ -44,7 +44,10 @@ def read_csv(file: Location) -> pl.DataFrame:
     try:
         return pl.read_csv(content, infer_schema=False)
     except pl.exceptions.PolarsError as error:
-        raise ProbeError(f"{file} cannot be read as csv: {str(error).strip().splitlines()[0]}") from error
+        reason = str(error).strip().splitlines()[0]
+        raise ProbeError(
+            f"{file} cannot be read as csv: {reason}; save it as UTF-8 text with a first line that names its columns"
+        ) from error
 
 
 def listed_images(
