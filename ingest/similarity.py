@@ -230,7 +230,7 @@ def cos_similarity_cubed(
     matrices = _matrices(activations, pseudo)
     scores = torch.empty(sum(units.shape[1] for units in matrices), cosines.concepts, device=activations.device)
     # activations are cubed anew for each block of concepts, so that no second copy of them is held
-    few = max(1, _limit(_KEPT_BYTES, cosines.device) // (8 * cosines.images))
+    few = max(1, _limit(_KEPT_BYTES, cosines.device) // (16 * cosines.images))
     for start in range(0, cosines.concepts, few):
         block = slice(start, start + few)
         similar = directions(cosines.block(_ALL, block))
