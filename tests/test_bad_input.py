@@ -1,7 +1,8 @@
 """Bad input, one row each: the one line that a user sees, and the promise that nothing was changed.
 
-Elsewhere: a list of a million missing files in test_failures.py, each way in which an import is malformed in
-test_import.py, a warehouse cut at many places in test_warehouse.py, full disks in test_disk.py.
+Elsewhere: batches halved as the device runs out of memory in test_layers.py, a list of a million missing files in
+test_failures.py, each way in which an import is malformed in test_import.py, a warehouse cut at many places in
+test_warehouse.py, full disks in test_disk.py.
 """
 
 from __future__ import annotations
@@ -42,22 +43,15 @@ def make():
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 6)), SMALL
 
-class SmallDevice(nn.Module):
-    def __init__(self, images):
-        super().__init__()
-        self.part, _ = make()
-        self.images = images
-
+class Hungry(nn.Module):
     def forward(self, images):
-        if len(images) > self.images:
-            raise torch.OutOfMemoryError("not enough memory")
-        return self.part(images)
+        return images + torch.empty(2**55)
 
-def small_device():
-    return SmallDevice(2), SMALL
+def hungry():
+    return Wrapped(Hungry()), SMALL
 
-def no_device():
-    return SmallDevice(0), SMALL
+def huge():
+    return Huge(nn.Conv2d(3, 4, 3)), SMALL
 
 class GivesDict(nn.Module):
     def __init__(self):
@@ -76,6 +70,10 @@ class Wrapped(nn.Module):
     def forward(self, images):
         self.part(images)
         return images
+
+class Huge(Wrapped):
+    def to(self, *args, **settings):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 class Fails(nn.Module):
     def forward(self, images):
@@ -233,6 +231,11 @@ ROWS = [
         "a network fails",
         {"--model": "nets.py:fails", "--layers": "part"},
         r"fails on 2 images .*these weights are cursed \(nets.py:\d+\)",
+    ),
+    Bad(
+        "too little memory for a network",
+        {"--model": "nets.py:hungry", "--layers": "part"},
+        "hungry runs out of memory on images of 16 x 16, 2 at once; free some",
     ),
     Bad(
         "a layer gives a dict",
@@ -580,27 +583,10 @@ def test_an_image_bomb_among_others_is_recorded_as_a_failed_image(
     assert rows == [("bomb.png", "too many pixels: Image size (10000000000 pixels) exceeds limit of 178956970 pixels")]
 
 
-def test_out_of_memory_on_the_device_halves_the_batch_and_says_so(
+def test_a_device_too_small_for_the_networks_is_one_line(
     work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options: dict[str, str | None] = {"--model": "make=nets.py:small_device", "--layers": "part.0,part.3"}
-    assert run(monkeypatch, {**options, "--batch-size": "4", "--warehouse": "new.duckdb"}) == 0
+    assert run(monkeypatch, {"--model": "nets.py:huge", "--layers": "part", "--warehouse": "new.duckdb"}) == 1
     said = capsys.readouterr().err
-    assert "4 images extracted, 2 of 2 layers scored" in said
-    assert "ran out of memory on batches of 4, so they were made of 2; --batch-size 2 starts with that" in said
-    with open_warehouse("new.duckdb") as warehouse:
-        halved = warehouse.sql("select unit, image, activation from activations order by layer, unit, image").fetchall()
-    with open_warehouse("warehouse.duckdb") as warehouse:
-        whole = warehouse.sql("select unit, image, activation from activations order by layer, unit, image").fetchall()
-    assert len(halved) == (4 + 6) * 4
-    assert [row[:2] for row in halved] == [row[:2] for row in whole]
-    assert [row[2] for row in halved] == pytest.approx([row[2] for row in whole], abs=1e-5)
-
-
-def test_a_device_too_small_for_one_image_is_one_line(
-    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, {"--model": "nets.py:no_device", "--layers": "part.0"}) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("error: the device runs out of memory on a single image; free some, name fewer models")
+    assert said.startswith("error: the device has too little memory for the networks; free some, name fewer models")
     assert said.count("\n") == 1
