@@ -158,7 +158,7 @@ def _decode(path: Path) -> str:
         ) from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise ConceptError(f"{path} holds a null byte in line {line}; it is not a text file")
+        raise ConceptError(f"{path} holds a null byte in line {line}; save it as UTF-8 text")
     return text
 
 
@@ -178,7 +178,10 @@ def _parquet(path: Path) -> list[Concept]:
     try:
         frame = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConceptError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]})") from error
+        reason = str(error).splitlines()[0]
+        raise ConceptError(
+            f"{path} is not a readable Parquet file ({reason}); it may be cut short: get it again"
+        ) from error
     if frame.schema.get("concept") != pl.String:
         raise ConceptError(f"{path} has no column 'concept' of texts; it has {', '.join(frame.columns) or 'none'}")
     categories = frame["category"].cast(pl.String).to_list() if "category" in frame.columns else [None] * frame.height

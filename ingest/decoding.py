@@ -39,7 +39,8 @@ def decode(content: bytes) -> DecodedImage:
     except UnidentifiedImageError as error:
         raise ProbeError("not an image that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ProbeError(f"too many pixels: {error}") from error
+        # of Pillow's sentence what comes before its guess at an attack
+        raise ProbeError(f"too many pixels: {str(error).partition(',')[0]}") from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise ProbeError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     return DecodedImage(rgb, _thumbnail(rgb))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from neuronlake import NeuronlakeError
+from neuronlake.ingest.blueprints import ModelError
 from neuronlake.ingest.directions import Directions
 from neuronlake.ingest.heads import has_heads
 from neuronlake.ingest.models import Model
@@ -165,7 +166,7 @@ def inspect_layers(model: Model, readings: Sequence[Reading]) -> dict[str, Layer
         return values.shape[1], peaks is not None
 
     with torch.inference_mode(), recorded_outputs(model.module, wanted, keep) as outputs:
-        run(model, blank_images(model))
+        _dry_run(model, blank_images(model))
     seen = {name: cast("tuple[int, bool]", value) for name, value in outputs.items() if isinstance(value, tuple)}
     fields = _receptive_fields(model, [reading for reading in wanted if seen.get(reading.name, (0, False))[1]])
     found: dict[str, LayerShape | NeuronlakeError] = {}
@@ -181,6 +182,22 @@ def inspect_layers(model: Model, readings: Sequence[Reading]) -> dict[str, Layer
             units = seen[reading.name][0]
             found[reading.name] = LayerShape(reading, position, units, fields.get(reading.name), calls[reading.name])
     return found
+
+
+def _dry_run(model: Model, images: Tensor) -> None:
+    """A forward pass before any image of the probe, for what hooks see of it.
+
+    Raises:
+        ModelError: the network fails, or the memory is too little for it.
+    """
+    try:
+        run(model, images)
+    except torch.OutOfMemoryError as error:
+        count, _, height, width = images.shape
+        raise ModelError(
+            f"{model.name} runs out of memory on images of {height} x {width}, {count} at once; free some, or let it "
+            "take smaller ones"
+        ) from error
 
 
 def blank_images(model: Model, count: int = _DRY_IMAGES) -> Tensor:
@@ -214,7 +231,7 @@ def _receptive_fields(model: Model, readings: Sequence[Reading]) -> dict[str, fl
 
     fields: dict[str, float] = {}
     with torch.enable_grad(), recorded_outputs(model.module, readings, middle) as outputs:
-        run(model, image)
+        _dry_run(model, image)
         for name, seen_from in outputs.items():
             if not isinstance(seen_from, Tensor) or not seen_from.requires_grad:
                 continue
@@ -267,7 +284,7 @@ def list_layers(model: Model) -> pl.DataFrame:
         return units, outline(value)
 
     with torch.inference_mode(), recorded_outputs(model.module, readings, keep) as outputs:
-        run(model, blank_images(model))
+        _dry_run(model, blank_images(model))
     seen = cast("dict[str, tuple[int | None, str]]", outputs)
     kinds = {name: getattr(part, "original_name", type(part).__name__) for name, part in modules.items()}
     order = {name: place for place, name in enumerate(modules)}

@@ -13,6 +13,7 @@ from neuronlake.ingest.extract import (
     BatchLimit,
     ChunkExtractor,
     ChunkImage,
+    DeviceMemoryError,
     ExtractedChunk,
     FailedImage,
     PreparedImage,
@@ -60,12 +61,22 @@ def extract_locally(
 
 
 def move_networks(layers: Sequence[PlannedLayer], encoder: Encoder, device: torch.device) -> None:
-    """Put all networks on the device."""
-    for layer in layers:
-        layer.model.module.to(device)
-        if layer.reading.directions:
-            layer.reading.directions.module.to(device)
-    encoder.to(device)
+    """Put all networks on the device.
+
+    Raises:
+        DeviceMemoryError: it has too little memory for them.
+    """
+    try:
+        for layer in layers:
+            layer.model.module.to(device)
+            if layer.reading.directions:
+                layer.reading.directions.module.to(device)
+        encoder.to(device)
+    except torch.OutOfMemoryError as error:
+        raise DeviceMemoryError(
+            "the device has too little memory for the networks; free some, name fewer models in one run, or use "
+            "--device cpu"
+        ) from error
 
 
 def decoding_threads() -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from neuronlake.ingest.decoding import decode
 from neuronlake.ingest.failure_limit import FailureLimit
-from neuronlake.ingest.locations import Location, ProbeError
+from neuronlake.ingest.locations import Location, ProbeError, is_address
 from neuronlake.ingest.parquet_stream import StreamedCell
 from neuronlake.ingest.probe_broden import broden_images, is_broden
 from neuronlake.ingest.probe_datasets import dataset_images, is_dataset
@@ -76,8 +76,9 @@ def load_probe(
         progress: called with the number of images done and of all images.
 
     Raises:
-        ProbeError: there is no such probe, no image in it, or too many that cannot be read.
+        ProbeError: there is no such probe, it is given twice, or has no image, or too many that cannot be read.
     """
+    _require_each_once(locations)
     name, images = _combine([_list_images(str(location)) for location in locations])
     if limit is not None and limit < len(images):
         name = f"{name}:{limit}"
@@ -87,6 +88,21 @@ def load_probe(
     hashed = _hash(images, failures, progress or (lambda _done, _total: None))
     _require_a_readable_image(hashed, failures)
     return Probe(name, " + ".join(str(location) for location in locations), tuple(hashed))
+
+
+def _require_each_once(locations: Sequence[str | Path]) -> None:
+    """Images that are there twice would count twice in every activation and score.
+
+    Raises:
+        ProbeError: two of the locations are the same.
+    """
+    seen: set[str] = set()
+    for location in locations:
+        text = str(location)
+        place = text if is_address(text) else str(Path(text).expanduser().resolve())
+        if place in seen:
+            raise ProbeError(f"the probe {text} is given twice, so its images would count twice; give it once")
+        seen.add(place)
 
 
 def _combine(probes: Sequence[tuple[str, list[ProbeImage]]]) -> tuple[str, list[ProbeImage]]:

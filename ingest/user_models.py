@@ -201,11 +201,11 @@ def _is_ours(filename: str) -> bool:
 
 
 def near_files(path: Path) -> str:
-    """A hint: files beside the missing one with names like its own."""
+    """What to do about a missing file: files beside it with names like its own."""
     folder = path.parent
     names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(str(folder / name) for name in near)}?" if near else ""
+    return f"; did you mean {' or '.join(str(folder / name) for name in near)}?" if near else "; check its path"
 
 
 def _parts(spec: str, made: object) -> tuple[nn.Module, object, tuple[str, ...]]:

@@ -143,6 +143,10 @@ def unpickle(path: Path, *, trust_pickle: bool) -> Any:
     except pickle.UnpicklingError as error:
         if trust_pickle:
             raise WeightsError(_unreadable(path, error)) from error
+        if not _is_torch_file(path):
+            raise WeightsError(
+                f"{path} is no checkpoint; name a file of torch.save, or one whose name ends in .safetensors"
+            ) from error
         raise WeightsError(
             f"{path} holds more than tensors, so reading it could run its code; save its state_dict() and use that, "
             "or pass --trust-pickle if you trust who made it"
@@ -155,9 +159,15 @@ def unpickle(path: Path, *, trust_pickle: bool) -> Any:
         ) from error
 
 
+def _is_torch_file(path: Path) -> bool:
+    """Whether a file begins as those of ``torch.save`` do: a zip archive, or a pickle of protocol 2 or later."""
+    with path.open("rb") as file:
+        return file.read(2).startswith((b"PK", b"\x80"))
+
+
 def _unreadable(path: Path, error: Exception) -> str:
-    """The message for a damaged file."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    """The message for a damaged file; of torch's advice its first sentence."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
     return f"{path} is not a readable checkpoint ({reason}); it may be truncated: get it again"
 
 
@@ -181,7 +191,8 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
         problems = [f"lacks {name}" for name in missing] + [f"has unknown {name}" for name in unknown] + reshaped
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise WeightsError(
-            f"{source} is of another architecture than {type(module).__name__}: {'; '.join(problems[:3])}{more}"
+            f"{source} is of another architecture than {type(module).__name__}: {'; '.join(problems[:3])}{more}; "
+            "give weights of this network, or name the network that they are for"
         )
     module.load_state_dict(state_dict, strict=False)
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from neuronlake import NeuronlakeError
 from neuronlake.reports.tables import write_description_file
 from neuronlake.sql.warehouse import Warehouse
+
+
+class ExportError(NeuronlakeError):
+    """Description files cannot be written as asked."""
 
 
 def export_descriptions(warehouse: Warehouse, folder: Path, setting: int | None = None) -> list[Path]:
@@ -19,7 +24,14 @@ def export_descriptions(warehouse: Warehouse, folder: Path, setting: int | None 
 
     Returns:
         The files, in alphabetical order of the models.
+
+    Raises:
+        ExportError: the warehouse has no such setting.
     """
+    known = warehouse.query("settings").pl()["setting"].to_list()
+    if setting is not None and setting not in known:
+        numbers = ", ".join(str(number) for number in known) or "none"
+        raise ExportError(f"{warehouse.path} has no setting {setting}; it has {numbers}")
     chosen = "" if setting is None else str(setting)
     progression = warehouse.query("layer_progression", setting=chosen).pl()
     written: list[Path] = []

@@ -57,19 +57,25 @@ def explain_open_failure(path: Path, message: str) -> str:
     return f"{path} {next(meanings, 'cannot be opened: ' + message.strip().splitlines()[0])}"
 
 
+def one_line(message: str) -> str:
+    """DuckDB's several lines as one: what is wrong, near names, and the line of the query without the carets below."""
+    lines = (line.strip() for line in message.splitlines())
+    return "; ".join(line for line in lines if line.strip("^~ "))
+
+
 @contextmanager
 def plain_errors(path: Path) -> Generator[None]:
-    """What DuckDB says of a query as one of our errors: it shows the place and near names itself."""
+    """What DuckDB says of a query as one of our errors, of one line; it names the place and near names itself."""
     try:
         yield
     except duckdb.Error as error:
-        message = str(error).strip()
+        message = one_line(str(error))
         full = next((meaning for pattern, meaning in _WRITE_FAILURES if re.search(pattern, message)), None)
         if full:
             message = f"{path} cannot be written: {full}"
         elif isinstance(error, duckdb.OutOfMemoryException):
             hint = "give it more with the environment variable NEURONLAKE_MEMORY, such as 8GB, or ask for less at once"
-            message = f"{message.splitlines()[0]}; {hint}"
+            message = f"{str(error).strip().splitlines()[0]}; {hint}"
         raise QueryError(message) from error
     except RuntimeError as error:
         if str(error) != "Query interrupted":

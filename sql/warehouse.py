@@ -183,6 +183,8 @@ def open_warehouse(
             or is held by another process.
     """
     path = Path(path).expanduser()
+    if path.is_dir():
+        raise WarehouseError(f"{path} is a folder, not a DuckDB file; name a file in it or elsewhere with --warehouse")
     is_new = not path.exists() or path.stat().st_size == 0
     if is_new and not write:
         raise WarehouseError(

@@ -1,7 +1,8 @@
 """Bad input, one row each: the one line that a user sees, and the promise that nothing was changed.
 
-Out of memory on the device is in test_extract.py, the rows of a malformed import in test_import.py, and damaged
-warehouses byte by byte in test_failures.py and test_disk.py.
+Elsewhere: batches halved as the device runs out of memory in test_layers.py, a list of a million missing files in
+test_failures.py, each way in which an import is malformed in test_import.py, a warehouse cut at many places in
+test_warehouse.py, full disks in test_disk.py.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import io
 import os
 import pickle
 import re
+import shlex
+import shutil
 import struct
 import sys
 import tarfile
@@ -26,6 +29,7 @@ import torch
 from safetensors.torch import save_file
 
 from neuronlake.cli import main
+from neuronlake.sql.warehouse import open_warehouse
 from tiny import write_image
 
 NETWORKS = """
@@ -38,6 +42,16 @@ SMALL = Preprocessing(16, 16, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 def make():
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 6)), SMALL
+
+class Hungry(nn.Module):
+    def forward(self, images):
+        return images + torch.empty(2**55)
+
+def hungry():
+    return Wrapped(Hungry()), SMALL
+
+def huge():
+    return Huge(nn.Conv2d(3, 4, 3)), SMALL
 
 class GivesDict(nn.Module):
     def __init__(self):
@@ -56,6 +70,10 @@ class Wrapped(nn.Module):
     def forward(self, images):
         self.part(images)
         return images
+
+class Huge(Wrapped):
+    def to(self, *args, **settings):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 class Fails(nn.Module):
     def forward(self, images):
@@ -96,14 +114,15 @@ class Bad:
 
     Attributes:
         name: what is bad.
-        options: of `cli ingest`, in the place of the good ones; None leaves one out.
+        given: options of `cli ingest` in the place of the good ones, where None leaves one out and a + before its name
+            gives one twice; or another command as a whole.
         message: a regular expression that the line holds.
         make: makes the bad thing in the current folder.
         status: of the command.
     """
 
     name: str
-    options: dict[str, str | None]
+    given: dict[str, str | None] | str
     message: str
     make: Callable[[], object] = lambda: None
     status: int = 1
@@ -166,6 +185,13 @@ def pickled_code() -> None:
             )
 
 
+def cut_warehouse() -> None:
+    """The beginning of a warehouse."""
+    with open_warehouse("cut.duckdb", write=True) as whole:
+        whole.execute("checkpoint")
+    Path("cut.duckdb").write_bytes(Path("cut.duckdb").read_bytes()[:-70_000])
+
+
 def other_architecture() -> None:
     """Weights of another network."""
     torch.save({"features.weight": torch.zeros(4, 3, 3, 3), "0.weight": torch.zeros(8, 3, 3, 3)}, "other.pt")
@@ -201,7 +227,16 @@ ROWS = [
         r"broken.py cannot be imported: SyntaxError: .*\(broken.py:1\)",
         text("broken.py", "def make(:\n"),
     ),
-    Bad("a network fails", {"--model": "nets.py:fails", "--layers": "part"}, "fails on .*these weights are cursed"),
+    Bad(
+        "a network fails",
+        {"--model": "nets.py:fails", "--layers": "part"},
+        r"fails on 2 images .*these weights are cursed \(nets.py:\d+\)",
+    ),
+    Bad(
+        "too little memory for a network",
+        {"--model": "nets.py:hungry", "--layers": "part"},
+        "hungry runs out of memory on images of 16 x 16, 2 at once; free some",
+    ),
     Bad(
         "a layer gives a dict",
         {"--model": "nets.py:gives_dict", "--layers": "part"},
@@ -213,25 +248,44 @@ ROWS = [
         "'unused' of gives_dict .*name another",
     ),
     Bad("an unknown layer", {"--layers": "33"}, r"make has no layer '33'; did you mean 3\?"),
-    Bad("a pattern that nothing matches", {"--layers": "block*"}, "block"),
-    Bad("a model given twice by one name", {"--model": "make=nets.py:make", "+--model": "nets.py:make"}, "called make"),
+    Bad(
+        "a pattern that nothing matches",
+        {"--layers": "block*"},
+        r"'block\*' finds no layer of make; its outermost layers are 0, 1, 2, 3",
+    ),
+    Bad(
+        "a model given twice by one name",
+        {"--model": "make=nets.py:make", "+--model": "nets.py:make"},
+        "called make; name them apart",
+    ),
     Bad("weights for a model that is not there", {"--weights": "other=a.pt"}, "--weights names 'other'.*make"),
-    Bad("weights are missing", {"--weights": "make=a.pt"}, "a.pt"),
+    Bad("weights are missing", {"--weights": "make=a.pt"}, "no weights file at a.pt; check the path"),
     Bad(
         "weights of another network",
         {"--weights": "make=other.pt"},
-        r"other.pt .*(3.weight|0.bias|features.weight)",
+        "other.pt is of another architecture than Sequential: lacks 0.bias; lacks 3.weight; .*; give weights of",
         other_architecture,
     ),
-    Bad("truncated weights", {"--weights": "make=cut.pt"}, "cut.pt", lambda: truncated("cut.pt")),
+    Bad(
+        "truncated weights",
+        {"--weights": "make=cut.pt"},
+        r"cut.pt is not .*\); it may be truncated: get it",
+        lambda: truncated("cut.pt"),
+    ),
     Bad(
         "truncated safetensors",
         {"--weights": "make=cut.safetensors"},
-        "cut.safetensors",
+        r"cut.safetensors is not .*\); it may be truncated: get it",
         lambda: truncated("cut.safetensors"),
     ),
-    Bad("weights with code in them", {"--weights": "make=code.pt"}, "code.pt .*--trust-pickle", pickled_code),
-    Bad("directions are missing", {"--directions": "3=a.npz"}, "there is no file a.npz"),
+    Bad(
+        "weights with code in them",
+        {"--weights": "make=code.pt"},
+        "code.pt holds more than tensors.*--trust-pickle",
+        pickled_code,
+    ),
+    Bad("weights that are a text", {"--weights": "make=words.txt"}, "words.txt is no checkpoint; name a file of torch"),
+    Bad("directions are missing", {"--directions": "3=a.npz"}, "there is no file a.npz; check its path"),
     Bad(
         "directions of another width",
         {"--directions": "3=d.safetensors"},
@@ -240,7 +294,9 @@ ROWS = [
     ),
     Bad("an unknown pooling", {"--pooling": "median"}, "there is no pooling 'median'; choose mean"),
     # probes
-    Bad("a probe is missing", {"--probe": "fotos"}, "fotos"),
+    Bad("a probe is missing", {"--probe": "fotos"}, "there is no fotos; --probe takes a folder"),
+    Bad("a probe given twice", {"+--probe": "./photos/"}, "photos/ is given twice.*; give it once"),
+    Bad("a text as probe", {"--probe": "words.txt"}, "words.txt is no probe that can be read; --probe takes"),
     Bad("an empty folder", {"--probe": "empty"}, "empty holds no images", lambda: Path("empty").mkdir()),
     Bad(
         "a folder without images",
@@ -248,56 +304,112 @@ ROWS = [
         "notes holds no images; it needs files such as .jpg",
         lambda: (Path("notes").mkdir(), (Path("notes") / "a.txt").write_text("a")),
     ),
-    Bad("an image bomb alone", {"--probe": "bomb"}, "bomb.png.*pixels", image_bomb),
-    Bad("a list without paths", {"--probe": "list.csv"}, "path", text("list.csv", "file,label\na.png,cat\n")),
+    Bad("an image bomb alone", {"--probe": "bomb"}, "bomb.png: too many pixels: .*; mend the probe", image_bomb),
     Bad(
-        "a list in Latin-1", {"--probe": "list.csv"}, "UTF-8", text("list.csv", "path\ncaf\xe9.png\n".encode("latin-1"))
+        "a list without paths",
+        {"--probe": "list.csv"},
+        "no column path; it has file, label",
+        text("list.csv", "file,label\na.png,cat\n"),
     ),
-    Bad("an empty list", {"--probe": "list.csv"}, r"list.csv", text("list.csv", "")),
+    Bad(
+        "a list in Latin-1",
+        {"--probe": "list.csv"},
+        "save it as UTF-8",
+        text("list.csv", "path\ncaf\xe9.png\n".encode("latin-1")),
+    ),
+    Bad(
+        "an empty list",
+        {"--probe": "list.csv"},
+        "empty CSV; save it as UTF-8 text with a first line",
+        text("list.csv", ""),
+    ),
     Bad(
         "a list of missing files",
         {"--probe": "list.csv"},
-        "cannot be read|no such file",
+        "501 of the 20000 .* missing/0.png: there is no such file; mend the probe",
         text("list.csv", MANY_MISSING),
     ),
     Bad(
         "more failures than allowed",
         {"--probe": "list.csv", "--max-failures": "3"},
-        "--max-failures",
+        "4 of the 20000 .* could not be read.*; mend the probe, or .*--max-failures",
         text("list.csv", MANY_MISSING),
     ),
-    Bad("a Parquet file that is none", {"--probe": "list.parquet"}, "list.parquet", text("list.parquet", "PAR1 no")),
     Bad(
-        "a Parquet file without images", {"--probe": "list.parquet"}, "list.parquet", parquet("list.parquet", n=[1, 2])
+        "a Parquet file that is none",
+        {"--probe": "list.parquet"},
+        "cannot be read as Parquet .*: get it again",
+        text("list.parquet", "PAR1 no"),
     ),
-    Bad("a tar that climbs out", {"--probe": "a.tar"}, r"a.tar.*\.\./", tar("a.tar", {"../../evil.png": b"x"})),
-    Bad("a truncated tar", {"--probe": "a.tar"}, "a.tar", tar("a.tar", {"a.png": b"x" * 5000}, keep=2000)),
+    Bad(
+        "a Parquet file without images",
+        {"--probe": "list.parquet"},
+        "no column image or path; it has n, and",
+        parquet("list.parquet", n=[1, 2]),
+    ),
+    Bad(
+        "a tar that climbs out",
+        {"--probe": "a.tar"},
+        r"member '../evil.png'.*; make the tar again",
+        tar("a.tar", {"../evil.png": b"x"}),
+    ),
+    Bad(
+        "a truncated tar",
+        {"--probe": "a.tar"},
+        "cannot be read as a tar .*: get it again",
+        tar("a.tar", {"a.png": b"x" * 5000}, keep=2000),
+    ),
     Bad("an unknown data set", {"--probe": "torchvision:CIFAR11@."}, "did you mean CIFAR10"),
-    Bad("a sample of nothing", {"--limit": "0"}, "limit", status=2),
+    Bad("a sample of nothing", {"--limit": "0"}, "--limit.*greater than or equal to 1", status=2),
     # concepts
-    Bad("concepts are missing", {"--concepts": "word.txt"}, "there is no concept file word.txt"),
+    Bad("concepts are missing", {"--concepts": "word.txt"}, "there is no concept file word.txt; give a file"),
+    Bad("an unknown concept set", {"--concepts": "imagnet"}, "no concept file imagnet; .* broden, imagenet, places365"),
     Bad("concepts in Latin-1", {"--concepts": "c.txt"}, "UTF-8.*iconv", text("c.txt", "caf\xe9\n".encode("latin-1"))),
-    Bad("a null byte in the concepts", {"--concepts": "c.txt"}, "null byte in line 2", text("c.txt", "cat\nd\0g\n")),
-    Bad("no concept", {"--concepts": "c.txt"}, "holds no concept; write one a line", text("c.txt", "\n \n")),
+    Bad(
+        "a null byte in the concepts",
+        {"--concepts": "c.txt"},
+        "null byte in line 2; save it as UTF-8",
+        text("c.txt", "cat\nd\0g\n"),
+    ),
+    Bad(
+        "an empty concept file", {"--concepts": "c.txt"}, "c.txt holds no concept; write one a line", text("c.txt", "")
+    ),
+    Bad("only blank lines", {"--concepts": "c.txt"}, "holds no concept; write one a line", text("c.txt", "\n \n")),
     Bad(
         "an endless concept",
         {"--concepts": "c.txt"},
-        "line 2: .*10,000 characters",
+        "line 2: .*10,000 characters, more than 1,000; write one",
         text("c.txt", f"cat\n{'x' * 10_000}\n"),
     ),
-    Bad("concepts without a column", {"--concepts": "c.csv"}, "no column 'concept'", text("c.csv", "word\ncat\n")),
+    Bad(
+        "concepts without a column",
+        {"--concepts": "c.csv"},
+        "no column 'concept'; its first line must be",
+        text("c.csv", "word\ncat\n"),
+    ),
     Bad(
         "an unknown category",
         {"--concepts": "c.csv"},
         "c.csv line 2: category 'animal' is not one of",
         text("c.csv", "concept,category\ncat,animal\n"),
     ),
-    Bad("concepts in a Parquet that is none", {"--concepts": "c.parquet"}, "readable Parquet", text("c.parquet", "no")),
-    Bad("no common word", {"--concepts": "common:0"}, "common:20000"),
+    Bad(
+        "concepts in a Parquet that is none",
+        {"--concepts": "c.parquet"},
+        "readable Parquet file .*: get it again",
+        text("c.parquet", "no"),
+    ),
+    Bad("no common word", {"--concepts": "common:0"}, "'common:0' is not common:N .* such as common:20000"),
+    Bad("common words without a number", {"--concepts": "common:x"}, "'common:x' is not .* such as common:20000"),
     # encoders, methods, machines
     Bad("an unknown architecture", {"--encoder": "ViT-B-99/openai"}, "did you mean ViT-B-"),
     Bad("an encoder without weights", {"--encoder": "ViT-B-32"}, "names no weights; use ARCH/PRETRAINED"),
-    Bad("a truncated encoder", {"--encoder": "ViT-B-32/cut.pt"}, "cut.pt", lambda: truncated("cut.pt")),
+    Bad(
+        "a truncated encoder",
+        {"--encoder": "ViT-B-32/cut.pt"},
+        r"cut.pt is not .*: get it again",
+        lambda: truncated("cut.pt"),
+    ),
     Bad("an unknown method", {"--method": "soft_wpmy"}, "did you mean soft_wpmi"),
     Bad("an unknown parameter", {"--parameter": "k=5"}, "soft_wpmi has no parameter 'k'; it has top_k"),
     Bad("a parameter that is no number", {"--parameter": "top_k=many"}, "top_k takes a number, not 'many'"),
@@ -308,7 +420,7 @@ ROWS = [
     Bad("an unknown device", {"--device": "gpu"}, "cannot be used on this machine; choose auto"),
     Bad("an unknown precision", {"--precision": "int4"}, "there is no precision 'int4'; choose float32"),
     Bad("an unknown engine", {"--engine": "spark"}, "there is no engine 'spark'; choose local or ray"),
-    Bad("no batch", {"--batch-size": "0"}, "batch-size", status=2),
+    Bad("no batch", {"--batch-size": "0"}, "--batch-size.*greater than or equal to 1", status=2),
     Bad("nothing to look at", {"--probe": None}, "Missing option '--probe'", status=2),
     # recipes
     Bad("a recipe is missing", {"": "r.toml"}, "the recipe r.toml cannot be read: no such file"),
@@ -321,47 +433,96 @@ ROWS = [
     Bad("an unknown setting", {"": "r.toml"}, "'laiers'; did you mean layers", text("r.toml", "laiers = 'fc'")),
     Bad("a setting of the wrong type", {"": "r.toml"}, "seed takes a whole number", text("r.toml", "seed = 'one'")),
     # the file
-    Bad("a folder as warehouse", {"--warehouse": "photos"}, "photos"),
+    Bad("a folder as warehouse", {"--warehouse": "photos"}, "photos is a folder, not a DuckDB file; name a file"),
     Bad("a warehouse in no folder", {"--warehouse": "none/w.duckdb"}, "the folder none does not exist"),
-    Bad("a text as warehouse", {"--warehouse": "words.txt"}, "words.txt"),
+    Bad("a text as warehouse", {"--warehouse": "words.txt"}, "words.txt is not a DuckDB file; name a warehouse"),
+    Bad("a cut warehouse", {"--warehouse": "cut.duckdb"}, "is damaged or cut short; go back to a copy", cut_warehouse),
+    Bad("a cut warehouse that is asked", "sql 'select 1' -w cut.duckdb", "is damaged or cut short", cut_warehouse),
+    # other commands
+    Bad("no file to ask", "sql 'select 1' -w none.duckdb", "no warehouse at none.duckdb; make one with `cli ingest`"),
+    Bad("an unknown column", "sql 'select concpt from unit_labels'", '"concpt" not found.*; Candidate.*"concept"'),
+    Bad(
+        "an unknown view", "sql 'select * from unit_lables'", 'unit_lables does not exist!; Did you mean "unit_labels"'
+    ),
+    Bad("SQL that is none", "sql 'select 1 +'", r'syntax error at or near "\+"; LINE 1: select 1 \+$'),
+    Bad("SQL that changes something", "sql 'drop view unit_labels'", "read-only"),
+    Bad("an unknown query", "sql unit_lables", "no query or view is named 'unit_lables'; did you mean unit_labels"),
+    Bad("a query in no file", "sql -f none.sql", "there is no file none.sql"),
+    Bad("evaluate an unknown model", "evaluate mke 3", "no labels of mke 3; did you mean make 3"),
+    Bad("evaluate without names", "evaluate make 3 --truth none", "no truth 'none'; give a file of names or one of"),
+    Bad("score an unknown layer", "score --layers 33", "holds no layer '33'; did you mean 3"),
+    Bad("score an unknown model", "score --model mke", "holds no model 'mke'; did you mean make"),
+    Bad("score with an unknown method", "score --method soft_wpmy", "no method 'soft_wpmy'"),
+    Bad("a unit out of range", "unit make 3 6", "3 of make has units 0 to 5, not 6"),
+    Bad("a unit below zero", "unit make 3 -- -1", "'number'.*greater than or equal to 0", status=2),
+    Bad("an unknown setting to export", "export --setting 9", "has no setting 9; it has 1"),
+    Bad("an import without labels", "import none.csv", "there is no label file none.csv; name a csv file"),
+    Bad(
+        "a malformed import",
+        "import net.csv",
+        "net.csv line 2: the unit is 'one', not a whole number from 0",
+        text("net.csv", "layer,unit,description\nfc,one,cat\n"),
+    ),
+    Bad(
+        "an import without a column",
+        "import net.csv",
+        "has no column 'description' but layer, unit; say which it is with --column",
+        text("net.csv", "layer,unit\nfc,1\n"),
+    ),
+    Bad("an unknown command", "ingset", "No such command 'ingset'", status=2),
 ]
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that a good run needs, and the warehouse of one."""
+    """A folder with all that a good run needs, and the warehouse of one: without anything bad the command works."""
     folder = tmp_path_factory.mktemp("desk")
     (folder / "nets.py").write_text(NETWORKS)
     (folder / "words.txt").write_text("cat\ndog\nsky\n")
     for number in range(4):
         write_image(folder / "photos" / f"{number}.png", number)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run(patch, {}) == 0
+    assert (folder / "warehouse.duckdb").is_file()
     return folder
 
 
-def arguments(options: dict[str, str | None]) -> list[str]:
-    """The command line of a run."""
-    given = GOOD | options
-    positional = [value for name, value in given.items() if name == "" and value]
+@pytest.fixture
+def work(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder to work in, in a folder in which nothing else may appear."""
+    shutil.copytree(desk, tmp_path / "work", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def arguments(given: dict[str, str | None] | str) -> list[str]:
+    """The command line."""
+    if isinstance(given, str):
+        return ["cli", *shlex.split(given)]
+    options = GOOD | given
+    positional = [value for name, value in options.items() if name == "" and value]
     return [
         "cli",
         "ingest",
         *positional,
-        *(part for name, value in given.items() if name and value for part in (name.removeprefix("+"), value)),
+        *(part for name, value in options.items() if name and value for part in (name.removeprefix("+"), value)),
     ]
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """A digest of every file of a folder."""
+    """All that is in a folder: the digest of each file, and the folders, which hold no byte."""
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if "__pycache__" not in path.parts
     }
 
 
-def run(monkeypatch: pytest.MonkeyPatch, options: dict[str, str | None]) -> int:
+def run(monkeypatch: pytest.MonkeyPatch, given: dict[str, str | None] | str) -> int:
     """Run the command in this process; its exit status."""
-    monkeypatch.setattr(sys, "argv", arguments(options))
+    monkeypatch.delenv("NEURONLAKE_WAREHOUSE", raising=False)
+    monkeypatch.setattr(sys, "argv", arguments(given))
     try:
         main()
     except SystemExit as stopped:
@@ -369,44 +530,63 @@ def run(monkeypatch: pytest.MonkeyPatch, options: dict[str, str | None]) -> int:
     return 0
 
 
-def test_without_anything_bad_the_same_command_works(
-    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(desk)
-    assert run(monkeypatch, {}) == 0, capsys.readouterr().err
-    assert (desk / "warehouse.duckdb").is_file()
+def check(bad: Bad, message: str, work: Path, shown: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+    """One line is said, and all is as it was."""
+    bad.make()
+    before = contents(work.parent)
+    assert run(patch, bad.given) == bad.status
+    said = shown.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    if bad.status == 1:
+        assert said.err.startswith("error: ")
+        assert said.err.count("\n") == 1, said.err
+        assert len(said.err) < 600
+    assert re.search(message, " ".join(said.err.split())), said.err
+    assert contents(work.parent) == before
 
 
 @pytest.mark.parametrize("bad", ROWS, ids=lambda bad: bad.name.replace(" ", "-"))
-@pytest.mark.parametrize("there", [True, False], ids=["", "new"])
 def test_bad_input_is_one_line_and_changes_nothing(
-    bad: Bad,
-    there: bool,
-    desk: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    bad: Bad, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for path in desk.rglob("*"):
-        if path.is_file() and (there or path.name != "warehouse.duckdb"):
-            copy = tmp_path / path.relative_to(desk)
-            copy.parent.mkdir(exist_ok=True)
-            copy.write_bytes(path.read_bytes())
-    monkeypatch.chdir(tmp_path)
-    bad.make()
-    before = contents(tmp_path)
-    assert run(monkeypatch, bad.options) == bad.status
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    said = [line for line in shown.err.splitlines() if line.strip()]
-    if bad.status == 1:
-        assert len(said) == 1, shown.err
-        assert said[0].startswith("error: ")
-        assert len(said[0]) < 600
-    assert re.search(bad.message, " ".join(said)), shown.err
-    assert "Traceback" not in shown.err
-    assert contents(tmp_path) == before
+    check(bad, bad.message, work, capsys, monkeypatch)
+
+
+@pytest.mark.parametrize("bad", ROWS, ids=lambda bad: bad.name.replace(" ", "-"))
+def test_bad_input_leaves_no_warehouse_behind(
+    bad: Bad, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (work / "warehouse.duckdb").unlink()
+    # most commands but ingest and import say at once that there is nothing to ask
+    message = (
+        rf"{bad.message}|there is no warehouse at warehouse.duckdb; make one with"
+        if isinstance(bad.given, str)
+        else bad.message
+    )
+    check(bad, message, work, capsys, monkeypatch)
 
 
 def test_there_are_many_kinds_of_bad_input() -> None:
-    assert len({bad.name for bad in ROWS}) >= 40
+    assert len({bad.name for bad in ROWS}) == len(ROWS) >= 40
+
+
+def test_an_image_bomb_among_others_is_recorded_as_a_failed_image(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image_bomb()
+    (work / "bomb" / "bomb.png").rename(work / "photos" / "bomb.png")
+    assert run(monkeypatch, {"--warehouse": "new.duckdb"}) == 0
+    assert "1 of 5 files could not be read: cli sql failed_images" in capsys.readouterr().err
+    with open_warehouse("new.duckdb") as warehouse:
+        rows = warehouse.sql("select image, reason from failed_images").fetchall()
+    assert rows == [("bomb.png", "too many pixels: Image size (10000000000 pixels) exceeds limit of 178956970 pixels")]
+
+
+def test_a_device_too_small_for_the_networks_is_one_line(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, {"--model": "nets.py:huge", "--layers": "part", "--warehouse": "new.duckdb"}) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: the device has too little memory for the networks; free some, name fewer models")
+    assert said.count("\n") == 1
