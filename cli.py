@@ -22,6 +22,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# where a file or folder was named that is the other, or that is not for this user
+_UNUSABLE = (IsADirectoryError, FileExistsError, NotADirectoryError, PermissionError)
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -41,6 +43,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
+        if not debug and isinstance(error, _UNUSABLE) and error.filename:
+            print(f"error: {error.filename}: {(error.strerror or '').lower()}; name another place", file=sys.stderr)
+            sys.exit(1)
         if debug or error.errno not in _FULL_DISK:
             raise
         what = error.filename or "what this command makes"

@@ -146,8 +146,11 @@ def _query_text(query: str | None, file: Path | None) -> str:
     if file is None:
         return query or ""
     if not file.is_file():
-        raise UsageError(f"there is no file {file}")
-    return file.read_text(encoding="utf-8")
+        raise UsageError(f"there is no file {file}; give the query itself, or a file with -f")
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8 text; convert it, for example with iconv") from error
 
 
 def _first_sentence(text: str) -> str:

@@ -207,3 +207,22 @@ def test_writing_needs_to_be_asked_for(tiny_warehouse: Path, tmp_path: Path) -> 
     done = cli("sql", "create table mine as select 1 as a", "--write", "-w", copy)
     assert done.returncode == 0, done.stderr
     assert ask(copy, "select a from mine").stdout == "a\n1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("report", "-o", "."), "error: .: is a directory; name another place"),
+        (("report", "--format", "csv", "-o", "file"), "error: file: file exists; name another place"),
+        (("export", "-o", "file"), "error: file: file exists; name another place"),
+        (("sql", "-f", "latin.sql"), "error: latin.sql is not UTF-8 text; convert it, for example with iconv"),
+        (("sql", "-f", "none.sql"), "error: there is no file none.sql; give the query itself, or a file with -f"),
+    ],
+)
+def test_a_file_of_the_wrong_kind_is_one_line(
+    arguments: tuple[str, ...], message: str, tiny_warehouse: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "latin.sql").write_bytes(b"select '\xe9'")
+    done = cli(*arguments, "-w", tiny_warehouse, cwd=tmp_path)
+    assert (done.returncode, done.stderr.strip()) == (1, message)

@@ -381,7 +381,7 @@ def test_a_module_in_memory_is_dissected(tiny_recipe: Recipe, tmp_path: Path) ->
             ("mine", "0", 6)
         ]
         stored = warehouse.scalar("select recipe from store.runs")
-    assert json.loads(stored)["models"] == ["mine"]
+    assert json.loads(stored)["models"] == ["mine (a module in Python)"]
 
 
 def test_places_of_maxima_are_left_out_where_a_transform_may_cut_off_anything(
