@@ -84,7 +84,8 @@ def open_clip_encoder(name: str) -> ClipEncoder:
             architecture, _, pretrained = name.partition("/")
             _check_architecture(name, architecture, pretrained, open_clip.list_models())
             module, source = _load_pretrained(open_clip, name, architecture, pretrained)
-        tokenizer = open_clip.get_tokenizer(architecture)
+        # SigLIP's and some others' are files of their own on the hub
+        tokenizer = _create(name, lambda: open_clip.get_tokenizer(architecture))
     module.eval().requires_grad_(False)
     preprocessing = _preprocessing(module.visual)
     return ClipEncoder(
