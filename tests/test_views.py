@@ -298,7 +298,7 @@ def test_image_concepts_are_cosines(warehouse: Warehouse) -> None:
 
 def test_failed_images_have_their_reason(warehouse: Warehouse) -> None:
     assert select(warehouse, "select * from failed_images") == [
-        ("photos", "broken.png", "not an image that can be read")
+        ("photos", "broken.png", "not an image that can be read", None)
     ]
 
 
