@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from neuronlake.ingest.memory import keep_freed_memory
-from neuronlake.ingest.significance import pseudo_unit_activations
+from neuronlake.ingest.significance import PseudoUnits
 from neuronlake.ingest.similarity import METHODS, Cosines
 
 DIMENSIONS = 512
@@ -138,7 +138,7 @@ def main() -> None:
     images, texts = (normalize(features, dim=1).to(chosen.device) for features in (images, texts))
     # no ties, which the reference orders by chance
     activations = torch.randn(chosen.images, chosen.units, generator=generator).to(chosen.device)
-    pseudo = pseudo_unit_activations(activations, chosen.draws, seed=0) if chosen.draws else None
+    pseudo = PseudoUnits(activations, chosen.draws, seed=0) if chosen.draws else None
     name = (
         torch.cuda.get_device_name() if chosen.device.startswith("cuda") else f"cpu, {torch.get_num_threads()} threads"
     )

@@ -252,7 +252,7 @@ def _read(warehouse: Warehouse, row: dict[str, Any], device: torch.device) -> _S
     image_ids, images = stored.image_features(warehouse, row["encoder_id"], row["probe_id"])
     texts = stored.text_features(warehouse, row["encoder_id"], row["prompt"], row["concept_set_id"])
     live = stored.live_units(warehouse, row["layer_id"], row["probe_id"])
-    activations = stored.activations(warehouse, row["layer_id"], row["units"], image_ids)[:, live]
+    activations = stored.activations(warehouse, row["layer_id"], live, image_ids)
     concepts = warehouse.sql(
         "select concept from store.concept_set_concepts join store.concepts using (concept_id)"
         " where concept_set_id = $id order by position",

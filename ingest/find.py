@@ -61,7 +61,7 @@ def find_units(
             progress("Scoring layers", done, layers.height)
         live = stored.live_units(warehouse, layer["layer_id"], layer["probe_id"])
         if live:
-            activations = stored.activations(warehouse, layer["layer_id"], layer["units"], image_ids)[:, live]
+            activations = stored.activations(warehouse, layer["layer_id"], live, image_ids)
             found.append(_score(layer, live, similarity.METHODS[layer["function"]], cosines, activations))
     if progress:
         progress("Scoring layers", layers.height, layers.height)

@@ -34,7 +34,10 @@ class Timing:
 def recorded_run(
     warehouse: Warehouse, command: str, device: torch.device, recipe: str
 ) -> Generator[tuple[int, Timing]]:
-    """A row in `runs` that says how it ended; a run that was killed is called interrupted by the next one."""
+    """A row in `runs` that says how it ended; a run that was killed is called interrupted by the next one.
+
+    Within the block DuckDB keeps few pages, since tensors need the memory.
+    """
     warehouse.execute("update store.runs set status = 'interrupted' where status = 'running'")
     run_id = warehouse.next_id("runs", "run_id")
     versions = {"neuronlake": neuronlake.__version__, "python": platform.python_version()}
@@ -52,7 +55,8 @@ def recorded_run(
     timing = Timing()
     status = "failed"
     try:
-        yield run_id, timing
+        with warehouse.few_pages():
+            yield run_id, timing
         status = "finished"
     except KeyboardInterrupt:
         status = "interrupted"

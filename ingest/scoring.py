@@ -147,8 +147,7 @@ def score_layers(
 def _read(warehouse: Warehouse, layer: StoredLayer, probe_id: int, image_ids: np.ndarray) -> LayerActivations:
     """The live units of a layer."""
     live = stored.live_units(warehouse, layer.layer_id, probe_id)
-    activations = stored.activations(warehouse, layer.layer_id, layer.units, image_ids)
-    return LayerActivations(layer, live, activations if len(live) == layer.units else activations[:, live])
+    return LayerActivations(layer, live, stored.activations(warehouse, layer.layer_id, live, image_ids))
 
 
 def _insert_scoring(

@@ -109,7 +109,7 @@ def score_units(cosines: Cosines, activations: Tensor, scoring: Scoring) -> tupl
         nothing = torch.empty(0, dtype=torch.float64)
         empty = Labels(torch.empty(0, 2, dtype=torch.int64), torch.empty(0, 2), nothing, nothing)
         return torch.empty(0, concepts), empty
-    pseudo = significance.pseudo_unit_activations(activations, scoring.null_draws, scoring.seed)
+    pseudo = significance.PseudoUnits(activations, scoring.null_draws, scoring.seed)
     method = similarity.METHODS[scoring.method]
     scores = method(cosines, activations, pseudo, **scoring.parameters).cpu()
     scores, null_scores = scores[:units], scores[units:].amax(dim=1)

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+# Held at once, whatever the number of images.
+_BATCH_BYTES = 256 * 2**20
 
-def pseudo_unit_activations(activations: Tensor, draws: int, seed: int) -> Tensor:
-    """Activations of units that fire on random images: columns of `activations`, each shuffled over the images.
 
-    Args:
+@dataclass(frozen=True)
+class PseudoUnits:
+    """Units that fire on random images: columns of a layer's activations, each shuffled over the images.
+
+    Attributes:
         activations: (images, units) float32 of live units.
         draws: how many pseudo-units.
-        seed: of the random generator; the draws are the same on every device.
-
-    Returns:
-        (images, draws) float32, a transposed view.
+        seed: of the random generator; the draws are the same on every device and in batches of any size.
     """
-    images, units = activations.shape
-    generator = torch.Generator().manual_seed(seed)
-    # a draw a row: a column would touch as many places far apart as there are images
-    shuffled = torch.empty(draws, images, device=activations.device)
-    for draw in range(draws):
-        unit = int(torch.randint(units, (), generator=generator))
-        order = torch.randperm(images, generator=generator).to(activations.device)
-        torch.index_select(activations[:, unit].contiguous(), 0, order, out=shuffled[draw])
-    return shuffled.T
+
+    activations: Tensor
+    draws: int
+    seed: int
+
+    def batches(self) -> Iterator[Tensor]:
+        """All of them in order, as (images, some draws) float32, transposed views of memory used anew each time."""
+        images, units = self.activations.shape
+        generator = torch.Generator().manual_seed(self.seed)
+        at_once = max(1, min(self.draws, _BATCH_BYTES // (4 * images)))
+        # a draw a row: a column would touch as many places far apart as there are images
+        shuffled = torch.empty(at_once, images, device=self.activations.device)
+        for start in range(0, self.draws, at_once):
+            batch = shuffled[: self.draws - start]
+            for row in batch:
+                unit = int(torch.randint(units, (), generator=generator))
+                order = torch.randperm(images, generator=generator).to(self.activations.device)
+                torch.index_select(self.activations[:, unit].contiguous(), 0, order, out=row)
+            yield batch.T
 
 
 def p_values(scores: Tensor, null_scores: Tensor) -> Tensor:

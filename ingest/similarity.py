@@ -5,11 +5,12 @@ ICLR 2023, arXiv 2204.10965. All of them take
 
     cosines: of every image and every concept, see `Cosines`
     activations: (images, units) float32, finite, of all live units of a layer
-    pseudo: (images, draws) float32, finite, or None
+    pseudo: units that fire on random images, or None
 
 and return (units + draws, concepts) float32 scores, higher for better. Each pseudo-unit is scored as if it alone
 were one more unit of the layer, and changes nobody else's score. They run where their tensors lie and work on
-blocks of concepts, whose size changes no result.
+blocks of images, units and concepts, whose sizes change no result: beside their inputs they hold what does not
+grow with the images, but for the cosines of the images that are some unit's best.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from neuronlake.ingest.log_products import log_of_products
+from neuronlake.ingest.significance import PseudoUnits
 
 # Scratch memory for a block: small enough for a processor's cache, large enough for a GPU.
 _BLOCK_BYTES = {"cpu": 8 * 2**20, "cuda": 256 * 2**20, "mps": 64 * 2**20}
@@ -34,6 +36,8 @@ _ROWS_AT_ONCE = 2**13
 _KEPT_BYTES = {"cpu": 256 * 2**20, "cuda": 4 * 2**30, "mps": 256 * 2**20}
 # Activations whose order is looked for at once: their keys take eight bytes each.
 _SORTED_AT_ONCE = 2**21
+# Top images and their activations that are held at once, where there are many for each unit.
+_TOP_AT_ONCE = 2**22
 # Below this mean similarity rank_reorder's root would blow up; the reference gives NaN below 0.
 _SMALLEST_MEAN_SIMILARITY = 1e-6
 
@@ -116,7 +120,7 @@ def top_image_indices(activations: Tensor, k: int) -> Tensor:
 def soft_wpmi(
     cosines: Cosines,
     activations: Tensor,
-    pseudo: Tensor | None = None,
+    pseudo: PseudoUnits | None = None,
     *,
     top_k: int = 100,
     a: float = 10.0,
@@ -144,7 +148,7 @@ def soft_wpmi(
 def wpmi(
     cosines: Cosines,
     activations: Tensor,
-    pseudo: Tensor | None = None,
+    pseudo: PseudoUnits | None = None,
     *,
     top_k: int = 28,
     a: float = 2.0,
@@ -160,7 +164,7 @@ def wpmi(
 def rank_reorder(
     cosines: Cosines,
     activations: Tensor,
-    pseudo: Tensor | None = None,
+    pseudo: PseudoUnits | None = None,
     *,
     p: float = 3.0,
     top_fraction: float = 0.05,
@@ -174,20 +178,22 @@ def rank_reorder(
     similarity of nothing or less, where the reference gives NaN, counts as 1e-6: such a concept comes last.
     """
     k = max(1, int(cosines.images * top_fraction))
-    top, highest = _top_of_all(activations, pseudo, k)
-    expected = torch.stack([_mean_difference(t, p) for t in highest]).clamp_min(torch.finfo(torch.float32).tiny)
-    scores = torch.empty(top.shape[0], cosines.concepts, device=activations.device)
-    for block in cosines.concept_blocks(rows=k * 4):
-        for unit in range(top.shape[0]):
-            similar = cosines.block(top[unit], block)
-            ascending = highest[unit].flip(0)[:, None]
-            moved = highest[unit][similar.argsort(dim=0, stable=True)]  # whose places the ascending ones take
-            error = (moved - ascending).abs_().pow_(p).mean(dim=0) / expected[unit]
-            scores[unit, block] = -error / similar.mean(dim=0).clamp_min(_SMALLEST_MEAN_SIMILARITY) ** scale_p
+    scores = torch.empty(_count(activations, pseudo), cosines.concepts, device=activations.device)
+    row = 0
+    for units in _blocks_of_units(activations, pseudo, max(1, _TOP_AT_ONCE // k)):
+        for top, highest in zip(*_top(units, k), strict=True):
+            ascending = highest.flip(0)[:, None]
+            expected = _mean_difference(highest, p).clamp_min(torch.finfo(torch.float32).tiny)
+            for block in cosines.concept_blocks(rows=k * 4):
+                similar = cosines.block(top, block)
+                moved = highest[similar.argsort(dim=0, stable=True)]  # whose places the ascending ones take
+                error = (moved - ascending).abs_().pow_(p).mean(dim=0) / expected
+                scores[row, block] = -error / similar.mean(dim=0).clamp_min(_SMALLEST_MEAN_SIMILARITY) ** scale_p
+            row += 1
     return scores
 
 
-def cos_similarity(cosines: Cosines, activations: Tensor, pseudo: Tensor | None = None) -> Tensor:
+def cos_similarity(cosines: Cosines, activations: Tensor, pseudo: PseudoUnits | None = None) -> Tensor:
     """Cosine of a unit's activations and a concept's similarities over all images.
 
     With S = I T', the product A'S is (A'I) T' and the length of a column of S follows from I'I, so that S
@@ -200,10 +206,9 @@ def cos_similarity(cosines: Cosines, activations: Tensor, pseudo: Tensor | None 
         exactly = part.to(exact)
         gram += exactly.T @ exactly
     concept_lengths = ((texts.to(exact) @ gram) * texts.to(exact)).sum(dim=1).clamp_min(0).sqrt().float()
-    matrices = _matrices(activations, pseudo)
-    scores = torch.empty(sum(units.shape[1] for units in matrices), cosines.concepts, device=activations.device)
+    scores = torch.empty(_count(activations, pseudo), cosines.concepts, device=activations.device)
     row = 0
-    for units in matrices:
+    for units in _matrices(activations, pseudo):
         of_units = scores[row : row + units.shape[1]]
         row += units.shape[1]
         torch.mm(units.T @ images, texts.T, out=of_units)
@@ -214,7 +219,7 @@ def cos_similarity(cosines: Cosines, activations: Tensor, pseudo: Tensor | None 
 def cos_similarity_cubed(
     cosines: Cosines,
     activations: Tensor,
-    pseudo: Tensor | None = None,
+    pseudo: PseudoUnits | None = None,
     *,
     min_norm: float = 1e-3,
 ) -> Tensor:
@@ -222,22 +227,24 @@ def cos_similarity_cubed(
 
     Lengths below `min_norm` count as `min_norm`, as in the reference.
     """
-
-    def directions(values: Tensor) -> Tensor:
-        cubed = (values - values.mean(dim=0)).pow_(3)
-        return cubed.div_(cubed.norm(dim=0).clamp_min(min_norm))
-
-    matrices = _matrices(activations, pseudo)
-    scores = torch.empty(sum(units.shape[1] for units in matrices), cosines.concepts, device=activations.device)
-    # activations are cubed anew for each block of concepts, so that no second copy of them is held
-    few = max(1, _limit(_KEPT_BYTES, cosines.device) // (16 * cosines.images))
-    for start in range(0, cosines.concepts, few):
-        block = slice(start, start + few)
-        similar = directions(cosines.block(_ALL, block))
-        row = 0
-        for units in (part for matrix in matrices for part in matrix.split(few, dim=1)):
-            scores[row : row + units.shape[1], block] = directions(units).T @ similar
-            row += units.shape[1]
+    scores = torch.zeros(_count(activations, pseudo), cosines.concepts, device=activations.device)
+    middle = cosines.image_features.mean(dim=0) @ cosines.text_features.T
+    row = 0
+    for units in _matrices(activations, pseudo):
+        of_units = scores[row : row + units.shape[1]]
+        row += units.shape[1]
+        means = units.mean(dim=0)
+        unit_squares = torch.zeros_like(means)
+        concept_squares = torch.zeros_like(middle)
+        for start in range(0, cosines.images, _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            cubed_units = _cubed(units[rows] - means)
+            unit_squares += cubed_units.square().sum(dim=0)
+            for block in cosines.concept_blocks(_ROWS_AT_ONCE):
+                cubed_concepts = _cubed(cosines.block(rows, block) - middle[block])
+                concept_squares[block] += cubed_concepts.square().sum(dim=0)
+                of_units[:, block].addmm_(cubed_units.T, cubed_concepts)
+        of_units.div_(unit_squares.sqrt().clamp_min(min_norm)[:, None]).div_(concept_squares.sqrt().clamp_min(min_norm))
     return scores
 
 
@@ -263,16 +270,33 @@ def _inverse(lengths: Tensor) -> Tensor:
     return torch.where(lengths > 0, 1 / lengths, 0.0)
 
 
-def _matrices(activations: Tensor, pseudo: Tensor | None) -> list[Tensor]:
-    """The layer's units, and the pseudo-units where there are any."""
-    return [activations] if pseudo is None else [activations, pseudo]
+def _cubed(values: Tensor) -> Tensor:
+    """Their third powers, in their place: multiplied, for a power takes four times as long."""
+    return values.mul_(values.square())
 
 
-def _top_of_all(activations: Tensor, pseudo: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
-    """(units + draws, k): row numbers of each one's top images, int64, and its activations there, float32."""
-    tops = [top_image_indices(units, k) for units in _matrices(activations, pseudo)]
-    highest = [units.T.gather(1, top) for units, top in zip(_matrices(activations, pseudo), tops, strict=True)]
-    return torch.cat(tops), torch.cat(highest)
+def _matrices(activations: Tensor, pseudo: PseudoUnits | None) -> Iterator[Tensor]:
+    """(images, units) of the layer, then of as many pseudo-units at a time as fit in memory."""
+    yield activations
+    if pseudo is not None:
+        yield from pseudo.batches()
+
+
+def _blocks_of_units(activations: Tensor, pseudo: PseudoUnits | None, units: int) -> Iterator[Tensor]:
+    """The same, at most so many units at a time."""
+    for matrix in _matrices(activations, pseudo):
+        yield from matrix.split(units, dim=1)
+
+
+def _count(activations: Tensor, pseudo: PseudoUnits | None) -> int:
+    """How many units and pseudo-units there are."""
+    return activations.shape[1] + (0 if pseudo is None else pseudo.draws)
+
+
+def _top(activations: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """(units, k): row numbers of each unit's top images, int64, and its activations there, float32."""
+    top = top_image_indices(activations, k)
+    return top, activations.T.gather(1, top)
 
 
 def _mean_difference(values: Tensor, p: float) -> Tensor:
@@ -284,7 +308,7 @@ def _mean_difference(values: Tensor, p: float) -> Tensor:
 def _minus_prior(
     cosines: Cosines,
     activations: Tensor,
-    pseudo: Tensor | None,
+    pseudo: PseudoUnits | None,
     a: float,
     lam: float,
     weights: list[float],
@@ -296,7 +320,7 @@ def _minus_prior(
     times the cosines. A pseudo-unit's own evidence counts in its mean, as a unit's does; otherwise it could score
     above log(units), which no unit can, and hide what the layer learned. Only top images are looked at.
     """
-    top, _ = _top_of_all(activations, pseudo, len(weights))
+    top = torch.cat([top_image_indices(units, len(weights)) for units in _matrices(activations, pseudo)])
     used, top = top.unique(return_inverse=True)
     units = activations.shape[1]
     scores = torch.empty(top.shape[0], cosines.concepts, device=top.device)

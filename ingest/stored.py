@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from neuronlake.ingest.scratch import empty_matrix
 from neuronlake.sql.warehouse import Warehouse
+
+_ACTIVATIONS_AT_ONCE = 1_000_000
+_EMBEDDINGS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -23,13 +27,27 @@ class StoredLayer:
 
 def image_features(warehouse: Warehouse, encoder_id: int, probe_id: int) -> tuple[np.ndarray, Tensor]:
     """Numbers of a probe's readable images in order, and their (images, dimensions) float32 embeddings."""
-    table = warehouse.sql(
-        "select image_id, embedding from store.image_embeddings join store.images using (image_id)"
+    keys = {"encoder_id": encoder_id, "probe_id": probe_id}
+    numbers = warehouse.sql(
+        "select image_id from store.image_embeddings join store.images using (image_id)"
         " where encoder_id = $encoder_id and probe_id = $probe_id order by image_id",
-        encoder_id=encoder_id,
-        probe_id=probe_id,
-    ).to_arrow_table()
-    return table["image_id"].to_numpy(), _matrix(table)
+        **keys,
+    )
+    image_ids = numbers.to_arrow_table()["image_id"].to_numpy()
+    if not len(image_ids):
+        return image_ids, torch.empty(0, 0)
+    rows = warehouse.sql(
+        "select image_id, embedding from store.image_embeddings join store.images using (image_id)"
+        " where encoder_id = $encoder_id and probe_id = $probe_id",
+        **keys,
+    )
+    dimensions = warehouse.scalar("select dimensions from store.encoders where encoder_id = $id", id=encoder_id)
+    matrix = empty_matrix(len(image_ids), dimensions, warehouse.path.parent)
+    values = matrix.numpy()
+    for batch in rows.to_arrow_reader(_EMBEDDINGS_AT_ONCE):
+        places = np.searchsorted(image_ids, batch["image_id"].to_numpy())
+        values[places] = batch["embedding"].flatten().to_numpy().reshape(-1, dimensions)
+    return image_ids, matrix
 
 
 def text_features(warehouse: Warehouse, encoder_id: int, prompt: str, concept_set_id: int) -> Tensor:
@@ -41,29 +59,32 @@ def text_features(warehouse: Warehouse, encoder_id: int, prompt: str, concept_se
         prompt=prompt,
         concept_set_id=concept_set_id,
     ).to_arrow_table()
-    return _matrix(table)
-
-
-def _matrix(table: Any) -> Tensor:
-    """The column of embeddings of an Arrow table as a matrix."""
     values = table["embedding"].combine_chunks().flatten().to_numpy()
     return torch.from_numpy(values.reshape(table.num_rows, -1).copy())
 
 
-def activations(warehouse: Warehouse, layer_id: int, units: int, image_ids: np.ndarray) -> Tensor:
-    """(images, units) float32 of a layer; what is missing is NaN. Streamed, so memory holds them once."""
-    matrix = np.full((len(image_ids), units), np.nan, dtype=np.float32)
-    rows = warehouse.sql(
+def activations(warehouse: Warehouse, layer_id: int, units: Sequence[int], image_ids: np.ndarray) -> Tensor:
+    """(images, units) float32 of some of a layer's units, a transposed view; what is missing is NaN.
+
+    Streamed, so memory holds them once; or not even once, see `empty_matrix`.
+    """
+    matrix = empty_matrix(len(units), len(image_ids), warehouse.path.parent).fill_(torch.nan)
+    values = matrix.numpy()
+    row_of_unit = np.full(warehouse.scalar("select units from store.layers where layer_id = $id", id=layer_id), -1)
+    row_of_unit[list(units)] = np.arange(len(units))
+    stored = warehouse.sql(
         "select unit, image_id, activation from store.activations"
         " where layer_id = $layer_id and image_id between $first and $last",
         layer_id=layer_id,
         first=int(image_ids[0]),
         last=int(image_ids[-1]),
-    ).to_arrow_reader(1_000_000)
-    for batch in rows:
+    ).to_arrow_reader(_ACTIVATIONS_AT_ONCE)
+    for batch in stored:
         unit, image_id, activation = (column.to_numpy(zero_copy_only=False) for column in batch.columns)
-        matrix[np.searchsorted(image_ids, image_id), unit] = activation
-    return torch.from_numpy(matrix)
+        rows = row_of_unit[unit]
+        wanted = rows >= 0
+        values[rows[wanted], np.searchsorted(image_ids, image_id[wanted])] = activation[wanted]
+    return matrix.T
 
 
 def live_units(warehouse: Warehouse, layer_id: int, probe_id: int) -> list[int]:

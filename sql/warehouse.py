@@ -25,6 +25,9 @@ STORAGE_VERSION = "v1.5.0"
 # A quarter of DuckDB's default: as fast for large tables, and the many small ones take less space.
 BLOCK_BYTES = 65_536
 
+# Of the file's pages while a run extracts or scores, which read little twice and need the memory for tensors.
+_PAGES_DURING_RUN = 512 * 2**20
+
 # Three headers stand before the blocks of a DuckDB file.
 _HEADER_BYTES = 3 * 4096
 
@@ -47,6 +50,7 @@ class Warehouse:
         self.path = path
         self.connection = connection
         self.is_new = False
+        self.memory_is_chosen = False
         self._in_transaction = False
 
     def __enter__(self) -> Warehouse:
@@ -145,6 +149,18 @@ class Warehouse:
         return int(self.scalar(f"select coalesce(max({column}), 0) + 1 from store.{table}"))  # noqa: S608
 
     @contextmanager
+    def few_pages(self) -> Generator[None]:
+        """Let DuckDB keep few of the file's pages within the block, unless a user has chosen its memory."""
+        if self.memory_is_chosen:
+            yield
+            return
+        self.execute(f"set memory_limit = '{min(_PAGES_DURING_RUN, _half_of_memory())}B'")
+        try:
+            yield
+        finally:
+            self.execute(f"set memory_limit = '{_half_of_memory()}B'")
+
+    @contextmanager
     def transaction(self) -> Generator[None]:
         """All of the block's changes are committed, or none of them; a block within another is part of it."""
         if self._in_transaction:
@@ -182,6 +198,7 @@ def open_warehouse(
         WarehouseError: the file is missing, is no warehouse, is newer than this version of neuronlake,
             or is held by another process.
     """
+    memory_limit = memory_limit or os.environ.get("NEURONLAKE_MEMORY")
     path = Path(path).expanduser()
     if path.is_dir():
         raise WarehouseError(f"{path} is a folder, not a DuckDB file; name a file in it or elsewhere with --warehouse")
@@ -203,6 +220,7 @@ def open_warehouse(
         warehouse.close()
         warehouse = _open_to_write(path, version, memory_limit)
         warehouse.is_new = is_new
+    warehouse.memory_is_chosen = memory_limit is not None
     if not allow_files:
         warehouse.execute("set enable_external_access = false")
         warehouse.execute("set lock_configuration = true")
@@ -268,9 +286,7 @@ def _connect(
 ) -> duckdb.DuckDBPyConnection:
     """A connection with our settings, and DuckDB's complaints in plain words."""
     config: dict[str, Any] = {
-        "memory_limit": memory_limit
-        or os.environ.get("NEURONLAKE_MEMORY")
-        or f"{psutil.virtual_memory().total // 2**21}MiB",
+        "memory_limit": memory_limit or f"{_half_of_memory()}B",
         # results keep the order of the rows they come from
         "preserve_insertion_order": True,
     }
@@ -281,6 +297,11 @@ def _connect(
         return duckdb.connect(str(path), read_only=not write, config=config)
     except duckdb.Error as error:
         raise WarehouseError(explain_open_failure(named or path, str(error))) from error
+
+
+def _half_of_memory() -> int:
+    """Bytes, of the machine's memory."""
+    return psutil.virtual_memory().total // 2
 
 
 def _schema_version(warehouse: Warehouse) -> int:

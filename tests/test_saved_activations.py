@@ -137,7 +137,7 @@ def test_layers_score_as_they_did_from_the_files(warehouse: Warehouse, saved: Pa
     image_ids, images = stored.image_features(warehouse, encoder_id=1, probe_id=1)
     texts = stored.text_features(warehouse, encoder_id=1, prompt="{}", concept_set_id=1)
     layer_id, units = warehouse.sql("select layer_id, units from store.layers where name = 'layer4'").fetchall()[0]
-    activations = stored.activations(warehouse, layer_id, units, image_ids)
+    activations = stored.activations(warehouse, layer_id, range(units), image_ids)
     assert torch.equal(activations, ACTIVATIONS)
     live = stored.live_units(warehouse, layer_id, probe_id=1)
     assert live == [0, 1]

@@ -12,7 +12,7 @@ import torch
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import encoders
+from neuronlake.ingest import encoders, scratch, significance, similarity
 from neuronlake.ingest.clip_encoders import ClipEncoder
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.rescore import ScoreRecipe
@@ -139,3 +139,21 @@ def test_a_warehouse_scored_again_and_again_still_opens(tmp_path: Path) -> None:
     with neuronlake.open(path, write=False) as warehouse:
         counted = warehouse.sql("select setting, count(*) as layers from scorings group by all order by all").pl()
         assert counted.equals(pl.DataFrame({"setting": [1, 7, 13], "layers": [6, 6, 6]}), null_equal=True)
+
+
+@pytest.mark.parametrize("method", similarity.METHODS)
+def test_a_layer_that_does_not_fit_in_memory_gets_the_same_labels(
+    copy: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    second = Path(shutil.copy(copy, tmp_path / "second.duckdb"))
+    recipe = again(tiny_recipe, method=method, parameters={}, prompts=("a photo of {}",))
+    with neuronlake.open(copy) as warehouse:
+        neuronlake.score(warehouse, recipe)
+        expected = labels(warehouse, 3)
+        assert expected
+    monkeypatch.setattr(scratch, "_LARGEST_IN_MEMORY", 0)
+    monkeypatch.setattr(significance, "_BATCH_BYTES", 0)
+    with neuronlake.open(second) as warehouse:
+        neuronlake.score(warehouse, recipe)
+        assert labels(warehouse, 3) == expected
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["copy.duckdb", "second.duckdb"]

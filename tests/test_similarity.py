@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from neuronlake.ingest import log_products, similarity
-from neuronlake.ingest.significance import p_values, pseudo_unit_activations, q_values
+from neuronlake.ingest import log_products, significance, similarity
+from neuronlake.ingest.significance import PseudoUnits, p_values, q_values
 from neuronlake.ingest.similarity import METHODS, Cosines, top_image_indices
 
 GOLDEN = Path(__file__).parent / "golden" / "similarity.npz"
@@ -130,12 +130,17 @@ def test_rescaling_a_unit_changes_no_rank_based_score(method: str, exponents: li
 @pytest.mark.parametrize("method", METHODS)
 def test_the_size_of_the_blocks_changes_nothing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image_features, text_features, activations = inputs(90, 300, 12)
-    whole = METHODS[method](Cosines(image_features, text_features), activations)
+    pseudo = PseudoUnits(activations, 7, seed=2)
+    whole = METHODS[method](Cosines(image_features, text_features), activations, pseudo)
     monkeypatch.setitem(similarity._BLOCK_BYTES, "cpu", 1)
     monkeypatch.setattr(similarity, "_NARROWEST_BLOCK", 16)
-    kept = METHODS[method](Cosines(image_features, text_features), activations)
+    monkeypatch.setattr(similarity, "_ROWS_AT_ONCE", 32)
+    monkeypatch.setattr(similarity, "_SORTED_AT_ONCE", 90)
+    monkeypatch.setattr(similarity, "_TOP_AT_ONCE", 1)
+    monkeypatch.setattr(significance, "_BATCH_BYTES", 3 * 4 * 90)
+    kept = METHODS[method](Cosines(image_features, text_features), activations, pseudo)
     monkeypatch.setitem(similarity._KEPT_BYTES, "cpu", 1)
-    blocked = METHODS[method](Cosines(image_features, text_features), activations)
+    blocked = METHODS[method](Cosines(image_features, text_features), activations, pseudo)
     torch.testing.assert_close(kept, whole, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(blocked, whole, rtol=1e-5, atol=1e-5)
 
@@ -166,7 +171,7 @@ def test_logs_of_products_do_not_overflow_or_underflow(offset: float, ranks: int
 def test_pseudo_units_do_not_change_the_layers_scores(method: str) -> None:
     image_features, text_features, activations = inputs(90, 30, 12)
     alone = METHODS[method](Cosines(image_features, text_features), activations)
-    pseudo = pseudo_unit_activations(activations, 20, seed=1)
+    pseudo = PseudoUnits(activations, 20, seed=1)
     together = METHODS[method](Cosines(image_features, text_features), activations, pseudo)
     torch.testing.assert_close(together[:12], alone, rtol=1e-5, atol=1e-5)
 
@@ -215,6 +220,15 @@ def test_soft_wpmi_of_two_images_is_what_a_hand_computes() -> None:
     torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_each_pseudo_unit_is_some_unit_on_shuffled_images() -> None:
+    activations = torch.arange(30.0).view(10, 3) ** 2
+    (drawn,) = PseudoUnits(activations, 40, seed=5).batches()
+    assert drawn.shape == (10, 40)
+    columns = {tuple(column.sort().values.tolist()) for column in activations.T}
+    assert {tuple(column.sort().values.tolist()) for column in drawn.T} == columns
+    assert len({tuple(column.tolist()) for column in drawn.T}) == 40
+
+
 def test_p_values_count_null_scores_at_least_as_high() -> None:
     null = torch.tensor([1.0, 2.0, 2.0, 3.0])
     assert p_values(torch.tensor([0.0, 2.0, 2.5, 9.0]), null).tolist() == [1.0, 4 / 5, 2 / 5, 1 / 5]
@@ -240,7 +254,7 @@ def significant(
     method: Callable[..., Tensor], features: tuple[Tensor, Tensor], activations: Tensor, draws: int
 ) -> Tensor:
     """Whether each unit's label is better than chance: q < 0.05."""
-    pseudo = pseudo_unit_activations(activations, draws, seed=3)
+    pseudo = PseudoUnits(activations, draws, seed=3)
     units = activations.shape[1]
     best = method(Cosines(*features), activations, pseudo).amax(dim=1)
     return q_values(p_values(best[:units], best[units:])) < 0.05
