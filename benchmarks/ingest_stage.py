@@ -21,6 +21,7 @@ from ingest_inputs import Networks
 
 import neuronlake
 from neuronlake.ingest.extract import ChunkImage, prepare_ahead
+from neuronlake.ingest.layout import channels_last
 from neuronlake.ingest.locations import Location
 from neuronlake.ingest.memory import keep_freed_memory
 from neuronlake.ingest.plan import batch_size_for
@@ -48,8 +49,9 @@ def forward(networks: Networks, device: torch.device, count: int) -> dict[str, f
             torch.cuda.synchronize()
         return time.perf_counter() - started
 
-    once()
-    seconds = [once() for _ in range(max(1, count // batch))]
+    with channels_last(models):
+        once()
+        seconds = [once() for _ in range(max(1, count // batch))]
     return {"seconds": sum(seconds), "rate": batch / min(seconds)}
 
 

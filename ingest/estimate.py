@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from neuronlake.ingest import register
 from neuronlake.ingest.extract import BatchLimit, ChunkImage, Work, prepare_ahead
+from neuronlake.ingest.layout import channels_last
 from neuronlake.ingest.local_engine import decoding_threads, extract_chunk, move_networks
 from neuronlake.ingest.memory import keep_freed_memory
 from neuronlake.ingest.plan import Plan, Progress, make_plan
@@ -106,9 +107,10 @@ def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
         extract_chunk(work, count, stream, plan.device, limit, lambda done: progress("Trying images", done, count))
         return time.perf_counter() - began
 
-    extract(1)
-    tried = min(_TIMED_BATCHES * plan.batch_size, len(plan.probe.images))
-    return extract(tried) / tried
+    with channels_last(plan.models):
+        extract(1)
+        tried = min(_TIMED_BATCHES * plan.batch_size, len(plan.probe.images))
+        return extract(tried) / tried
 
 
 def _seconds_of_scoring(plan: Plan, units: int) -> float:

@@ -20,6 +20,7 @@ from neuronlake.ingest.extract import (
     Work,
     prepare_ahead,
 )
+from neuronlake.ingest.layout import channels_last
 from neuronlake.ingest.load import ChunkParts
 from neuronlake.ingest.memory import keep_freed_memory
 from neuronlake.ingest.plan import Plan, PlannedLayer
@@ -51,13 +52,14 @@ def extract_locally(
     move_networks(plan.layers, plan.encoder, plan.device)
     stream = prepare_ahead(_each_image(chunks), workers=decoding_threads(), ahead=2 * plan.batch_size)
     done = 0
-    for chunk in chunks:
-        images = len(chunk.images)
-        extracted = extract_chunk(
-            chunk.work, images, stream, plan.device, limit, lambda count, before=done: seen(before + count)
-        )
-        done += images
-        yield chunk, extracted
+    with channels_last(plan.models if chunks else ()):
+        for chunk in chunks:
+            images = len(chunk.images)
+            extracted = extract_chunk(
+                chunk.work, images, stream, plan.device, limit, lambda count, before=done: seen(before + count)
+            )
+            done += images
+            yield chunk, extracted
 
 
 def move_networks(layers: Sequence[PlannedLayer], encoder: Encoder, device: torch.device) -> None:

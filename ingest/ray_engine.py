@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from neuronlake.ingest.cluster import Cluster, ClusterError, ray, result, share_out
 from neuronlake.ingest.encoder import Encoder
 from neuronlake.ingest.extract import BatchLimit, ChunkImage, ExtractedChunk, Work, prepare_ahead
+from neuronlake.ingest.layout import channels_last
 from neuronlake.ingest.local_engine import ChunkWork, extract_chunk, move_networks
 from neuronlake.ingest.memory import keep_freed_memory
 from neuronlake.ingest.plan import Plan, PlannedLayer, load_networks, resolve_device
@@ -59,6 +61,9 @@ class _Worker:
                 f"a machine of the cluster has other weights of {', '.join(differing)}; give all the same"
             )
         move_networks(layers, self._encoder, self._device)
+        # as long as the worker lives
+        self._layout = ExitStack()
+        self._layout.enter_context(channels_last(list(self._models.values())))
 
     def extract(self, task: _Task) -> None:
         """Extract a chunk into its folder, unless an earlier attempt has."""
