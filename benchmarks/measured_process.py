@@ -25,11 +25,13 @@ class Run:
     Attributes:
         seconds: from its start to its end.
         memory: bytes at the highest, its children's included.
+        held: the same without pages of files, which the system can write out and take back.
         output: what it wrote.
     """
 
     seconds: float
     memory: int
+    held: int
     output: str
 
     @property
@@ -52,9 +54,10 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> Run
         process = subprocess.Popen(
             command, env={**os.environ, **(environment or {})}, stdout=written, stderr=subprocess.STDOUT
         )
-        highest, watched = 0, psutil.Process(process.pid)
+        highest, held, watched = 0, 0, psutil.Process(process.pid)
         while process.poll() is None:
-            highest = max(highest, _memory(watched))
+            now, held_now = _memory(watched)
+            highest, held = max(highest, now), max(held, held_now)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_SECONDS_BETWEEN_LOOKS)
         seconds = time.perf_counter() - started
@@ -62,14 +65,18 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> Run
         output = written.read()
     if process.returncode:
         raise SystemExit(f"{output}\n{' '.join(command)}\nended with status {process.returncode}")
-    return Run(seconds, highest, output)
+    return Run(seconds, highest, held, output)
 
 
-def _memory(process: psutil.Process) -> int:
-    """Bytes of a process and its children now: pages that they share count once, where the system can tell."""
-    total = 0
+def _memory(process: psutil.Process) -> tuple[int, int]:
+    """Bytes of a process and its children now, and without pages of files.
+
+    Pages that they share count once, where the system can tell.
+    """
+    total = held = 0
     with contextlib.suppress(psutil.Error):  # one that ended meanwhile
         for each in [process, *process.children(recursive=True)]:
-            held = each.memory_full_info()
-            total += getattr(held, "pss", held.rss)
-    return total
+            found = each.memory_full_info()
+            total += getattr(found, "pss", found.rss)
+            held += found.rss - getattr(found, "shared", 0)
+    return total, held

@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -41,6 +42,8 @@ class Size:
 
     images: int
     concepts: int
+    models: tuple[str, ...] = MODELS
+    layers: Mapping[str, int] = field(default_factory=lambda: LAYERS)
 
 
 def register(warehouse: Warehouse, size: Size) -> Registered:
@@ -49,17 +52,17 @@ def register(warehouse: Warehouse, size: Size) -> Registered:
         "insert into store.runs (run_id, command, status, started_at, device, versions, recipe)"
         " values (1, 'benchmark', 'finished', now(), 'none', '{}', '{}')"
     )
-    for number, model in enumerate(MODELS, start=1):
+    for number, model in enumerate(size.models, start=1):
         warehouse.execute("insert into store.models values ($id, $name, $name, 'random', true)", id=number, name=model)
-    layer_ids = {(model, layer): 0 for model in MODELS for layer in LAYERS}
+    layer_ids = {(model, layer): 0 for model in size.models for layer in size.layers}
     for number, (model, layer) in enumerate(layer_ids, start=1):
         layer_ids[model, layer] = number
         warehouse.execute(
             "insert into store.layers values ($id, $model, $name, 'layer ' || $id, $id, $units, 'mean', null)",
             id=number,
-            model=MODELS.index(model) + 1,
+            model=size.models.index(model) + 1,
             name=layer,
-            units=LAYERS[layer],
+            units=size.layers[layer],
         )
     warehouse.execute(
         "insert into store.probes values (1, 'probe', 'probe', '/probe', $images, $chunk)",
@@ -77,7 +80,7 @@ def register(warehouse: Warehouse, size: Size) -> Registered:
     )
     warehouse.execute("insert into store.concept_sets values (1, 'set', 'set', $n, 0, 0)", n=size.concepts)
     warehouse.execute(
-        "insert into store.concept_set_concepts select 1, range - 1, range, 'object' from range(1, $n + 1)",
+        "insert into store.concept_set_concepts select 1, range - 1, range, 'object', null from range(1, $n + 1)",
         n=size.concepts,
     )
     ids = tuple(range(1, size.concepts + 1))
@@ -90,7 +93,7 @@ def load(warehouse: Warehouse, registered: Registered, size: Size) -> float:
     parts = ChunkParts(list(registered.layer_ids.values()), has_encoder=True)
     for number, start in enumerate(range(1, size.images + 1, registered.chunk_images)):
         ids = range(start, min(start + registered.chunk_images, size.images + 1))
-        activations = {key: torch.relu(torch.randn(len(ids), LAYERS[key[1]])) for key in registered.layer_ids}
+        activations = {key: torch.relu(torch.randn(len(ids), size.layers[key[1]])) for key in registered.layer_ids}
         chunk = ExtractedChunk(
             [PreparedImage(image_id, 96, 96, b"", {}) for image_id in ids],
             [],
@@ -107,8 +110,8 @@ def load(warehouse: Warehouse, registered: Registered, size: Size) -> float:
     return seconds + time.perf_counter() - began
 
 
-def score(warehouse: Warehouse, registered: Registered, size: Size) -> float:
-    """Seconds in which two scorings of one model's layers each were stored."""
+def embed_concepts(warehouse: Warehouse, size: Size) -> None:
+    """Directions of all concepts."""
     ids = np.arange(1, size.concepts + 1, dtype=np.int32)
     warehouse.insert(
         "concept_embeddings",
@@ -116,6 +119,11 @@ def score(warehouse: Warehouse, registered: Registered, size: Size) -> float:
         encoder_id=1,
         prompt="{}",
     )
+
+
+def score(warehouse: Warehouse, registered: Registered, size: Size) -> float:
+    """Seconds in which two scorings of one model's layers each were stored."""
+    ids = np.arange(1, size.concepts + 1, dtype=np.int32)
     seconds = 0.0
     for scoring_id, ((_, layer), layer_id) in enumerate(registered.layer_ids.items(), start=1):
         units = LAYERS[layer]
@@ -196,6 +204,7 @@ def measure(share: Fraction, folder: Path) -> dict[str, float]:
         load_seconds = load(warehouse, registered, size)
         warehouse.execute("checkpoint")
         loaded_bytes = path.stat().st_size
+        embed_concepts(warehouse, size)
         score_seconds = score(warehouse, registered, size)
     figures = {
         "activations, millions": units * size.images / 1e6,

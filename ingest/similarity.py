@@ -108,13 +108,14 @@ def top_image_indices(activations: Tensor, k: int) -> Tensor:
     """
     images = activations.shape[0]
     tie_break = torch.arange(images - 1, -1, -1, device=activations.device, dtype=torch.int64)
-    found: list[Tensor] = []
-    for block in activations.split(max(1, _SORTED_AT_ONCE // max(1, images)), dim=1):
+    at_once = max(1, _SORTED_AT_ONCE // max(1, images))
+    found = torch.empty(activations.shape[1], min(k, images), dtype=torch.int64, device=activations.device)
+    for block, best in zip(activations.split(at_once, dim=1), found.split(at_once), strict=True):
         bits = (block.T.contiguous() + 0.0).view(torch.int32)  # + 0.0 turns -0.0 into 0.0
         ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # signed integers in the order of the floats
         keys = (ordered.to(torch.int64) << 32) | tie_break
-        found.append(torch.topk(keys, min(k, images), dim=1).indices)
-    return torch.cat(found)
+        best.copy_(torch.topk(keys, min(k, images), dim=1).indices)
+    return found
 
 
 def soft_wpmi(
@@ -261,8 +262,10 @@ def default_parameters(method: str) -> dict[str, int | float]:
 
 def _lengths(columns: Tensor) -> Tensor:
     """Of each column, (columns,) float32: torch's own norm over the first dimension is ten times slower."""
-    squares = torch.stack([part.square().sum(dim=0) for part in columns.split(_ROWS_AT_ONCE)])
-    return squares.sum(dim=0).sqrt()
+    squares = torch.zeros(columns.shape[1], device=columns.device)
+    for part in columns.split(_ROWS_AT_ONCE):
+        squares += part.square().sum(dim=0)
+    return squares.sqrt()
 
 
 def _inverse(lengths: Tensor) -> Tensor:
@@ -344,7 +347,10 @@ def _probability_blocks(cosines: Cosines, images: Tensor, a: float) -> Iterator[
     if 4 * len(images) * cosines.concepts > _limit(_KEPT_BYTES, cosines.device):
         features = cosines.image_features if uses_all else cosines.image_features[images]
         texts = cosines.text_features.T
-        totals = torch.cat([(a * (part @ texts)).logsumexp(dim=1) for part in features.split(_IMAGES_AT_ONCE)])
+        # filled in place: a list of small results would keep apart, and so hold, the memory of what made them
+        totals = torch.empty(len(features), device=features.device)
+        for part, total in zip(features.split(_IMAGES_AT_ONCE), totals.split(_IMAGES_AT_ONCE), strict=True):
+            torch.logsumexp((part @ texts).mul_(a), dim=1, out=total)
         for block in blocks:
             yield block, torch.addmm(totals[:, None], features, texts[:, block], beta=-1, alpha=a).exp_()
         return
