@@ -70,7 +70,7 @@ def open(path: str | Path, *, write: bool = True, memory_limit: str | None = Non
     Raises:
         NeuronlakeError: the file is no warehouse, is newer than this version, or is held by another process.
     """
-    from neuronlake.sql.warehouse import open_warehouse  # noqa: PLC0415  DuckDB is not needed for --version
+    from neuronlake.sql.opening import open_warehouse  # noqa: PLC0415  DuckDB is not needed for --version
 
     return open_warehouse(path, write=write, memory_limit=memory_limit)
 
@@ -82,3 +82,8 @@ def __getattr__(name: str) -> Any:
     module, attribute = _HOMES[name]
     imported = importlib.import_module(module)
     return getattr(imported, attribute) if attribute else imported
+
+
+def __dir__() -> list[str]:
+    """The public names, for tab completion."""
+    return __all__

@@ -25,7 +25,7 @@ from neuronlake.ingest.scoring import Basis, choose_scoring_engine, score_layers
 from neuronlake.ingest.scoring_settings import resolve_scoring
 from neuronlake.ingest.similarity import METHODS
 from neuronlake.ingest.stored import StoredLayer
-from neuronlake.sql.warehouse import open_warehouse
+from neuronlake.sql.opening import open_warehouse
 
 
 def make(path: Path, size: Size) -> None:

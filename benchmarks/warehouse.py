@@ -27,8 +27,9 @@ from neuronlake.ingest.load import ChunkParts, embedding_rows, finish_layer, loa
 from neuronlake.ingest.register import Registered, default_chunk_images
 from neuronlake.ingest.similarity import top_image_indices
 from neuronlake.sql import catalog
+from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.verify import verify
-from neuronlake.sql.warehouse import Warehouse, open_warehouse
+from neuronlake.sql.warehouse import Warehouse
 
 MODELS = ("first", "second")
 LAYERS = {"layer3": 256, "layer4": 512, "fc": 1000}

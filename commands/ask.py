@@ -45,7 +45,7 @@ def sql(
 ) -> None:
     """Ask the warehouse: free SQL, a named query, or a file."""
     from neuronlake.reports import tables
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     shape = tables.chosen_format(output_format)
     # DuckDB hears of Ctrl-C only between its tasks, which can be minutes; to end at once is as safe
@@ -54,7 +54,10 @@ def sql(
         relation = opened.ask(_query_text(query, file), pairs("a parameter", parameters))
         if relation is not None:
             # a terminal needs one row more than it shows, to know that there are more
-            tables.print_frame(relation.limit(limit + 1).pl() if shape == "table" else relation.pl(), shape, limit)
+            frame = relation.limit(limit + 1).pl() if shape == "table" else relation.pl()
+            tables.print_frame(frame, shape, limit)
+            if frame.is_empty():
+                typer.echo("no rows", err=True)
 
 
 def views(
@@ -83,7 +86,7 @@ def status(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
     from rich.console import Console
 
     from neuronlake.reports.tables import terminal_table
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     console = Console(width=None if sys.stdout.isatty() else 200)
     with open_warehouse(warehouse, allow_files=False) as opened:
@@ -106,7 +109,7 @@ def find(
     """Units that score highest for free text, as if it were one more concept of the set."""
     from neuronlake.ingest.find import find_units
     from neuronlake.reports import tables
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     shape = tables.chosen_format(output_format)
     with open_warehouse(warehouse) as opened, progress_bars() as progress:
@@ -127,7 +130,7 @@ def unit(
 
     from neuronlake.reports.tables import print_unit
     from neuronlake.reports.unit import read_unit, write_unit_page
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     with open_warehouse(warehouse, allow_files=False) as opened:
         card = read_unit(opened, model, layer, number, setting)

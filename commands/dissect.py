@@ -275,7 +275,7 @@ def recipe(
 ) -> None:
     """Print the recipe of a run, with every setting, as a file that `cli ingest` takes."""
     from neuronlake.ingest.stored_recipe import recipe_text
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     with open_warehouse(warehouse, allow_files=False) as opened:
         typer.echo(recipe_text(opened, run), nl=False)
@@ -333,7 +333,7 @@ def demo(
         f"open {page} in a browser, or ask:\n"
         f"  cli sql most_repeated_concept -w {name}\n"
         f"  cli sql units_for_concept concept=cat -w {name}\n"
-        f'  cli sql "select layer, concept, units from concept_frequency where rank = 1" -w {name}\n'
+        f'  cli sql "select model, layer, concept, units from concept_frequency where rank = 1" -w {name}\n'
         "then with your own images: cli ingest --help",
         err=True,
     )
@@ -342,7 +342,7 @@ def demo(
 def _run_ingest(warehouse: Path, recipe: Recipe) -> Summary:
     """Ingest with progress bars."""
     from neuronlake.ingest.pipeline import ingest as run
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     with resumable(), open_warehouse(warehouse, write=True) as opened, progress_bars() as progress:
         return run(opened, recipe, progress, typed_command())

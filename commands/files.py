@@ -29,7 +29,7 @@ def report(
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Draw one HTML file with charts and units, to open with no network; or each chart for a paper."""
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     stem = re.sub(r"\.duckdb(\.example)?$", "", warehouse.name)
     if output_format == "html":
@@ -51,7 +51,7 @@ def export(
 ) -> None:
     """Write a description file per model, with CLIP-Dissect's columns: layer, unit, description, similarity."""
     from neuronlake.reports.export import export_descriptions
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     with open_warehouse(warehouse, allow_files=False) as opened:
         for path in export_descriptions(opened, output, setting):
@@ -61,7 +61,7 @@ def export(
 def verify(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
     """Check that the warehouse is whole: nothing missing, doubled or contradicting itself."""
     from neuronlake.sql import verify as checks
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     with open_warehouse(warehouse, allow_files=False) as opened, progress_bars() as progress:
         faults = checks.verify(opened, progress)
@@ -102,7 +102,7 @@ def import_labels(
 ) -> None:
     """Import what CLIP-Dissect or another method wrote, to ask about it and compare with it."""
     from neuronlake.ingest import imported, saved_activations
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     options = imported.ImportOptions(
         model, method, encoder, concepts, probe, layer, probe_folder, pairs("--column", column), first_unit
@@ -121,7 +121,7 @@ def import_labels(
 def write_page(warehouse: Path, page: Path, setting: int | None) -> None:
     """Write the page and say where it is."""
     from neuronlake.reports.page import write_report
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     with open_warehouse(warehouse, allow_files=False) as opened:
         write_report(opened, page, setting)

@@ -54,7 +54,7 @@ def score(
     from neuronlake.ingest.rescore import ScoreRecipe
     from neuronlake.ingest.rescore import score as run
     from neuronlake.ingest.settings import recipe_of
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     recipe = recipe_of(
         ScoreRecipe,
@@ -108,7 +108,7 @@ def evaluate(
     """
     from neuronlake.ingest.evaluate import evaluate as run
     from neuronlake.reports import tables
-    from neuronlake.sql.warehouse import open_warehouse
+    from neuronlake.sql.opening import open_warehouse
 
     shape = tables.chosen_format(output_format)
     with open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:

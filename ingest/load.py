@@ -48,6 +48,13 @@ def load_chunk(
             run_id=run_id,
             images=len(extracted.images),
         )
+        warehouse.execute(
+            "update store.runs set images = images + $images, failed_images = failed_images + $failed"
+            " where run_id = $run_id",
+            images=len(extracted.images) + len(extracted.failures),
+            failed=len(extracted.failures),
+            run_id=run_id,
+        )
 
 
 class ChunkParts:

@@ -23,7 +23,7 @@ from neuronlake.ingest.scoring import Basis
 from neuronlake.ingest.settings import chosen_recipe
 from neuronlake.ingest.stored import StoredLayer
 from neuronlake.ingest.stored_recipe import as_json, resolved
-from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.warehouse import Warehouse, require_warehouse
 
 # soft_wpmi's 100 top images were chosen for probes of tens of thousands
 _IMAGES_PER_TOP_IMAGE = 20
@@ -72,6 +72,7 @@ def ingest(
         NeuronlakeError: something about the recipe or its inputs is wrong; nothing was changed.
     """
     started = time.perf_counter()
+    require_warehouse(warehouse)
     recipe = chosen_recipe(Recipe, recipe, settings)
     plan = make_plan(recipe, progress)
     registered = register(warehouse, plan)
@@ -200,14 +201,11 @@ def _extract_and_load(
     extract = _engine(warehouse, plan)
     failures = _failure_limit(warehouse, plan, registered)
     loading: Future[None] | None = None
-    done = failed = 0
     with ThreadPoolExecutor(1, thread_name_prefix="load") as loader:
         for chunk, extracted in extract(plan, chunks, limit, lambda seen: progress(_EXTRACTING, seen, total)):
             for image in extracted.failures:
                 place = image.image_id - registered.first_image_id
                 failures.add(place, plan.probe.images[place].path, image.reason)
-            done += len(chunk.images)
-            failed += len(extracted.failures)
             if loading:
                 loading.result()
 
@@ -220,12 +218,6 @@ def _extract_and_load(
         if loading:
             loading.result()
     timing.extract += time.perf_counter() - started
-    warehouse.execute(
-        "update store.runs set images = $images, failed_images = $failed where run_id = $run_id",
-        images=done,
-        failed=failed,
-        run_id=run_id,
-    )
 
 
 def _failure_limit(warehouse: Warehouse, plan: Plan, registered: Registered) -> FailureLimit:

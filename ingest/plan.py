@@ -17,7 +17,7 @@ from neuronlake.ingest.layers import choose_layers
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.pooling import POOLINGS
 from neuronlake.ingest.precision import PRECISIONS, in_precision
-from neuronlake.ingest.probes import Probe, load_probe
+from neuronlake.ingest.probes import Probe, load_probe, require_present
 from neuronlake.ingest.readings import Reading
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.scoring_settings import Scoring, resolve_scoring
@@ -113,6 +113,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     if recipe.max_failures is not None and recipe.max_failures < 0:
         raise RecipeError(f"--max-failures must be 0 or more, not {recipe.max_failures}")
     check_engine(recipe.engine, recipe.workers)
+    require_present(recipe.probes)
     concept_set = load_concepts(recipe.concepts)
     layers, encoder = load_networks(recipe, progress)
     probe = load_probe(

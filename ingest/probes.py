@@ -90,6 +90,19 @@ def load_probe(
     return Probe(name, " + ".join(str(location) for location in locations), tuple(hashed))
 
 
+def require_present(locations: Sequence[str | Path]) -> None:
+    """Refuse paths that lead nowhere, at once; what else may be wrong shows when the probe is read.
+
+    Raises:
+        ProbeError: one does.
+    """
+    for text in map(str, locations):
+        if not is_dataset(text) and not is_address(text) and "{" not in text:
+            path = Path(text).expanduser()
+            if not path.exists():
+                raise ProbeError(f"there is no {path}; --probe takes {_KINDS}")
+
+
 def _require_each_once(locations: Sequence[str | Path]) -> None:
     """Images that are there twice would count twice in every activation and score.
 

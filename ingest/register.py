@@ -14,7 +14,9 @@ from neuronlake.sql.warehouse import Warehouse
 
 _LARGE_PROBE = 16_384
 _CHUNK_OF_LARGE_PROBE = 2_048
-_CHUNK_OF_SMALL_PROBE = 512
+_LARGEST_CHUNK_OF_SMALL_PROBE = 512
+_SMALLEST_CHUNK = 64
+_CHUNKS_OF_SMALL_PROBE = 16
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,12 @@ def default_chunk_images(images: int) -> int:
     """How many images go into one transaction.
 
     DuckDB packs the numbers of the images in groups of 2,048: where a unit's images fill whole groups they take
-    next to no space, and loading is twice as fast. On small probes a killed run should lose less.
+    next to no space, and loading is twice as fast. On small probes a run that is stopped should lose little.
     """
-    return _CHUNK_OF_LARGE_PROBE if images >= _LARGE_PROBE else _CHUNK_OF_SMALL_PROBE
+    if images >= _LARGE_PROBE:
+        return _CHUNK_OF_LARGE_PROBE
+    wanted = images // _CHUNKS_OF_SMALL_PROBE // _SMALLEST_CHUNK * _SMALLEST_CHUNK
+    return min(max(wanted, _SMALLEST_CHUNK), _LARGEST_CHUNK_OF_SMALL_PROBE)
 
 
 def register_probe(warehouse: Warehouse, probe: Probe, chunk_images: int | None = None) -> int:

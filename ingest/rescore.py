@@ -25,7 +25,7 @@ from neuronlake.ingest.scoring import (
 from neuronlake.ingest.scoring_settings import DEFAULT_DRAWS, DEFAULT_METHOD, ScoringError, resolve_scoring
 from neuronlake.ingest.settings import chosen_recipe
 from neuronlake.ingest.stored import StoredLayer
-from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.warehouse import Warehouse, require_warehouse
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def score(
     Raises:
         NeuronlakeError: nothing stored fits, or a setting makes no sense; nothing was changed.
     """
+    require_warehouse(warehouse)
     recipe = chosen_recipe(ScoreRecipe, recipe, settings)
     report = progress or no_progress
     started = time.perf_counter()

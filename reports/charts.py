@@ -122,7 +122,7 @@ def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
             .mark_rect()
             .encode(y=concept, x=alt.X("model:N", title=None), color=alt.Color("units:Q"), tooltip=_shared_tooltip())
         )
-        return _titled(chart, "Concepts that several models learned", _BAR_STEP * counts["concept"].n_unique())
+        return _titled(chart, "Labels that several models have", _BAR_STEP * counts["concept"].n_unique())
     sided = counts.with_columns(
         side=pl.when(pl.col("model") == models[0]).then(-pl.col("units")).otherwise(pl.col("units"))
     )
@@ -133,14 +133,14 @@ def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
             y=concept,
             x=alt.X(
                 "side:Q",
-                title=f"units: {models[0]} to the left, {models[-1]} to the right",
+                title="units with this label, a model on each side",
                 axis=alt.Axis(labelExpr="abs(datum.value)"),
             ),
             color=_model_color(models),
             tooltip=_shared_tooltip(),
         )
     )
-    return _titled(chart, "Concepts that both models learned", _BAR_STEP * counts["concept"].n_unique())
+    return _titled(chart, "Labels that both models have", _BAR_STEP * counts["concept"].n_unique())
 
 
 def own_concepts(concepts: pl.DataFrame, model: str) -> Any:

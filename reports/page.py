@@ -26,6 +26,8 @@ from neuronlake.sql.warehouse import Warehouse
 IMAGES_PER_UNIT = 5
 _CONCEPTS_PER_CHART = 20
 _PAPER_WIDTH = 420
+_HEADLINE_CONCEPTS = 5
+_ALL_CONCEPTS = "1000000"
 
 
 class ReportError(NeuronlakeError):
@@ -167,6 +169,7 @@ def _render(answers: Answers) -> str:
         setting=answers.setting,
         totals=_totals(answers),
         headlines=_headlines(answers),
+        knows_chance=_knows_chance(answers),
         layers=answers.layers.to_dicts(),
         models=answers.models,
         sections=sorted({figure.section for figure in figures}),
@@ -283,9 +286,27 @@ def _totals(answers: Answers) -> list[tuple[str, str]]:
 
 
 def _headlines(answers: Answers) -> list[dict[str, Any]]:
-    """For each model, the concepts that most of its units learned."""
-    top, _ = answers.ask("most_learnt_concepts", top="5")
-    return [{"model": model, "concepts": top.filter(pl.col("model") == model).to_dicts()} for model in answers.models]
+    """For each model, the concepts that most of its units learned, and by how many.
+
+    Only labels better than chance count; all of them where imported labels say nothing of chance.
+    """
+    counted = "significant" if _knows_chance(answers) else "units"
+    every, _ = answers.ask("most_learnt_concepts", top=_ALL_CONCEPTS)
+    ranked = every.select("model", "concept", units=counted).filter(pl.col("units") > 0)
+    best = ranked.sort("units", descending=True, maintain_order=True)
+    return [
+        {"model": model, "concepts": best.filter(pl.col("model") == model).head(_HEADLINE_CONCEPTS).to_dicts()}
+        for model in answers.models
+    ]
+
+
+def _knows_chance(answers: Answers) -> bool:
+    """Whether any label has a q-value."""
+    return bool(
+        answers.warehouse.scalar(
+            "select count(q_value) from unit_labels where setting = $setting", setting=answers.setting["setting"]
+        )
+    )
 
 
 def _units(answers: Answers) -> dict[str, list[Any]]:

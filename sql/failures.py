@@ -59,7 +59,11 @@ def explain_open_failure(path: Path, message: str) -> str:
 
 def one_line(message: str) -> str:
     """DuckDB's several lines as one: what is wrong, near names, and the line of the query without the carets below."""
-    lines = (line.strip() for line in message.splitlines())
+    # tables behind the views may change, so they are nobody's next guess
+    public = re.sub(r'\s*Did you mean "store\.\w+"\?', " `cli views` lists what there is.", message)
+    lines = [line.strip() for line in public.splitlines()]
+    if '="' in message.replace(" ", "") and "Referenced column" in message:
+        lines.append("text goes in single quotes")
     return "; ".join(line for line in lines if line.strip("^~ "))
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from neuronlake.sql import catalog
-from neuronlake.sql.warehouse import Warehouse, open_warehouse
+from neuronlake.sql.opening import open_warehouse
+from neuronlake.sql.warehouse import Warehouse
 
 _HEAD = """# Views, named queries and checks
 

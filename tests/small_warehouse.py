@@ -18,7 +18,8 @@ from pathlib import Path
 
 import polars as pl
 
-from neuronlake.sql.warehouse import Warehouse, open_warehouse
+from neuronlake.sql.opening import open_warehouse
+from neuronlake.sql.warehouse import Warehouse
 
 NOT_FINITE = None
 IMAGES = {1: "a/one.png", 2: "a/two.png", 3: "b/three.png", 4: "b/four.png", 5: "broken.png"}

@@ -29,7 +29,7 @@ import torch
 from safetensors.torch import save_file
 
 from neuronlake.cli import main
-from neuronlake.sql.warehouse import open_warehouse
+from neuronlake.sql.opening import open_warehouse
 from tiny import write_image
 
 NETWORKS = """

@@ -11,8 +11,9 @@ import small_warehouse
 
 from neuronlake.ingest.concepts import load_concepts
 from neuronlake.ingest.imported import ImportedFileError, ImportOptions, import_labels
+from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.verify import verify
-from neuronlake.sql.warehouse import Warehouse, open_warehouse
+from neuronlake.sql.warehouse import Warehouse
 
 LABELS = """layer,unit,description,similarity
 layer3,0,dotted,0.25

@@ -27,7 +27,7 @@ from neuronlake.ingest.preprocessing import CustomTransform, Preprocessing, Tran
 from neuronlake.ingest.readings import Place, Reading
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.weights import WeightsError
-from neuronlake.sql.warehouse import open_warehouse
+from neuronlake.sql.opening import open_warehouse
 from tiny import write_image
 
 NETWORK = """

@@ -204,7 +204,8 @@ def test_a_run_that_fails_between_chunks_goes_on_where_it_stopped(
 
 
 def test_a_wrong_layer_is_refused_before_any_image_is_read(tiny_recipe: Recipe, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(tiny_recipe, layers=("layer9",), probes=(str(tmp_path / "nowhere"),))
+    recipe = dataclasses.replace(tiny_recipe, layers=("layer9",), probes=(str(tmp_path / "empty"),))
+    (tmp_path / "empty").mkdir()
     with (
         neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse,
         pytest.raises(neuronlake.NeuronlakeError, match="no layer 'layer9'"),

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.verify import verify
-from neuronlake.sql.warehouse import open_warehouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes")]
 
@@ -35,7 +35,7 @@ import os, sys
 import open_clip, torch, transformers.utils.logging
 import neuronlake.ingest.pipeline
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.sql.warehouse import open_warehouse
+from neuronlake.sql.opening import open_warehouse
 from pathlib import Path
 
 folder = Path(sys.argv[1])
@@ -238,7 +238,9 @@ def test_ctrl_c_ends_with_status_130_and_a_line_on_how_to_go_on(inputs: Path, tm
     output, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
     assert output == ""
-    assert errors.splitlines()[-1] == ("interrupted: what was loaded is kept; run the same command again to go on")
+    assert errors.splitlines()[-1] == (
+        "interrupted: chunks that were loaded are kept; run the same command again to go on"
+    )
     assert "Traceback" not in errors
     assert faults(path) == []
     again = start_cli(*command)

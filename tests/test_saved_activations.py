@@ -18,8 +18,9 @@ from neuronlake.ingest.imported import ImportedFileError, ImportOptions, import_
 from neuronlake.ingest.probes import load_probe
 from neuronlake.ingest.saved_activations import import_activations
 from neuronlake.ingest.similarity import Cosines
+from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.verify import verify
-from neuronlake.sql.warehouse import Warehouse, open_warehouse
+from neuronlake.sql.warehouse import Warehouse
 from tiny import write_image
 
 IMAGES = 6

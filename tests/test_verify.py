@@ -10,8 +10,8 @@ import pytest
 import small_warehouse
 
 from neuronlake.sql import catalog
+from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.verify import verify
-from neuronlake.sql.warehouse import open_warehouse
 
 # What goes wrong, and the check that names it; others may see it too.
 FAULTS = {

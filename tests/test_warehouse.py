@@ -18,7 +18,8 @@ import small_warehouse
 
 from neuronlake import NeuronlakeError
 from neuronlake.sql import catalog
-from neuronlake.sql.warehouse import QueryError, open_warehouse
+from neuronlake.sql.opening import open_warehouse
+from neuronlake.sql.warehouse import QueryError
 
 NEWEST = catalog.migrations()[-1][0]
 SECOND_MIGRATION = "alter table store.models add column note varchar; update store.models set note = 'old'"
@@ -161,7 +162,7 @@ def test_a_newer_schema_asks_for_an_update(path: Path, write: bool) -> None:
 def test_a_newer_schema_keeps_what_a_killed_writer_left_in_its_log(path: Path) -> None:
     """Refusing must not even write the log back into the file."""
     killed = child(
-        "import os, sys; from neuronlake.sql.warehouse import open_warehouse\n"
+        "import os, sys; from neuronlake.sql.opening import open_warehouse\n"
         "warehouse = open_warehouse(sys.argv[1], write=True)\n"
         "warehouse.execute('insert into store.migrations values (99, now())')\n"
         "os.kill(os.getpid(), 9)",
@@ -192,7 +193,7 @@ def test_a_folder_that_cannot_be_written_is_said_to_be_so() -> None:
 @pytest.mark.parametrize("write", [False, True])
 def test_a_second_process_is_told_which_one_holds_the_file(path: Path, write: bool) -> None:
     holder = child(
-        "import sys; from neuronlake.sql.warehouse import open_warehouse\n"
+        "import sys; from neuronlake.sql.opening import open_warehouse\n"
         "warehouse = open_warehouse(sys.argv[1], write=True); print('open', flush=True); sys.stdin.read()",
         str(path),
     )
@@ -212,7 +213,7 @@ def test_a_file_that_is_open_in_this_process_is_said_to_be_so(path: Path) -> Non
 def test_several_readers_share_a_file(path: Path) -> None:
     with open_warehouse(path):
         reader = child(
-            "import sys; from neuronlake.sql.warehouse import open_warehouse\n"
+            "import sys; from neuronlake.sql.opening import open_warehouse\n"
             "print(open_warehouse(sys.argv[1]).scalar('select count(*) from scorings'))",
             str(path),
         )
@@ -258,7 +259,7 @@ def test_an_older_file_is_migrated_after_a_copy(path: Path, two_versions: list[t
 
 def test_the_copy_holds_what_a_killed_writer_committed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = child(
-        "import os, sys; from neuronlake.sql.warehouse import open_warehouse\n"
+        "import os, sys; from neuronlake.sql.opening import open_warehouse\n"
         "warehouse = open_warehouse(sys.argv[1], write=True)\n"
         "warehouse.execute(\"insert into store.concepts values (7, 'late')\")\n"
         "os.kill(os.getpid(), 9)",
