@@ -41,12 +41,10 @@ from ingest_inputs import (
 )
 from measured_process import Run, run
 
-from neuronlake.ingest.plan import batch_size_for, resolve_device
+from neuronlake.ingest.plan import resolve_device
 
 HERE = Path(__file__).parent
 FORWARD, DECODING, INGEST, REFERENCE = "(a) forward passes", "(b) decoding", "(c) cli ingest", "(d) CLIP-Dissect"
-# passes over a batch, of which the fastest counts
-_PASSES = 5
 # two chunks and eight, so that both numbers of workers share them evenly
 _RAY_IMAGES = (512, 2048)
 # Light networks take more threads' meetings than arithmetic: threads that spin while they wait for one whose core
@@ -125,7 +123,7 @@ def print_speed(bench: Bench, few: int, many: int) -> None:
     """Rates of all stages, as shares of the limit, and the memory of each."""
     small, large = (write_photographs(bench.work / f"photographs-{count}", count, PHOTOGRAPH) for count in (few, many))
     alone = {
-        FORWARD: bench.forward(_PASSES * batch_size_for(bench.device)),
+        FORWARD: bench.forward(many),
         DECODING: bench.decode(large),
     }
     limit = min(each.said["rate"] for each in alone.values())

@@ -32,7 +32,7 @@ _CHUNK_IMAGES = 256
 
 
 def forward(networks: Networks, device: torch.device, count: int) -> dict[str, float]:
-    """All networks, one after the other, on batches that lie on the device; the rate is that of the best batch."""
+    """All networks, one after the other, on batches that lie on the device."""
     models, encoder = networks.load()
     batch = batch_size_for(device)
     encoder.to(device)
@@ -40,19 +40,21 @@ def forward(networks: Networks, device: torch.device, count: int) -> dict[str, f
     calls += [(model.module.to(device), model.preprocessing) for model in models]
     inputs = [(call, torch.rand(batch, 3, wants.height, wants.width, device=device)) for call, wants in calls]
 
-    def once() -> float:
+    def passes(batches: int) -> float:
         started = time.perf_counter()
         with torch.inference_mode():
-            for call, pixels in inputs:
-                call(pixels)
+            for _ in range(batches):
+                for call, pixels in inputs:
+                    call(pixels)
         if device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started
 
     with channels_last(models):
-        once()
-        seconds = [once() for _ in range(max(1, count // batch))]
-    return {"seconds": sum(seconds), "rate": batch / min(seconds)}
+        passes(1)
+        batches = max(1, count // batch)
+        seconds = passes(batches)
+    return {"seconds": seconds, "rate": batches * batch / seconds}
 
 
 def decode(networks: Networks, device: torch.device, folder: Path) -> dict[str, float]:
