@@ -140,12 +140,11 @@ def prepare_ahead(
 
 
 def _forward(model: Model, readings: tuple[Reading, ...], images: Tensor) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """Activations and places of maxima, on the CPU, by the layers' names."""
+    """Activations and places of maxima, on the device, by the layers' names."""
     count = len(images)
 
     def keep(reading: Reading, value: object) -> tuple[Tensor, Tensor | None]:
-        values, peaks = reading.activations(value, count)
-        return values.cpu(), None if peaks is None else peaks.cpu()
+        return reading.activations(value, count)
 
     outputs = run_until_seen(model, readings, images, keep)
     for reading in readings:
@@ -182,8 +181,18 @@ class BatchLimit:
         self.images = images // 2
 
 
+def _to_device(pixels: Tensor, device: torch.device) -> Tensor:
+    """A batch on the device; the copy to a CUDA device goes on while the next batch is put together."""
+    if device.type == "cuda":
+        return pixels.pin_memory().to(device, non_blocking=True)
+    return pixels.to(device)
+
+
 class ChunkExtractor:
-    """Shows the images of one chunk to the networks, batch by batch, and gathers what they give."""
+    """Shows the images of one chunk to the networks, batch by batch, and gathers what they give.
+
+    What they give stays on the device until the chunk is whole, so that a GPU is never waited for before that.
+    """
 
     def __init__(self, work: Work, device: torch.device) -> None:
         self._work = work
@@ -226,7 +235,7 @@ class ChunkExtractor:
         with torch.inference_mode():
             inputs = {
                 preprocessing: preprocessing.normalise(
-                    torch.stack([image.pixels[preprocessing] for image in batch]).to(self._device)
+                    _to_device(torch.stack([image.pixels[preprocessing] for image in batch]), self._device)
                 )
                 for preprocessing in self._work.preprocessings
             }
@@ -235,7 +244,7 @@ class ChunkExtractor:
                     forward = _forward(model, readings, inputs[model.preprocessing])
                 activations |= {(model.name, name): seen for name, seen in forward.items()}
             if self._work.encoder:
-                encoded = self._work.encoder.encode_images(inputs[self._work.encoder.preprocessing]).float().cpu()
+                encoded = self._work.encoder.encode_images(inputs[self._work.encoder.preprocessing]).float()
                 # an image without a direction is all zeros: it then speaks for every concept alike
                 encoded = encoded.where(encoded.isfinite().all(dim=1, keepdim=True), 0.0)
         for key, (values, peaks) in activations.items():
@@ -253,14 +262,14 @@ class ChunkExtractor:
         """The whole chunk."""
         if not self._images:
             return ExtractedChunk([], failures, {}, {}, None)
-        activations = {key: torch.cat(parts) for key, parts in self._activations.items()}
+        activations = {key: torch.cat(parts).cpu() for key, parts in self._activations.items()}
         candidates: dict[tuple[str, str], TopCandidates] = {}
         for model, readings in self._work.layers:
             for reading in readings:
                 key = (model.name, reading.name)
-                peaks = torch.cat(self._peaks[key]) if key in self._peaks else None
+                peaks = torch.cat(self._peaks[key]).cpu() if key in self._peaks else None
                 candidates[key] = self._candidates(activations[key], peaks, model.preprocessing)
-        embeddings = torch.cat(self._embeddings) if self._embeddings else None
+        embeddings = torch.cat(self._embeddings).cpu() if self._embeddings else None
         return ExtractedChunk(self._images, failures, activations, candidates, embeddings)
 
     def _candidates(self, activations: Tensor, peaks: Tensor | None, preprocessing: Preparation) -> TopCandidates:

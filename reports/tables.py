@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,10 @@ from neuronlake import NeuronlakeError
 from neuronlake.reports.unit import UnitCard
 
 FORMATS = ("table", "csv", "json", "md", "parquet")
+
+
+# wider cells are cut where a table has not room for all
+_LONGEST_CELL = 40
 
 
 class FormatError(NeuronlakeError):
@@ -42,9 +47,52 @@ def print_frame(frame: pl.DataFrame, file_format: str, limit: int) -> None:
         sys.stdout.buffer.flush()
         return
     console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(terminal_table(frame.head(limit), more_rows=frame.height > limit))
+    fitted = _fitted(frame.head(limit), console.width)
+    if fitted.alike:
+        alike = ", ".join(f"{name} {_cell(value)}" for name, value in fitted.alike.items())
+        console.print(f"in all rows shown: {alike}\n", style="dim", highlight=False, markup=False)
+    console.print(terminal_table(fitted.frame, more_rows=frame.height > limit))
+    notes = Console(stderr=True)
+    if fitted.left_out:
+        notes.print(f"too wide for {', '.join(fitted.left_out)}; --format csv has them", highlight=False, markup=False)
     if frame.height > limit:
-        Console(stderr=True).print(f"the first {limit} rows; --limit N shows more, --format csv all", highlight=False)
+        notes.print(f"the first {limit} rows; --limit N shows more, --format csv all", highlight=False)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A table that a terminal has room for.
+
+    Attributes:
+        frame: its columns.
+        alike: columns that were taken out because all rows are alike in them, with their value.
+        left_out: columns that were taken out for want of room.
+    """
+
+    frame: pl.DataFrame
+    alike: dict[str, Any]
+    left_out: list[str]
+
+
+def _fitted(frame: pl.DataFrame, width: int) -> _Fitted:
+    """The table as it is where it fits; else without what all rows share, and then without its last columns."""
+    widths = {name: _column_width(frame[name]) for name in frame.columns}
+    if sum(widths.values()) <= width:
+        return _Fitted(frame, {}, [])
+    several = frame.height > 1
+    alike = {name: frame[name][0] for name in frame.columns if several and len(set(map(_cell, frame[name]))) == 1}
+    kept: list[str] = []
+    for name in frame.columns:
+        if name not in alike and (not kept or sum(widths[each] for each in [*kept, name]) <= width):
+            kept.append(name)
+    left_out = [name for name in frame.columns if name not in kept and name not in alike]
+    return _Fitted(frame.select(kept), alike, left_out)
+
+
+def _column_width(column: pl.Series) -> int:
+    """Characters that a column wants, and the gap beside it; long texts are cut."""
+    longest = max([len(column.name), *(len(_cell(value)) for value in column)])
+    return min(longest, _LONGEST_CELL) + 2
 
 
 def terminal_table(frame: pl.DataFrame, title: str | None = None, more_rows: bool = False) -> Table:
@@ -74,8 +122,11 @@ def print_unit(card: UnitCard) -> None:
             highlight=False,
             markup=False,
         )
-    console.print()
-    console.print(terminal_table(card.concepts.select("concept", "similarity"), title="best concepts"))
+    if label["status"] == "dead":
+        return  # all images are alike to it
+    if not card.concepts.is_empty():
+        console.print()
+        console.print(terminal_table(card.concepts.select("concept", "similarity"), title="best concepts"))
     console.print()
     console.print(terminal_table(card.images.select("rank", "image", "label", "activation"), title="top images"))
 
