@@ -128,17 +128,22 @@ def print_speed(bench: Bench, few: int, many: int) -> None:
     }
     limit = min(each.said["rate"] for each in alone.values())
     for name, each in alone.items():
-        print(f"{name:20} {each.said['rate']:8.2f} images/s  {each.memory / 1e9:.2f} GB", flush=True)
+        print(f"{name:20} {each.said['rate']:8.2f} images/s  {_memory(each)}", flush=True)
     ours = bench.ingest(small), bench.ingest(large)
     rate = _rate_beyond(ours, few, many)
-    print(f"{INGEST:20} {rate:8.2f} images/s  {ours[1].memory / 1e9:.2f} GB, {rate / limit:.0%} of the limit")
+    print(f"{INGEST:20} {rate:8.2f} images/s  {_memory(ours[1])}, {rate / limit:.0%} of the limit")
     if bench.clone:
         theirs = bench.reference(small), bench.reference(large)
         their_rate = _rate_beyond(theirs, few, many)
         print(
-            f"{REFERENCE:20} {their_rate:8.2f} images/s  {theirs[1].memory / 1e9:.2f} GB; "
+            f"{REFERENCE:20} {their_rate:8.2f} images/s  {_memory(theirs[1])}; "
             f"(c) is {rate / their_rate:.2f} times as fast"
         )
+
+
+def _memory(each: Run) -> str:
+    """Of the host, and of the device where there is one."""
+    return f"{each.memory / 1e9:.2f} GB" + (f" and {each.device / 1e9:.2f} GB on the device" if each.device else "")
 
 
 def _rate_beyond(runs: tuple[Run, Run], few: int, many: int) -> float:

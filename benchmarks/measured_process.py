@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psutil
+import torch
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 
@@ -25,12 +26,14 @@ class Run:
         seconds: from its start to its end.
         memory: bytes at the highest.
         held: the same without pages of files, which the system can write out and take back.
+        device: bytes of the CUDA device that were in use at the highest, beyond those before; 0 without one.
         output: what it wrote.
     """
 
     seconds: float
     memory: int
     held: int
+    device: int
     output: str
 
     @property
@@ -54,11 +57,13 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> Run
             command, env={**os.environ, **(environment or {})}, stdout=written, stderr=subprocess.STDOUT
         )
         highest, held, watched = 0, 0, psutil.Process(process.pid)
+        before = on_device = _in_use_on_device()
         while process.poll() is None:
             with contextlib.suppress(psutil.Error):  # it ended meanwhile
                 # not what smaps tells: reading that holds up the process, for a tenth of its time
                 now = watched.memory_info()
                 highest, held = max(highest, now.rss), max(held, now.rss - getattr(now, "shared", 0))
+            on_device = max(on_device, _in_use_on_device())
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_SECONDS_BETWEEN_LOOKS)
         seconds = time.perf_counter() - started
@@ -66,4 +71,12 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> Run
         output = written.read()
     if process.returncode:
         raise SystemExit(f"{output}\n{' '.join(command)}\nended with status {process.returncode}")
-    return Run(seconds, highest, held, output)
+    return Run(seconds, highest, held, on_device - before, output)
+
+
+def _in_use_on_device() -> int:
+    """Bytes, by all processes."""
+    if not torch.cuda.is_available():
+        return 0
+    free, total = torch.cuda.mem_get_info()
+    return total - free

@@ -73,11 +73,20 @@ class Workers:
 
 
 def share_out(device: str, wanted: int | None) -> Workers:
-    """One worker for each GPU of the connected cluster, or for each pair of cores, unless a number is wanted."""
+    """One worker for each GPU of the connected cluster, or for each pair of cores, unless a number is wanted.
+
+    Raises:
+        ClusterError: so many have no room; Ray would let them wait for ever.
+    """
     resources = ray.cluster_resources()
     cores, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     on_gpu = gpus > 0 and device != "cpu"
     count = wanted or (gpus if on_gpu else max(1, cores // _CORES_PER_WORKER))
+    if count > (room := gpus if on_gpu else cores):
+        raise ClusterError(
+            f"the cluster has {room} {'GPUs' if on_gpu else 'cores'}, which is room for as many workers and not for "
+            f"{count}; give a smaller --workers"
+        )
     threads = max(1, min(_CORES_PER_WORKER, cores // count))
     return Workers(count, threads, {"num_gpus": 1} if on_gpu else {"num_cpus": threads})
 

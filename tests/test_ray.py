@@ -207,6 +207,19 @@ def test_workers_score_as_one_process_does_though_one_is_killed(made_here: Path,
     torch.testing.assert_close(matrix, matrix_here, rtol=1e-5, atol=1e-5)
 
 
+def test_more_workers_than_the_cluster_has_room_for_are_refused(
+    recipe: Recipe, made_here: Path, address: str, tmp_path: Path
+) -> None:
+    many = dataclasses.replace(on_cluster(recipe, address), workers=99)
+    with neuronlake.open(tmp_path / "w.duckdb") as warehouse, pytest.raises(NeuronlakeError, match="not for 99"):
+        neuronlake.ingest(warehouse, many)
+    with (
+        neuronlake.open(shutil.copy(made_here, tmp_path / "copy.duckdb")) as warehouse,
+        pytest.raises(NeuronlakeError, match="not for 99"),
+    ):
+        neuronlake.score(warehouse, ScoreRecipe(method="wpmi", engine="ray", address=address, workers=99))
+
+
 def test_no_cluster_at_the_address_is_one_line(recipe: Recipe, tmp_path: Path) -> None:
     with (
         neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse,
