@@ -439,7 +439,7 @@ ROWS = [
     Bad("a cut warehouse", {"--warehouse": "cut.duckdb"}, "is damaged or cut short; go back to a copy", cut_warehouse),
     Bad("a cut warehouse that is asked", "sql 'select 1' -w cut.duckdb", "is damaged or cut short", cut_warehouse),
     # other commands
-    Bad("no file to ask", "sql 'select 1' -w none.duckdb", "no warehouse at none.duckdb; make one with `cli ingest`"),
+    Bad("no file to ask", "sql 'select 1' -w none.duckdb", "no warehouse at none.duckdb.*; make one with `cli ingest`"),
     Bad("an unknown column", "sql 'select concpt from unit_labels'", '"concpt" not found.*; Candidate.*"concept"'),
     Bad(
         "an unknown view", "sql 'select * from unit_lables'", 'unit_lables does not exist!; Did you mean "unit_labels"'

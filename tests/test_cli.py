@@ -103,7 +103,7 @@ def test_views_lists_all_and_shows_one() -> None:
     assert "unit_labels" in listed.stdout
     assert "most_repeated_concept" in listed.stdout
     shown = cli("views", "units_for_concept")
-    assert "concept (text): the concept, or a part of it" in shown.stdout
+    assert "concept (text): the concept, a word of it, or a pattern" in shown.stdout
     assert "from unit_labels" in shown.stdout
 
 

@@ -279,16 +279,15 @@ def test_images_that_cannot_be_read_here_are_left_out(warehouse: Warehouse, save
 
 
 def test_many_images_are_loaded_in_chunks(warehouse: Warehouse, tmp_path: Path) -> None:
-    """1100 images are three chunks of 512; the best image of unit 0 lies in the last one."""
+    """1100 images are 17 chunks of 64 and one of 12; the best image of unit 0 lies in one of the last."""
     values = torch.from_numpy(np.random.default_rng(0).random((1100, 2), dtype=np.float32))
     values[1050, 0] = 7
     values[3, 1] = torch.nan
     torch.save(values, tmp_path / "broden_resnet50_layer1.pt")
     import_activations(warehouse, tmp_path / "broden_resnet50_layer1.pt")
     assert warehouse.sql("select chunk, images from store.chunks order by 1").fetchall() == [
-        (0, 512),
-        (1, 512),
-        (2, 76),
+        *((chunk, 64) for chunk in range(17)),
+        (17, 12),
     ]
     assert warehouse.sql("select image, activation from top_images where unit = 0 and rank = 1").fetchall() == [
         ("image 1050", 7.0)

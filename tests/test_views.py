@@ -384,8 +384,26 @@ def test_unique_concepts_are_those_of_one_model_alone(warehouse: Warehouse) -> N
     assert ask(warehouse, "unique_concepts", "model, concept, units", setting="5") == [("alpha", "cat", 3)]
 
 
-def test_units_for_concept_finds_parts_of_words_in_either_case(warehouse: Warehouse) -> None:
-    assert ask(warehouse, "units_for_concept", "model, layer, unit, concept", concept="DOT", setting="1") == [
+def test_units_for_concept_finds_words_in_either_case(warehouse: Warehouse) -> None:
+    assert ask(warehouse, "units_for_concept", "model, layer, unit, concept", concept="DOTTED", setting="1") == [
+        ("alpha", "early", 0, "dotted"),
+        ("alpha", "early", 1, "dotted"),
+    ]
+    assert ask(warehouse, "units_for_concept", "concept", concept="dot", setting="1") == []
+
+
+@pytest.mark.parametrize("word", ["ärger", "C++", "dot", "Ärger (c++)-dot"])
+def test_units_for_concept_finds_a_word_among_others(tmp_path: Path, word: str) -> None:
+    with small_warehouse.build(tmp_path / "small.duckdb") as warehouse:
+        warehouse.execute("update store.concepts set concept = 'Ärger (c++)-dot' where concept = 'dots'")
+        assert ask(warehouse, "units_for_concept", "model, concept", concept=word, setting="1") == [
+            ("beta", "Ärger (c++)-dot")
+        ]
+        assert ask(warehouse, "units_for_concept", "concept", concept="rger", setting="1") == []
+
+
+def test_units_for_concept_finds_parts_of_words_that_are_asked_for(warehouse: Warehouse) -> None:
+    assert ask(warehouse, "units_for_concept", "model, layer, unit, concept", concept="%DOT%", setting="1") == [
         ("alpha", "early", 0, "dotted"),
         ("alpha", "early", 1, "dotted"),
         ("beta", "early", 0, "dots"),
@@ -544,7 +562,7 @@ def test_an_unknown_name_gets_near_names(warehouse: Warehouse) -> None:
 
 
 def test_a_missing_parameter_is_named_with_what_it_is(warehouse: Warehouse) -> None:
-    with pytest.raises(NeuronlakeError, match="needs concept, the concept, or a part of it; add concept=VALUE"):
+    with pytest.raises(NeuronlakeError, match=r"needs concept, the concept, .* such as %dot%; add concept=VALUE"):
         warehouse.query("units_for_concept")
 
 

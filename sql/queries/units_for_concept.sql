@@ -1,5 +1,5 @@
 -- Which units stand for a concept?
---   $concept: text; the concept, or a part of it
+--   $concept: text; the concept, a word of it, or a pattern such as %dot%
 --   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
 select
     model,
@@ -13,5 +13,10 @@ select
 from unit_labels
 where
     setting = coalesce($setting::integer, (select max(setting) from scorings))
-    and contains(lower(concept), lower($concept))
+    and (
+        concept ilike $concept
+        or regexp_matches(
+            lower(concept), '(^|[^\pL\pN])' || regexp_escape(lower($concept)) || '($|[^\pL\pN])'
+        )
+    )
 order by model asc, position asc, similarity desc
