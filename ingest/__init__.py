@@ -6,6 +6,7 @@ The package shares its name with the function it is for, so it can be called as 
 
 from __future__ import annotations
 
+import inspect
 import sys
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,13 @@ class _CallablePackage(ModuleType):
         from neuronlake.ingest.pipeline import ingest  # noqa: PLC0415  torch takes seconds to import
 
         return ingest(*arguments, **options)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """What ``help`` and notebooks show as the function's parameters."""
+        from neuronlake.ingest.pipeline import ingest  # noqa: PLC0415  as above
+
+        return inspect.signature(ingest)
 
 
 sys.modules[__name__].__class__ = _CallablePackage

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+
+import neuronlake
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("commands", "ingest", "sql", "reports")
@@ -62,6 +65,10 @@ def test_the_call_works_whichever_was_imported_first() -> None:
     for first in ("import neuronlake.ingest.models", "import neuronlake"):
         code = f"{first}; import neuronlake as nl; assert callable(nl.ingest); assert callable(nl.open); nl.Recipe"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_notebook_shows_the_parameters_of_the_call() -> None:
+    assert list(inspect.signature(neuronlake.ingest).parameters)[:2] == ["warehouse", "recipe"]
 
 
 @pytest.mark.slow
