@@ -56,7 +56,9 @@ docs: $(VENV)/demo.stamp  ## Write docs/sql.md from the SQL files
 example: $(VENV)/demo.stamp  ## Rebuild warehouse.duckdb.example with the demo
 	rm -rf build/example && mkdir -p build/example
 	NEURONLAKE_CACHE=/tmp/neuronlake-example $(BIN)/cli demo --folder build/example
-	mv build/example/demo.duckdb warehouse.duckdb.example
+	$(BIN)/python -c "import duckdb; duckdb.execute(\"attach 'build/example/demo.duckdb' as made (read_only); \
+	    attach 'build/example/small.duckdb' as small (block_size 65536); copy from database made to small\")"
+	mv build/example/small.duckdb warehouse.duckdb.example
 
 clean:  ## Remove the virtual environment and what was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

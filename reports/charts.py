@@ -26,7 +26,7 @@ _LONGEST_LEGEND = 300
 def learnt_concepts(concepts: pl.DataFrame, model: str) -> alt.Chart | alt.LayerChart:
     """How many units of a model learned each concept, in one of its layers or in all.
 
-    The part of a bar in full colour is the units whose label is better than chance.
+    The part of a bar in full colour is the units whose label is better than chance; all of it where none is known.
 
     Args:
         concepts: columns layer (or ALL_LAYERS), concept, category, units, significant; some rows a layer.
@@ -47,7 +47,10 @@ def learnt_concepts(concepts: pl.DataFrame, model: str) -> alt.Chart | alt.Layer
         )
     )
     units = alt.X("units:Q", title="units with this label", axis=alt.Axis(tickMinStep=1))
-    bars = base.mark_bar(cursor="pointer", size=_BAR_STEP - 3, opacity=0.4).encode(x=units, color=_category_color())
+    paleness = 0.4 if concepts["significant"].count() > 0 else 1.0
+    bars = base.mark_bar(cursor="pointer", size=_BAR_STEP - 3, opacity=paleness).encode(
+        x=units, color=_category_color()
+    )
     significant = base.mark_bar(cursor="pointer", size=_BAR_STEP - 3).encode(x="significant:Q", color=_category_color())
     counts = base.mark_text(align="left", dx=4).encode(x="units:Q", text="units:Q")
     longest = int(concepts.group_by("layer").len()["len"].max() or 1)  # pyright: ignore[reportArgumentType]  a number

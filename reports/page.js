@@ -114,7 +114,7 @@
       const chip = element("span", "chip", units.category[row]);
       chip.style.setProperty("--dot", colors[units.category[row]] ?? colors.none);
       title.append(chip);
-      if (!units.is_significant[row]) title.append(element("span", "chance", " not better than chance"));
+      if (units.is_significant[row] === false) title.append(element("span", "chance", " not better than chance"));
     }
     made.append(title, element("div", "where", `${units.model[row]} · ${units.layer[row]} · unit ${units.unit[row]}`));
     if (concept !== null) {

@@ -70,6 +70,11 @@ class Answers:
         """Names of the models, in alphabetical order."""
         return sorted(set(self.layers["model"].to_list()))
 
+    @property
+    def knows_chance(self) -> bool:
+        """Whether any label has a q-value; imported labels have none."""
+        return self.layers["significant"].count() > 0
+
     def ask(self, name: str, **parameters: str) -> tuple[pl.DataFrame, str]:
         """A named query's answer, and its SQL spelled out."""
         given = {**self.parameters, **parameters}
@@ -169,7 +174,7 @@ def _render(answers: Answers) -> str:
         setting=answers.setting,
         totals=_totals(answers),
         headlines=_headlines(answers),
-        knows_chance=_knows_chance(answers),
+        knows_chance=answers.knows_chance,
         layers=answers.layers.to_dicts(),
         models=answers.models,
         sections=sorted({figure.section for figure in figures}),
@@ -244,6 +249,8 @@ def _by_layer(answers: Answers) -> Iterator[Figure]:
         ("mean_similarity", "Similarity of the labels", "mean similarity (no unit)", ".2f"),
     ]
     for measure, title, axis_title, form in measures:
+        if layers[measure].count() == 0:  # imported labels have no q-values
+            continue
         chart = charts.layer_measure(layers, measure, title, axis_title, form)
         yield Figure(f"layers-{measure}", "layers", chart, sql, layers)
     mix, mix_sql = answers.ask("category_mix")
@@ -272,13 +279,14 @@ def _across_models(answers: Answers) -> Iterator[Figure]:
 def _totals(answers: Answers) -> list[tuple[str, str]]:
     """The figures at the top of the page."""
     layers = answers.layers
-    labelled, significant = int(layers["labelled"].sum()), int(layers["significant"].sum())
+    labels = f"{int(layers['labelled'].sum()):,}"
+    better = f"{int(layers['significant'].sum()):,}"
     scoring = answers.warehouse.query("provenance", **answers.parameters).pl().row(0, named=True)
     return [
         (f"{len(answers.models)}", "models" if len(answers.models) > 1 else "model"),
         (f"{layers.height}", "layers"),
         (f"{int(layers['units'].sum()):,}", "units"),
-        (f"{significant:,}", f"labels better than chance, of {labelled:,}"),
+        (better, f"labels better than chance, of {labels}") if answers.knows_chance else (labels, "labels"),
         (f"{int(layers['dead'].sum()):,}", "dead units"),
         (f"{scoring['images']:,}", "images"),
         (f"{scoring['concepts']:,}", "concepts"),
@@ -290,7 +298,7 @@ def _headlines(answers: Answers) -> list[dict[str, Any]]:
 
     Only labels better than chance count; all of them where imported labels say nothing of chance.
     """
-    counted = "significant" if _knows_chance(answers) else "units"
+    counted = "significant" if answers.knows_chance else "units"
     every, _ = answers.ask("most_learnt_concepts", top=_ALL_CONCEPTS)
     ranked = every.select("model", "concept", units=counted).filter(pl.col("units") > 0)
     best = ranked.sort("units", descending=True, maintain_order=True)
@@ -298,15 +306,6 @@ def _headlines(answers: Answers) -> list[dict[str, Any]]:
         {"model": model, "concepts": best.filter(pl.col("model") == model).head(_HEADLINE_CONCEPTS).to_dicts()}
         for model in answers.models
     ]
-
-
-def _knows_chance(answers: Answers) -> bool:
-    """Whether any label has a q-value."""
-    return bool(
-        answers.warehouse.scalar(
-            "select count(q_value) from unit_labels where setting = $setting", setting=answers.setting["setting"]
-        )
-    )
 
 
 def _units(answers: Answers) -> dict[str, list[Any]]:

@@ -115,10 +115,10 @@ def print_unit(card: UnitCard) -> None:
     if label["concept"] is None:
         console.print(f"no label: {label['status']}", highlight=False)
     else:
-        verdict = "better than chance" if label["is_significant"] else "not better than chance"
-        q = _cell(label["q_value"])
+        better = "better" if label["is_significant"] else "not better"
+        chance = "q unknown" if label["q_value"] is None else f"q {_cell(label['q_value'])}: {better} than chance"
         console.print(
-            f"{label['concept']} ({label['category']}), similarity {_cell(label['similarity'])}, q {q}: {verdict}",
+            f"{label['concept']} ({label['category']}), similarity {_cell(label['similarity'])}, {chance}",
             highlight=False,
             markup=False,
         )

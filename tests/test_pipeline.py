@@ -327,7 +327,7 @@ def test_units_that_never_change_are_dead_and_have_no_label(
         rows = warehouse.sql(
             "select unit, concept, is_significant from unit_labels where status = 'dead' order by unit"
         )
-        assert rows.fetchall() == [(unit, None, False) for unit in range(dead)]
+        assert rows.fetchall() == [(unit, None, None) for unit in range(dead)]
         assert warehouse.scalar("select count(*) from similarities") == labelled * len(CONCEPTS)
 
 

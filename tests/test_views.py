@@ -102,12 +102,22 @@ def test_unit_labels_has_a_row_for_every_unit_of_a_scoring(warehouse: Warehouse)
     ) == [
         ("early", 0, "dotted", "texture", 0.9, "dots", 0.1, 0.003, True, "live"),
         ("early", 1, "dotted", "texture", 0.7, "cat", 0.2, 0.03, True, "live"),
-        ("early", 2, None, None, None, None, None, None, False, "dead"),
+        ("early", 2, None, None, None, None, None, None, None, "dead"),
         ("late", 0, "dog", "object", 0.6, "cat", 0.2, 0.01, True, "live"),
         ("late", 1, "dog", "object", 0.5, "sky", 0.0, 0.2, False, "live"),
         ("late", 2, "cat", "object", 0.8, "dog", 0.7, 0.01, True, "live"),
         ("late", 3, "mystery", "none", 0.4, "cat", 0.1, 0.5, False, "live"),
     ]
+
+
+def test_without_q_values_nothing_is_said_of_significance(tmp_path: Path) -> None:
+    with small_warehouse.build(tmp_path / "small.duckdb") as built:
+        built.execute("update store.labels set p_value = null, q_value = null where scoring_id = 1")
+        for view in ("concept_frequency", "layer_summary"):
+            answer = f"select distinct scoring, significant is null from {view} where scoring in (1, 2) order by 1"
+            assert select(built, answer) == [(1, True), (2, False)]
+        answer = "select distinct is_significant from unit_labels where scoring = 1"
+        assert select(built, answer) == [(None,)]
 
 
 def test_a_category_is_that_of_the_scorings_own_concept_set(warehouse: Warehouse) -> None:

@@ -3,7 +3,7 @@
 --   share: those units as a share of all units of the layer
 --   rank: 1 for the concept with the most units; equal counts share a rank
 --   mean_similarity: mean score of those labels
---   significant: how many of those labels are better than chance (q < 0.05)
+--   significant: how many of those labels are better than chance (q < 0.05); null where none has a q_value
 select
     unit_labels.scoring,
     unit_labels.model,
@@ -14,7 +14,7 @@ select
     count(*) / any_value(scorings.units) as share,
     rank() over (partition by unit_labels.scoring order by count(*) desc) as rank,
     avg(unit_labels.similarity) as mean_similarity,
-    count(*) filter (unit_labels.is_significant) as significant,
+    sum(unit_labels.is_significant::integer)::bigint as significant,
     any_value(scorings.method) as method,
     any_value(scorings.encoder) as encoder,
     any_value(scorings.concept_set) as concept_set,

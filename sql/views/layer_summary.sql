@@ -7,14 +7,14 @@
 --   top_concept: the label of the most units; the first in alphabetical order where several tie
 --   top_units: how many units that is
 --   mean_similarity: mean score of the labels
---   significant: labels better than chance (q < 0.05)
+--   significant: labels better than chance (q < 0.05); null where no label has a q_value
 with label_counts as (
     select
         scoring,
         count(concept) as labelled,
         count(distinct concept) as concepts,
         avg(similarity) as mean_similarity,
-        count(*) filter (is_significant) as significant,
+        sum(is_significant::integer)::bigint as significant,
         count(*) filter (status <> 'live') as dead
     from unit_labels
     group by scoring

@@ -3,7 +3,7 @@
 --   units: units of the model with this label
 --   layers: layers that hold such units
 --   rank: 1 for the concept with the most units; equal counts share a rank
---   significant: how many of those labels are better than chance (q < 0.05)
+--   significant: how many of those labels are better than chance (q < 0.05); null where none has a q_value
 select
     model,
     concept,

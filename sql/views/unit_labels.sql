@@ -7,7 +7,7 @@
 --   margin: similarity of the label minus that of the runner-up; the best single sign of a right label with soft_wpmi
 --   p_value: share of pseudo-units with random top images whose best score is at least as high
 --   q_value: p_value corrected for the number of units of the layer (Benjamini-Hochberg)
---   is_significant: q_value below 0.05
+--   is_significant: q_value below 0.05; null where there is no q_value
 --   status: live, dead or not finite
 select
     scorings.scoring,
@@ -21,7 +21,7 @@ select
     labels.similarity - labels.runner_up_similarity as margin,
     labels.p_value,
     labels.q_value,
-    coalesce(labels.q_value < 0.05, false) as is_significant,
+    labels.q_value < 0.05 as is_significant,
     coalesce(units.status, 'live') as status,
     scorings.method,
     scorings.encoder,
