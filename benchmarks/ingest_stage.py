@@ -22,10 +22,9 @@ from ingest_inputs import Networks
 import neuronlake
 from neuronlake.ingest.extract import ChunkImage, prepare_ahead
 from neuronlake.ingest.layout import channels_last
-from neuronlake.ingest.locations import Location
 from neuronlake.ingest.memory import keep_freed_memory
 from neuronlake.ingest.plan import batch_size_for
-from neuronlake.ingest.probe_sources import FileBytes
+from neuronlake.ingest.probes import load_probe
 from neuronlake.ingest.recipe import Recipe
 
 _CHUNK_IMAGES = 256
@@ -61,13 +60,13 @@ def decode(networks: Networks, device: torch.device, folder: Path) -> dict[str, 
     """Reading, decoding and resizing for each network."""
     models, encoder = networks.load()
     needs = frozenset({encoder.preprocessing} | {model.preprocessing for model in models})
-    files = sorted(folder.rglob("*.jpg"))
-    work = [(ChunkImage(number, FileBytes(Location(str(file)))), needs) for number, file in enumerate(files)]
+    images = load_probe(folder).images
+    work = [(ChunkImage(number, image), needs) for number, image in enumerate(images)]
     started = time.perf_counter()
     for _ in prepare_ahead(work, workers=max(2, os.cpu_count() or 2), ahead=2 * batch_size_for(device)):
         pass
     seconds = time.perf_counter() - started
-    return {"seconds": seconds, "rate": len(files) / seconds}
+    return {"seconds": seconds, "rate": len(images) / seconds}
 
 
 def extract_on_ray(networks: Networks, workers: int, folder: Path, concepts: Path, path: Path) -> dict[str, float]:

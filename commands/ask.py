@@ -81,19 +81,38 @@ def views(
     typer.echo(catalog.describe(name))
 
 
-def status(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
-    """What is in the warehouse, and which runs made it."""
+def status(
+    remove_leftovers: Annotated[
+        bool,
+        typer.Option("--remove-leftovers", help="Delete the chunks that runs on a cluster left when they were killed."),
+    ] = False,
+    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
+) -> None:
+    """What is in the warehouse, which runs made it, and what killed runs left beside it."""
     from rich.console import Console
 
+    from neuronlake.ingest.spool import leftovers
+    from neuronlake.ingest.spool import remove_leftovers as remove
     from neuronlake.reports.tables import terminal_table
     from neuronlake.sql.opening import open_warehouse
 
     console = Console(width=None if sys.stdout.isatty() else 200)
     with open_warehouse(warehouse, allow_files=False) as opened:
+        if remove_leftovers:
+            remove(opened)
         console.print(f"{warehouse}: {warehouse.stat().st_size / 1e6:.1f} MB", highlight=False)
         for name in ("contents", "settings", "recent_runs"):
             console.print()
             console.print(terminal_table(opened.query(name).pl(), title=name.replace("_", " ")))
+        if left := leftovers(opened):
+            console.print()
+            console.print(
+                f"{len(left)} chunks of killed runs, {sum(each.size for each in left) / 1e6:.1f} MB, lie in "
+                f"{', '.join(sorted({str(each.folder.parent) for each in left}))}: the same command again takes them "
+                "in, `cli status --remove-leftovers` deletes them",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def find(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,18 +26,29 @@ class DecodedImage:
     thumbnail: bytes
 
 
+@contextmanager
+def quiet_decoding() -> Generator[None]:
+    """Within the block Pillow warns of nothing: what it means is the reason why an image is refused, or no matter.
+
+    For the thread that starts the others, around all that they do: the filters of warnings are the whole process's,
+    and threads that each set and restore them leave other code with wrong ones.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+        yield
+
+
 def decode(content: bytes) -> DecodedImage:
-    """Read an image of any mode from the bytes of its file.
+    """Read an image of any mode from the bytes of its file; on any thread, see `quiet_decoding`.
 
     Raises:
         ProbeError: they cannot be read as an image; the message is the reason.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning)
-            with Image.open(io.BytesIO(content)) as image:
-                rgb = _upright_rgb(image)
+        with Image.open(io.BytesIO(content)) as image:
+            _check_size(image)
+            rgb = _upright_rgb(image)
     except UnidentifiedImageError as error:
         raise ProbeError("not an image that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -44,6 +57,17 @@ def decode(content: bytes) -> DecodedImage:
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise ProbeError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     return DecodedImage(rgb, _thumbnail(rgb))
+
+
+def _check_size(image: Image.Image) -> None:
+    """Refuse more pixels than Pillow's limit, of which it only warns up to twice as many, and then just once.
+
+    Raises:
+        ProbeError: there are more.
+    """
+    pixels, limit = image.width * image.height, Image.MAX_IMAGE_PIXELS
+    if limit is not None and pixels > limit:
+        raise ProbeError(f"too many pixels: {image.width} x {image.height} is more than {limit}")
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
@@ -62,6 +86,8 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """A grey image of 16 or 32 bits a pixel, or of floats, as one of 8 bits."""
     values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ProbeError("some of its pixels are NaN or infinite; clean them, as with numpy.nan_to_num")
     if image.mode == "F":
         low, high = float(values.min()), float(values.max())
         values = (values - low) / (high - low or 1.0) * 255

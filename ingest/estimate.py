@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from neuronlake.ingest import register
+from neuronlake.ingest.decoding import quiet_decoding
 from neuronlake.ingest.extract import BatchLimit, ChunkImage, Work, prepare_ahead
 from neuronlake.ingest.layout import channels_last
 from neuronlake.ingest.local_engine import decoding_threads, extract_chunk, move_networks
@@ -99,15 +100,14 @@ def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
 
     def extract(count: int) -> float:
         wanted = (
-            (ChunkImage(place, image.source), work.preprocessings)
-            for place, image in enumerate(plan.probe.images[:count])
+            (ChunkImage(place, image), work.preprocessings) for place, image in enumerate(plan.probe.images[:count])
         )
         began = time.perf_counter()
         stream = prepare_ahead(wanted, workers=decoding_threads(), ahead=2 * plan.batch_size)
         extract_chunk(work, count, stream, plan.device, limit, lambda done: progress("Trying images", done, count))
         return time.perf_counter() - began
 
-    with channels_last(plan.models):
+    with channels_last(plan.models), quiet_decoding():
         extract(1)
         tried = min(_TIMED_BATCHES * plan.batch_size, len(plan.probe.images))
         return extract(tried) / tried

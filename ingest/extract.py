@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +20,7 @@ from neuronlake.ingest.locations import ProbeError
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.precision import reduced
 from neuronlake.ingest.preprocessing import CustomTransform, Preparation
-from neuronlake.ingest.probe_sources import Source
+from neuronlake.ingest.probe_sources import ProbeImage
 from neuronlake.ingest.readings import LayerError, Reading, run_until_seen
 from neuronlake.ingest.similarity import top_image_indices
 
@@ -46,10 +47,10 @@ class Work:
 
 @dataclass(frozen=True)
 class ChunkImage:
-    """An image to decode: its number in the warehouse, and where its bytes are."""
+    """An image to decode, and its number in the warehouse."""
 
     image_id: int
-    source: Source
+    image: ProbeImage
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,42 @@ def top_rows(activations: Tensor) -> Tensor:
     return top_image_indices(torch.where(activations.isfinite(), activations, -torch.inf), TOP_IMAGES)
 
 
+class ChangedImageError(NeuronlakeError):
+    """An image of the probe is no longer what was listed."""
+
+
+def _listed_bytes(image: ProbeImage) -> bytes:
+    """An image's bytes, which are those whose digest the probe is known by.
+
+    All layers of a probe are of the same images, so whether there is one is decided when the probe is listed.
+
+    Raises:
+        ProbeError: it could not be read when the probe was listed.
+        ChangedImageError: it could, and cannot now, or has other contents.
+    """
+    try:
+        content = image.source.read()
+    except ProbeError as error:
+        if not image.sha256:
+            raise
+        raise ChangedImageError(
+            f"{image.path} could be read when the probe was listed and cannot be read any more ({error}); see that it "
+            "is there and run the same command again to go on"
+        ) from error
+    if not image.sha256:
+        raise ProbeError("could not be read when the probe was listed")
+    if hashlib.sha256(content).hexdigest() != image.sha256:
+        raise ChangedImageError(
+            f"{image.path} was changed after the probe was listed; leave the probe as it is while it is read, and run "
+            "the same command again to go on"
+        )
+    return content
+
+
 def _prepare(image: ChunkImage, preprocessings: frozenset[Preparation]) -> PreparedImage | FailedImage:
     """Decode one image and cut out of it what each model sees."""
     try:
-        decoded = decode(image.source.read())
+        decoded = decode(_listed_bytes(image.image))
     except ProbeError as error:
         return FailedImage(image.image_id, str(error))
     rgb: Image.Image = decoded.rgb
@@ -125,6 +158,9 @@ def prepare_ahead(
     """Decode on `workers` threads, at most `ahead` images before they are asked for, in order.
 
     Decoding and resizing leave Python's lock, so threads run beside the forward passes.
+
+    Raises:
+        ChangedImageError: an image is no longer what was listed.
     """
     waiting: deque[Future[PreparedImage | FailedImage]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool_of_threads:

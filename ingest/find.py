@@ -79,7 +79,7 @@ def _score(
     activations: torch.Tensor,
 ) -> pl.DataFrame:
     """Score of the last text for each unit of a layer, and its rank among all texts."""
-    scores = function(cosines, activations, **json.loads(layer["parameters"]))
+    scores = function(cosines, similarity.in_range(activations), **json.loads(layer["parameters"]))
     text = scores[:, -1:]
     return pl.DataFrame(
         {

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 from torch import Tensor
 
-from neuronlake.ingest.extract import TOP_IMAGES, ExtractedChunk, TopCandidates
+from neuronlake.ingest.extract import TOP_IMAGES, ChangedImageError, ExtractedChunk, FailedImage, TopCandidates
 from neuronlake.ingest.register import Registered
 from neuronlake.sql.warehouse import Warehouse
 
@@ -92,12 +92,36 @@ def _load_images(warehouse: Warehouse, extracted: ExtractedChunk) -> None:
             last=last,
         ).pl()
         warehouse.insert("thumbnails", pictures.join(known.cast(pl.Int64), on="image_id", how="anti"))
+    _require_never_read(warehouse, extracted.failures)
     for failure in extracted.failures:
         warehouse.execute(
             "insert or ignore into store.failed_images values ($id, $reason)",
             id=failure.image_id,
             reason=failure.reason,
         )
+
+
+def _require_never_read(warehouse: Warehouse, failures: Sequence[FailedImage]) -> None:
+    """Refuse images that fail now and did not in an earlier run, since its layers have them.
+
+    Raises:
+        ChangedImageError: there is one.
+    """
+    if not failures:
+        return
+    reasons = {failure.image_id: failure.reason for failure in failures}
+    pictured = warehouse.sql(
+        "select image_id, path from store.thumbnails inner join store.images using (image_id)"
+        " where image_id between $first and $last order by image_id",
+        first=min(reasons),
+        last=max(reasons),
+    ).fetchall()
+    for image_id, path in pictured:
+        if image_id in reasons:
+            raise ChangedImageError(
+                f"{path} was decoded by an earlier run and cannot be decoded now ({reasons[image_id]}); use the "
+                "version of Pillow that could, or another warehouse"
+            )
 
 
 def _load_activations(warehouse: Warehouse, layer_id: int, image_ids: np.ndarray, activations: Tensor) -> None:

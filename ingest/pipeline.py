@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from neuronlake.ingest import scoring
+from neuronlake.ingest.decoding import quiet_decoding
 from neuronlake.ingest.extract import BatchLimit, ChunkImage, ExtractedChunk, Work
 from neuronlake.ingest.failure_limit import FailureLimit
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
@@ -21,8 +22,10 @@ from neuronlake.ingest.register import Registered, register
 from neuronlake.ingest.runs import Timing, device_name, no_progress, recorded_run
 from neuronlake.ingest.scoring import Basis
 from neuronlake.ingest.settings import chosen_recipe
+from neuronlake.ingest.spool import close_folder, own_folder
 from neuronlake.ingest.stored import StoredLayer
 from neuronlake.ingest.stored_recipe import as_json, resolved
+from neuronlake.ingest.uneven import forget_uneven
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 
 # soft_wpmi's 100 top images were chosen for probes of tens of thousands
@@ -76,6 +79,7 @@ def ingest(
     recipe = chosen_recipe(Recipe, recipe, settings)
     plan = make_plan(recipe, progress)
     registered = register(warehouse, plan)
+    made_anew = forget_uneven(warehouse, registered)
     chunks = pending_chunks(warehouse, plan, registered)
     basis = _basis(plan, registered)
     layers = [
@@ -105,7 +109,7 @@ def ingest(
         scored_layers=len(unscored),
         layers=len(plan.layers),
         seconds=time.perf_counter() - started,
-        notes=tuple(_notes(plan, failed, _undirected_images(warehouse, registered), limit)),
+        notes=(*made_anew, *_notes(plan, failed, _undirected_images(warehouse, registered), limit)),
     )
 
 
@@ -159,9 +163,8 @@ def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
     ).fetchall()
     loaded_layers = {(chunk, layer_id) for chunk, layer_id, _ in rows if layer_id is not None}
     loaded_encoders = {(chunk, encoder_id) for chunk, _, encoder_id in rows if encoder_id is not None}
-    images = [
-        ChunkImage(registered.first_image_id + place, image.source) for place, image in enumerate(plan.probe.images)
-    ]
+    failed = known_failures(warehouse, registered)
+    images = [ChunkImage(registered.first_image_id + place, image) for place, image in enumerate(plan.probe.images)]
     pending: list[ChunkWork] = []
     for number, start in enumerate(range(0, len(images), registered.chunk_images)):
         lacking = [
@@ -180,7 +183,10 @@ def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
                 precision=plan.recipe.precision,
             )
             layer_ids = [registered.layer_ids[layer.model.name, layer.name] for layer in lacking]
-            chunk_images = tuple(images[start : start + registered.chunk_images])
+            # what failed before stays out, so that all layers are of the same images
+            chunk_images = tuple(
+                image for image in images[start : start + registered.chunk_images] if image.image_id not in failed
+            )
             pending.append(ChunkWork(number, chunk_images, work, ChunkParts(layer_ids, has_encoder=needs_encoder)))
     return pending
 
@@ -201,7 +207,7 @@ def _extract_and_load(
     extract = _engine(warehouse, plan)
     failures = _failure_limit(warehouse, plan, registered)
     loading: Future[None] | None = None
-    with ThreadPoolExecutor(1, thread_name_prefix="load") as loader:
+    with ThreadPoolExecutor(1, thread_name_prefix="load") as loader, quiet_decoding():
         for chunk, extracted in extract(plan, chunks, limit, lambda seen: progress(_EXTRACTING, seen, total)):
             for image in extracted.failures:
                 place = image.image_id - registered.first_image_id
@@ -217,18 +223,28 @@ def _extract_and_load(
             loading = loader.submit(load)
         if loading:
             loading.result()
+    if plan.recipe.engine == "ray":
+        close_folder(warehouse, own_folder(warehouse, plan.recipe.spool))
     timing.extract += time.perf_counter() - started
 
 
-def _failure_limit(warehouse: Warehouse, plan: Plan, registered: Registered) -> FailureLimit:
-    """The limit of the run, to which failures of earlier runs over this probe count as well."""
-    known = warehouse.sql(
-        "select image_id - $first, images.path || ': ' || failed_images.reason from store.failed_images"
+def known_failures(warehouse: Warehouse, registered: Registered) -> dict[int, str]:
+    """The probe's images that earlier runs could not read, by their numbers, each with its path and the reason."""
+    rows = warehouse.sql(
+        "select image_id, images.path || ': ' || failed_images.reason from store.failed_images"
         " inner join store.images using (image_id) where image_id between $first and $last order by image_id",
         first=registered.first_image_id,
         last=registered.last_image_id,
     ).fetchall()
-    return FailureLimit(plan.probe.name, len(plan.probe.images), plan.recipe.max_failures, dict(known))
+    return dict(rows)
+
+
+def _failure_limit(warehouse: Warehouse, plan: Plan, registered: Registered) -> FailureLimit:
+    """The limit of the run, to which failures of earlier runs over this probe count as well."""
+    known = {
+        number - registered.first_image_id: reason for number, reason in known_failures(warehouse, registered).items()
+    }
+    return FailureLimit(plan.probe.name, len(plan.probe.images), plan.recipe.max_failures, known)
 
 
 def _engine(warehouse: Warehouse, plan: Plan) -> Engine:
@@ -237,7 +253,7 @@ def _engine(warehouse: Warehouse, plan: Plan) -> Engine:
         return extract_locally
     from neuronlake.ingest.ray_engine import extract_with_ray  # noqa: PLC0415  of the extra `ray`
 
-    return partial(extract_with_ray, plan.recipe.spool or warehouse.path.with_name(f"{warehouse.path.name}.chunks"))
+    return partial(extract_with_ray, own_folder(warehouse, plan.recipe.spool))
 
 
 def _basis(plan: Plan, registered: Registered) -> Basis:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from neuronlake.ingest.decoding import decode
+from neuronlake.ingest.decoding import decode, quiet_decoding
 from neuronlake.ingest.failure_limit import FailureLimit
 from neuronlake.ingest.locations import Location, ProbeError, is_address
 from neuronlake.ingest.parquet_stream import StreamedCell
@@ -261,11 +261,12 @@ def _digest(image: ProbeImage) -> tuple[str, str]:
 
 def _require_a_readable_image(images: Sequence[ProbeImage], failures: FailureLimit) -> None:
     """Decode images until one can be: a probe of none but other files is refused before anything is written."""
-    for place, image in enumerate(images):
-        try:
-            decode(image.source.read())
-        except ProbeError as error:
-            failures.add(place, image.path, str(error))
-        else:
-            return
+    with quiet_decoding():
+        for place, image in enumerate(images):
+            try:
+                decode(image.source.read())
+            except ProbeError as error:
+                failures.add(place, image.path, str(error))
+            else:
+                return
     raise ProbeError("none of the probe's images can be read; its files are missing, damaged or of another kind")

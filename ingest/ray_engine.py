@@ -1,8 +1,8 @@
 """Extraction on a Ray cluster: workers hold the networks and write chunks to a shared folder, one writer loads them.
 
 A worker that dies is started again by Ray and its chunk extracted anew; a writer that dies finds, when it is run
-again, the chunks that were finished meanwhile. Both are harmless, since a chunk's folder is named after all that its
-numbers depend on and appears whole or not at all.
+again, the chunks that were finished meanwhile. Both are harmless, since a chunk's folder lies in one of the warehouse's
+own, is named after all that its rows depend on, and appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -86,12 +86,12 @@ class _Worker:
 
 
 def extract_with_ray(
-    spool: Path, plan: Plan, chunks: Sequence[ChunkWork], _limit: BatchLimit, seen: Callable[[int], None]
+    folder: Path, plan: Plan, chunks: Sequence[ChunkWork], _limit: BatchLimit, seen: Callable[[int], None]
 ) -> Iterator[tuple[ChunkWork, ExtractedChunk]]:
     """Chunks as workers finish them.
 
     Args:
-        spool: folder that all machines share; emptied as chunks are given out.
+        folder: of the warehouse's own, that all machines share; a chunk is deleted there once it is given out.
         plan: what to extract.
         chunks: of the plan.
         seen: called with the number of images done.
@@ -101,26 +101,25 @@ def extract_with_ray(
         NeuronlakeError: what a worker says is wrong.
     """
     if not chunks:
-        # what a run that was killed has left
-        shutil.rmtree(spool, ignore_errors=True)
         return
     with Cluster(plan.recipe.address):
         workers = _start_workers(plan)
         waiting = list(reversed(chunks))
         running: dict[Any, tuple[ChunkWork, _Task, Any]] = {}
         for worker in workers * _CHUNKS_PER_WORKER:
-            _give(worker, waiting, running, plan, spool)
+            _give(worker, waiting, running, plan, folder)
         done = 0
         while running:
             ready, _ = ray.wait(list(running), num_returns=1)
             chunk, task, worker = running.pop(ready[0])
             result(ready[0])
-            _give(worker, waiting, running, plan, spool)
+            _give(worker, waiting, running, plan, folder)
             done += len(chunk.images)
             seen(done)
-            yield chunk, read_shard(task.folder)
+            extracted = read_shard(task.folder)
+            _require_own(extracted, task)
+            yield chunk, extracted
             shutil.rmtree(task.folder)
-    shutil.rmtree(spool, ignore_errors=True)
 
 
 def _start_workers(plan: Plan) -> list[Any]:
@@ -143,26 +142,43 @@ def _give(
     waiting: list[ChunkWork],
     running: dict[Any, tuple[ChunkWork, _Task, Any]],
     plan: Plan,
-    spool: Path,
+    folder: Path,
 ) -> None:
     """Send the next chunk to a worker."""
     if waiting:
         chunk = waiting.pop()
-        task = _task(chunk, plan, spool)
+        task = _task(chunk, plan, folder)
         running[worker.extract.remote(task)] = (chunk, task, worker)
 
 
-def _task(chunk: ChunkWork, plan: Plan, spool: Path) -> _Task:
-    """A chunk with the folder that is named after all that its numbers depend on."""
+def _task(chunk: ChunkWork, plan: Plan, folder: Path) -> _Task:
+    """A chunk with the folder that is named after all that its rows depend on."""
     layers = tuple((model.name, tuple(reading.name for reading in readings)) for model, readings in chunk.work.layers)
     fingerprints = {(layer.model.name, layer.name): layer.fingerprint for layer in plan.layers}
     parts = (
-        plan.probe.fingerprint,
+        folder.name,
         chunk.number,
-        len(chunk.images),
-        [fingerprints[model, name] for model, names in layers for name in names],
+        [(image.image_id, image.image.sha256) for image in chunk.images],
+        [(model, name, fingerprints[model, name]) for model, names in layers for name in names],
         plan.encoder.fingerprint if chunk.work.encoder else None,
     )
     name = f"{chunk.number:06}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
-    images = tuple(image for image in chunk.images)
-    return _Task(images, layers, chunk.work.encoder is not None, spool.resolve() / name)
+    return _Task(chunk.images, layers, chunk.work.encoder is not None, folder / name)
+
+
+def _require_own(extracted: ExtractedChunk, task: _Task) -> None:
+    """Refuse a chunk that is not the task's, whatever its folder is called.
+
+    Raises:
+        ClusterError: it is of other images or layers.
+    """
+    wanted = [image.image_id for image in task.images]
+    found = sorted([image.image_id for image in extracted.images] + [image.image_id for image in extracted.failures])
+    layers = {(model, name) for model, names in task.layers for name in names}
+    fits = not extracted.images or (
+        set(extracted.activations) == layers and (extracted.embeddings is not None) == task.has_encoder
+    )
+    if found != wanted or not fits:
+        raise ClusterError(
+            f"{task.folder} holds a chunk of other images or layers; remove that folder and run the same command again"
+        )

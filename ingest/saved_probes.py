@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torchvision
 
+from neuronlake.ingest.decoding import quiet_decoding
 from neuronlake.ingest.extract import ChunkImage, ExtractedChunk, FailedImage, prepare_ahead
 from neuronlake.ingest.label_files import ImportedFileError
 from neuronlake.ingest.load import ChunkParts, load_chunk
@@ -99,17 +100,18 @@ def load_pictures(warehouse: Warehouse, registered: Registered, probe: Probe, pr
         ).fetchall()
     }
     lacking = [
-        ChunkImage(registered.first_image_id + place, image.source)
+        ChunkImage(registered.first_image_id + place, image)
         for place, image in enumerate(probe.images)
         if registered.first_image_id + place not in known
     ]
     prepared = prepare_ahead(((image, frozenset()) for image in lacking), os.cpu_count() or 2, _AHEAD)
     done = 0
-    while found := list(islice(prepared, registered.chunk_images)):
-        failures = [each for each in found if isinstance(each, FailedImage)]
-        images = [each for each in found if not isinstance(each, FailedImage)]
-        extracted = ExtractedChunk(images, failures, {}, {}, None)
-        # no chunk is recorded, for nothing has been loaded but pictures
-        load_chunk(warehouse, registered, 0, extracted, ChunkParts([], has_encoder=False), run_id=0)
-        done += len(found)
-        progress(done)
+    with quiet_decoding():
+        while found := list(islice(prepared, registered.chunk_images)):
+            failures = [each for each in found if isinstance(each, FailedImage)]
+            images = [each for each in found if not isinstance(each, FailedImage)]
+            extracted = ExtractedChunk(images, failures, {}, {}, None)
+            # no chunk is recorded, for nothing has been loaded but pictures
+            load_chunk(warehouse, registered, 0, extracted, ChunkParts([], has_encoder=False), run_id=0)
+            done += len(found)
+            progress(done)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from neuronlake.ingest import significance, similarity
-from neuronlake.ingest.scoring_settings import Scoring
+from neuronlake.ingest.scoring_settings import Scoring, ScoringError
 from neuronlake.ingest.similarity import Cosines
 from neuronlake.ingest.stored import StoredLayer
 
@@ -103,12 +103,16 @@ def score_units(cosines: Cosines, activations: Tensor, scoring: Scoring) -> tupl
 
     Returns:
         (live units, concepts) float32 on the CPU, and the labels.
+
+    Raises:
+        ScoringError: a score is not a number.
     """
     units, concepts = activations.shape[1], cosines.concepts
     if units == 0:
         nothing = torch.empty(0, dtype=torch.float64)
         empty = Labels(torch.empty(0, 2, dtype=torch.int64), torch.empty(0, 2), nothing, nothing)
         return torch.empty(0, concepts), empty
+    activations = similarity.in_range(activations)
     pseudo = significance.PseudoUnits(activations, scoring.null_draws, scoring.seed)
     method = similarity.METHODS[scoring.method]
     scores = method(cosines, activations, pseudo, **scoring.parameters).cpu()
@@ -116,6 +120,8 @@ def score_units(cosines: Cosines, activations: Tensor, scoring: Scoring) -> tupl
     top = scores.topk(min(2, concepts), dim=1)
     best = torch.full((units, 2), -1)
     values = torch.full((units, 2), torch.nan)
+    if not top.values.isfinite().all():
+        raise ScoringError(f"{scoring.method} gives a unit no finite score; use another method, or other parameters")
     best[:, : top.indices.shape[1]] = top.indices
     values[:, : top.values.shape[1]] = top.values
     p = significance.p_values(values[:, 0], null_scores)

@@ -40,6 +40,8 @@ _SORTED_AT_ONCE = 2**21
 _TOP_AT_ONCE = 2**22
 # Below this mean similarity rank_reorder's root would blow up; the reference gives NaN below 0.
 _SMALLEST_MEAN_SIMILARITY = 1e-6
+# Sums of sixth powers of twice as much, over ten million images, stay in float32's range.
+_LARGEST_EXPONENT = 15
 
 _ALL = slice(None)
 
@@ -258,6 +260,19 @@ def default_parameters(method: str) -> dict[str, int | float]:
     """The parameters of a method that a user may set, with their defaults."""
     parameters = inspect.signature(METHODS[method]).parameters.values()
     return {parameter.name: parameter.default for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+
+
+def in_range(activations: Tensor) -> Tensor:
+    """The same units, with those of huge activations divided by a power of two, so that no sixth power overflows.
+
+    No method looks at a unit's scale, but for `min_norm`, which is far below.
+
+    Args:
+        activations: (images, units) float32, finite.
+    """
+    low, high = activations.aminmax(dim=0)
+    exponents = torch.maximum(high, -low).frexp().exponent - _LARGEST_EXPONENT
+    return activations.ldexp(-exponents.clamp_min(0)) if (exponents > 0).any() else activations
 
 
 def _lengths(columns: Tensor) -> Tensor:

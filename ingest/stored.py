@@ -9,11 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neuronlake import NeuronlakeError
 from neuronlake.ingest.scratch import empty_matrix
 from neuronlake.sql.warehouse import Warehouse
 
 _ACTIVATIONS_AT_ONCE = 1_000_000
 _EMBEDDINGS_AT_ONCE = 10_000
+
+
+class UnevenLayerError(NeuronlakeError):
+    """A layer and an encoder have seen different images of a probe."""
 
 
 @dataclass(frozen=True)
@@ -64,27 +69,61 @@ def text_features(warehouse: Warehouse, encoder_id: int, prompt: str, concept_se
 
 
 def activations(warehouse: Warehouse, layer_id: int, units: Sequence[int], image_ids: np.ndarray) -> Tensor:
-    """(images, units) float32 of some of a layer's units, a transposed view; what is missing is NaN.
+    """(images, units) float32 of some of a layer's units, a transposed view.
 
     Streamed, so memory holds them once; or not even once, see `empty_matrix`.
+
+    Args:
+        warehouse: to read.
+        layer_id: the layer.
+        units: its units, in the order wanted.
+        image_ids: all images of one probe that have an embedding, ascending.
+
+    Raises:
+        UnevenLayerError: the layer's images of that probe are not these.
     """
     matrix = empty_matrix(len(units), len(image_ids), warehouse.path.parent).fill_(torch.nan)
     values = matrix.numpy()
     row_of_unit = np.full(warehouse.scalar("select units from store.layers where layer_id = $id", id=layer_id), -1)
     row_of_unit[list(units)] = np.arange(len(units))
+    (first, last) = warehouse.sql(
+        "select min(image_id), max(image_id) from store.images"
+        " where probe_id = (select probe_id from store.images where image_id = $image_id)",
+        image_id=int(image_ids[0]),
+    ).fetchall()[0]
     stored = warehouse.sql(
         "select unit, image_id, activation from store.activations"
         " where layer_id = $layer_id and image_id between $first and $last",
         layer_id=layer_id,
-        first=int(image_ids[0]),
-        last=int(image_ids[-1]),
+        first=first,
+        last=last,
     ).to_arrow_reader(_ACTIVATIONS_AT_ONCE)
+    filled = 0
     for batch in stored:
         unit, image_id, activation = (column.to_numpy(zero_copy_only=False) for column in batch.columns)
         rows = row_of_unit[unit]
         wanted = rows >= 0
-        values[rows[wanted], np.searchsorted(image_ids, image_id[wanted])] = activation[wanted]
+        places = np.searchsorted(image_ids, image_id[wanted])
+        if not np.array_equal(image_ids.take(places, mode="clip"), image_id[wanted]):
+            raise _uneven(warehouse, layer_id)
+        values[rows[wanted], places] = activation[wanted]
+        filled += len(places)
+    if filled != matrix.numel():
+        raise _uneven(warehouse, layer_id)
     return matrix.T
+
+
+def _uneven(warehouse: Warehouse, layer_id: int) -> UnevenLayerError:
+    """The error that names the layer."""
+    (model, layer) = warehouse.sql(
+        "select models.name, layers.name from store.layers inner join store.models using (model_id)"
+        " where layer_id = $id",
+        id=layer_id,
+    ).fetchall()[0]
+    return UnevenLayerError(
+        f"{layer} of {model} has activations of other images than those that the encoder has embeddings of; "
+        "run its `cli ingest` again, which makes what is uneven anew"
+    )
 
 
 def live_units(warehouse: Warehouse, layer_id: int, probe_id: int) -> list[int]:

@@ -176,6 +176,11 @@ def checks() -> tuple[Check, ...]:
     return tuple(found)
 
 
+def check(name: str) -> Check:
+    """The check of that name."""
+    return next(check for check in checks() if check.name == name)
+
+
 def _parameter(name: str, text: str) -> Parameter:
     """A parameter from its line in the head comment: ``$name: type = default; what it is``."""
     parts = _DEFAULT.fullmatch(text)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from neuronlake.ingest.decoding import decode
+from neuronlake.ingest.decoding import decode, quiet_decoding
 from neuronlake.ingest.locations import ProbeError
 
 
@@ -86,6 +88,42 @@ def test_a_file_that_is_no_image_gives_its_reason(tmp_path: Path) -> None:
     (tmp_path / "words.png").write_text("these are words")
     with pytest.raises(ProbeError, match="not an image"):
         decode((tmp_path / "words.png").read_bytes())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_floats_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    values = np.array([[0.25, value]], dtype=np.float32)
+    with pytest.raises(ProbeError, match="some of its pixels are NaN or infinite"):
+        decode(saved(tmp_path / "float.tiff", Image.fromarray(values)).read_bytes())
+
+
+def test_more_pixels_than_the_limit_are_refused_whatever_becomes_of_warnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = saved(tmp_path / "large.png", Image.new("RGB", (120, 100))).read_bytes()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)  # of 12,000, of which Pillow only warns
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ProbeError, match="too many pixels: 120 x 100 is more than 10000"):
+            decode(content)
+
+
+def test_threads_that_decode_leave_the_filters_of_warnings_alone(tmp_path: Path) -> None:
+    content = saved(tmp_path / "small.png", Image.new("RGB", (64, 64))).read_bytes()
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            list(pool.map(decode, [content] * 32))
+    assert list(warnings.filters) == before
+
+
+def test_a_warning_of_pillow_is_not_shown_within_a_run(tmp_path: Path) -> None:
+    palette = Image.new("P", (4, 4), 0)
+    palette.putpalette([200, 0, 0])
+    content = saved(tmp_path / "clear.png", palette, transparency=b"\x00\x80").read_bytes()
+    with warnings.catch_warnings(record=True) as shown, quiet_decoding():
+        decode(content)
+    assert shown == []
 
 
 def test_an_image_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

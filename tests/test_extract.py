@@ -131,12 +131,10 @@ def test_layers_without_units_are_refused() -> None:
 def test_images_come_in_order_however_many_threads_decode() -> None:
     from neuronlake.ingest.extract import ChunkImage
     from neuronlake.ingest.locations import Location
-    from neuronlake.ingest.probe_sources import FileBytes
+    from neuronlake.ingest.probe_sources import FileBytes, ProbeImage
 
-    files = (
-        (ChunkImage(number, FileBytes(Location(f"/nowhere/{number}.png"))), frozenset[Preprocessing]())
-        for number in range(50)
-    )
+    images = [ProbeImage(f"{number}.png", None, FileBytes(Location(f"/nowhere/{number}.png"))) for number in range(50)]
+    files = ((ChunkImage(number, image), frozenset[Preprocessing]()) for number, image in enumerate(images))
     results = list(prepare_ahead(files, workers=4, ahead=7))
     assert [result.image_id for result in results] == list(range(50))
 

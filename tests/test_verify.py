@@ -27,6 +27,10 @@ FAULTS = {
         "update store.chunks set images = 1 where chunk = 1 and layer_id = 2",
         "chunks_whole",
     ),
+    "a layer lacks an image that others have": (
+        "update store.chunks set images = 1 where chunk = 1 and layer_id = 2",
+        "chunks_even",
+    ),
     "a chunk lies beyond the probe": ("insert into store.chunks values (1, 3, 1, null, 1, 0)", "chunks_whole"),
     "an activation is missing": (
         "delete from store.activations where layer_id = 2 and unit = 3 and image_id = 4",
