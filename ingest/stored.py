@@ -98,17 +98,17 @@ def activations(warehouse: Warehouse, layer_id: int, units: Sequence[int], image
         first=first,
         last=last,
     ).to_arrow_reader(_ACTIVATIONS_AT_ONCE)
-    filled = 0
+    filled = strangers = 0
     for batch in stored:
         unit, image_id, activation = (column.to_numpy(zero_copy_only=False) for column in batch.columns)
         rows = row_of_unit[unit]
-        wanted = rows >= 0
-        places = np.searchsorted(image_ids, image_id[wanted])
-        if not np.array_equal(image_ids.take(places, mode="clip"), image_id[wanted]):
-            raise _uneven(warehouse, layer_id)
-        values[rows[wanted], places] = activation[wanted]
-        filled += len(places)
-    if filled != matrix.numel():
+        places = np.searchsorted(image_ids, image_id)
+        is_known = image_ids.take(places, mode="clip") == image_id
+        wanted = (rows >= 0) & is_known
+        values[rows[wanted], places[wanted]] = activation[wanted]
+        filled += int(wanted.sum())
+        strangers += len(is_known) - int(is_known.sum())
+    if strangers or filled != matrix.numel():
         raise _uneven(warehouse, layer_id)
     return matrix.T
 

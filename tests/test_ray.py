@@ -18,14 +18,21 @@ import torch
 
 import neuronlake
 from neuronlake import NeuronlakeError
+from neuronlake.ingest.extract import BatchLimit
+from neuronlake.ingest.pipeline import pending_chunks
+from neuronlake.ingest.plan import make_plan
 from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.register import register
 from neuronlake.ingest.rescore import ScoreRecipe
+from neuronlake.ingest.runs import no_progress
+from neuronlake.ingest.spool import leftovers, own_folder
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 from tiny import CONCEPTS, write_image
 
 ray: Any = pytest.importorskip("ray")
 cluster_utils: Any = pytest.importorskip("ray.cluster_utils")
+ray_engine: Any = pytest.importorskip("neuronlake.ingest.ray_engine")
 
 pytestmark = pytest.mark.slow
 
@@ -160,6 +167,70 @@ def test_a_killed_driver_goes_on(
         summary = neuronlake.ingest(warehouse, on_cluster(recipe, address))
         assert 0 < summary.extracted_images < IMAGES
         assert contents(warehouse) == local
+        assert verify(warehouse) == []
+
+
+def leave_a_chunk(warehouse: Warehouse, recipe: Recipe, spool: Path) -> tuple[Path, Path]:
+    """What a run leaves that is killed when its first chunk is there: its folder, and that of a chunk not begun."""
+    plan = make_plan(recipe, no_progress)
+    registered = register(warehouse, plan)
+    chunks = pending_chunks(warehouse, plan, registered)
+    folder = own_folder(warehouse, spool)
+    running = ray_engine.extract_with_ray(folder, plan, chunks, BatchLimit(recipe.batch_size or 1), lambda _count: None)
+    first, _ = next(running)
+    running.close()
+    return ray_engine._task(first, plan, folder).folder, ray_engine._task(chunks[-1], plan, folder).folder
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_spool_that_holds_the_users_files_keeps_them_all(
+    recipe: Recipe, address: str, local: dict[str, list[tuple[object, ...]]], tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(recipe.probes[0], mine / "probe")
+    (mine / "thesis.tex").write_text("mine")
+    before = files_in(mine)
+    here = dataclasses.replace(on_cluster(recipe, address), probes=(str(mine / "probe"),), spool=mine / "probe")
+    with neuronlake.open(tmp_path / "w.duckdb") as warehouse:
+        neuronlake.ingest(warehouse, here)
+        assert contents(warehouse) == local
+        assert neuronlake.ingest(warehouse, dataclasses.replace(here, spool=mine)).did_nothing
+    assert files_in(mine) == before
+    assert [path.name for path in (mine / "probe").iterdir() if path.is_dir()] == []
+
+
+def test_a_chunk_that_a_killed_run_left_is_taken_in_by_its_own_warehouse_alone(
+    recipe: Recipe, address: str, local: dict[str, list[tuple[object, ...]]], image_folder: Path, tmp_path: Path
+) -> None:
+    there = dataclasses.replace(on_cluster(recipe, address), spool=tmp_path / "shared")
+    with neuronlake.open(tmp_path / "killed.duckdb") as killed:
+        left, _ = leave_a_chunk(killed, there, tmp_path / "shared")
+        assert [leftover.folder for leftover in leftovers(killed)][:1] == [left]
+        before = files_in(tmp_path / "shared")
+        # the same probe, but its images have other numbers here
+        with neuronlake.open(tmp_path / "other.duckdb") as other:
+            neuronlake.ingest(other, dataclasses.replace(recipe, probes=(str(image_folder),)))
+            neuronlake.ingest(other, there)
+            by_name = "select image, layer, unit, activation from activations where probe = 'probe' order by all"
+            found = other.sql(by_name).fetchall()
+            assert verify(other) == []
+        assert before.items() <= files_in(tmp_path / "shared").items()
+        neuronlake.ingest(killed, there)
+        assert contents(killed) == local
+        assert killed.sql(by_name).fetchall() == found
+        assert leftovers(killed) == []
+
+
+def test_a_chunk_under_the_name_of_another_is_refused(recipe: Recipe, address: str, tmp_path: Path) -> None:
+    there = dataclasses.replace(on_cluster(recipe, address), spool=tmp_path / "shared")
+    with neuronlake.open(tmp_path / "w.duckdb") as warehouse:
+        left, last = leave_a_chunk(warehouse, there, tmp_path / "shared")
+        left.rename(last)
+        with pytest.raises(NeuronlakeError, match="holds a chunk of other images or layers; remove that folder"):
+            neuronlake.ingest(warehouse, there)
         assert verify(warehouse) == []
 
 

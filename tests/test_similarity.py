@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from neuronlake.ingest import log_products, significance, similarity
+from neuronlake.ingest.scoring_engine import score_units
+from neuronlake.ingest.scoring_settings import Scoring
 from neuronlake.ingest.significance import PseudoUnits, p_values, q_values
 from neuronlake.ingest.similarity import METHODS, Cosines, top_image_indices
 
@@ -193,6 +195,18 @@ def test_zero_embeddings_and_constant_activations_give_finite_scores(method: str
     text_features[2] = 0
     activations[:, 1] = 0
     assert METHODS[method](Cosines(image_features, text_features), activations).isfinite().all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_activations_near_the_end_of_float32_are_labelled_as_smaller_ones_are(method: str) -> None:
+    image_features, text_features, activations = inputs(images=60, concepts=7, units=5)
+    cosines = Cosines(image_features, text_features)
+    scoring = Scoring(method, {}, "{}", null_draws=20, seed=0, keep_concepts=None)
+    scores, labels = score_units(cosines, activations, scoring)
+    huge, labels_of_huge = score_units(cosines, activations * 2.0**120, scoring)
+    assert torch.isfinite(huge).all()
+    assert torch.equal(labels_of_huge.best, labels.best)
+    torch.testing.assert_close(huge, scores, rtol=1e-4, atol=1e-4)
 
 
 def test_a_negative_mean_similarity_comes_last_in_rank_reorder() -> None:
