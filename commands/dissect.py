@@ -199,7 +199,8 @@ def ingest(
     spool: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that all machines of the cluster share, for chunks on their way.",
+            help="Folder that all machines of the cluster share, for chunks on their way; beside the warehouse if not "
+            "given. They lie in a folder of their own in it, and nothing else there is touched.",
             show_default=False,
             rich_help_panel=_MACHINES,
         ),
