@@ -208,7 +208,7 @@ def test_a_chunk_that_a_killed_run_left_is_taken_in_by_its_own_warehouse_alone(
     there = dataclasses.replace(on_cluster(recipe, address), spool=tmp_path / "shared")
     with neuronlake.open(tmp_path / "killed.duckdb") as killed:
         left, _ = leave_a_chunk(killed, there, tmp_path / "shared")
-        assert [leftover.folder for leftover in leftovers(killed)][:1] == [left]
+        assert left.is_dir()
         before = files_in(tmp_path / "shared")
         # the same probe, but its images have other numbers here
         with neuronlake.open(tmp_path / "other.duckdb") as other:
