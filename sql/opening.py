@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import secrets
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -114,7 +116,9 @@ def _fill(scratch: Path, path: Path, memory_limit: str | None) -> None:
 
 def _place(scratch: Path, home: Path) -> FileIdentity | None:
     """Give a file its name; None where another file has got it meanwhile."""
-    if home.exists() and home.stat().st_size == 0:
+    if home.exists():
+        if home.stat().st_size:
+            return None
         home.unlink()
     # unlike a rename, a link never takes the place of a file, such as one that is copied to here just now
     try:
@@ -132,12 +136,7 @@ def _open_to_write(path: Path, version: int, memory_limit: str | None) -> Wareho
     if version < catalog.migrations()[-1][0]:
         _connect(path, write=True, memory_limit=memory_limit).close()  # takes what is in the log into the file
         # copied while it is closed: reading an open file by other means would end DuckDB's lock on it
-        copy = path.with_suffix(f".v{version}.duckdb")
-        try:
-            shutil.copy2(path, copy)
-        except OSError as error:
-            copy.unlink(missing_ok=True)
-            raise WarehouseError(explain_open_failure(copy, str(error))) from error
+        _keep_copy(path, version)
     looked_at = identity(path)
     warehouse = Warehouse(path, _connect(path, write=True, memory_limit=memory_limit))
     with _closed_on_failure(warehouse):
@@ -146,6 +145,21 @@ def _open_to_write(path: Path, version: int, memory_limit: str | None) -> Wareho
             raise WarehouseError(f"{path} was removed or replaced as it was opened; run the same command again")
         _migrate(warehouse)
     return warehouse
+
+
+def _keep_copy(path: Path, version: int) -> None:
+    """Copy a file that is to be migrated, under a name that no file has: an older copy may be all that is left."""
+    beside = path.with_name(f".neuronlake-{secrets.token_hex(8)}")
+    copy = path.with_suffix(f".v{version}.duckdb")
+    numbered = (path.with_suffix(f".v{version}-{number}.duckdb") for number in itertools.count(2))
+    try:
+        shutil.copy2(path, beside)
+        while not _place(beside, copy):
+            copy = next(numbered)
+    except OSError as error:
+        raise WarehouseError(explain_open_failure(copy, str(error))) from error
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @contextmanager
