@@ -27,6 +27,7 @@ def export_descriptions(warehouse: Warehouse, folder: Path, setting: int | None 
 
     Raises:
         ExportError: the warehouse has no such setting.
+        OutputError: a file cannot be written there.
     """
     known = warehouse.query("settings").pl()["setting"].to_list()
     if setting is not None and setting not in known:

@@ -20,6 +20,7 @@ import vl_convert
 import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.reports import charts
+from neuronlake.reports.files import check_output, make_folder, write_output
 from neuronlake.sql import catalog
 from neuronlake.sql.warehouse import Warehouse
 
@@ -90,13 +91,14 @@ def write_report(warehouse: Warehouse, path: str | Path, setting: int | None = N
         setting: number of the setting, as in the view scorings; the newest where None.
 
     Raises:
-        ReportError: the warehouse has no such setting, or the page's folder does not exist.
+        ReportError: the warehouse has no such setting.
+        OutputError: the page cannot be written there.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise ReportError(f"the folder {path.parent} does not exist; make it or name another with --output")
+    check_output(path)
     is_empty = setting is None and warehouse.scalar("select count(*) from scorings") == 0
-    path.write_text(_render_empty(warehouse) if is_empty else _render(_ask_setting(warehouse, setting)), "utf-8")
+    page = _render_empty(warehouse) if is_empty else _render(_ask_setting(warehouse, setting))
+    write_output(path, page.encode())
 
 
 def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: int | None = None) -> list[Path]:
@@ -113,19 +115,21 @@ def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: 
 
     Raises:
         ReportError: the warehouse holds no scoring, or none of that setting.
+        OutputError: a file cannot be written there.
     """
     answers = _ask_setting(warehouse, setting)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     written: list[Path] = []
     for figure in _figures(answers):
         path = folder / f"{figure.key}.{file_format}"
         spec = figure.spec | {"width": _PAPER_WIDTH, "background": "white"}
         if file_format == "csv":
-            figure.frame.write_csv(path)
+            content = figure.frame.write_csv().encode()
         elif file_format == "svg":
-            path.write_text(vl_convert.vegalite_to_svg(spec, vl_version=_vega_lite_version()), encoding="utf-8")
+            content = vl_convert.vegalite_to_svg(spec, vl_version=_vega_lite_version()).encode()
         else:
-            path.write_bytes(vl_convert.vegalite_to_png(spec, vl_version=_vega_lite_version(), scale=2))
+            content = vl_convert.vegalite_to_png(spec, vl_version=_vega_lite_version(), scale=2)
+        write_output(path, content)
         written.append(path)
     return written
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from neuronlake import NeuronlakeError
+from neuronlake.reports.files import make_folder, write_output
 from neuronlake.reports.unit import UnitCard
 
 FORMATS = ("table", "csv", "json", "md", "parquet")
@@ -146,7 +148,9 @@ def evaluation_table(evaluations: pl.DataFrame) -> pl.DataFrame:
 def write_frame(frame: pl.DataFrame, file_format: str, output: BinaryIO) -> None:
     """Write a frame to a binary stream in one of FORMATS other than ``table``."""
     if file_format == "parquet":
-        frame.write_parquet(output)
+        content = io.BytesIO()
+        frame.write_parquet(content)  # to a stream of the system's, it would say in its own words that a disk is full
+        output.write(content.getvalue())
     elif file_format == "csv":
         output.write(_flat(frame).write_csv().encode())
     elif file_format == "json":
@@ -158,8 +162,8 @@ def write_frame(frame: pl.DataFrame, file_format: str, output: BinaryIO) -> None
 
 def write_description_file(frame: pl.DataFrame, path: Path) -> None:
     """A description file in CLIP-Dissect's columns: layer, unit, description, similarity."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.write_csv(path)
+    make_folder(path.parent)
+    write_output(path, frame.write_csv().encode())
 
 
 def _cell(value: Any) -> str:

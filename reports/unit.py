@@ -13,6 +13,7 @@ import jinja2
 import polars as pl
 
 from neuronlake import NeuronlakeError
+from neuronlake.reports.files import write_output
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -85,4 +86,4 @@ def write_unit_page(card: UnitCard, path: Path) -> None:
     pictures = {number: base64.b64encode(webp).decode() for number, webp in card.pictures.items()}
     style = (folder / "page.css").read_text(encoding="utf-8")
     rows = {"images": card.images.to_dicts(), "concepts": card.concepts.to_dicts()}
-    path.write_text(template.render(card=card, pictures=pictures, style=style, **rows), encoding="utf-8")
+    write_output(path, template.render(card=card, pictures=pictures, style=style, **rows).encode())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import secrets
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ import duckdb
 
 import neuronlake
 from neuronlake.sql import catalog
+from neuronlake.sql.exclusive import FileIdentity, identity, sole_maker
 from neuronlake.sql.failures import QueryError, WarehouseError, explain_open_failure
 from neuronlake.sql.warehouse import Warehouse, half_of_memory, utc_now
 
@@ -47,7 +50,7 @@ def open_warehouse(
     path = Path(path).expanduser()
     if path.is_dir():
         raise WarehouseError(f"{path} is a folder, not a DuckDB file; name a file in it or elsewhere with --warehouse")
-    is_new = not path.exists() or path.stat().st_size == 0
+    is_new = _is_missing(path)
     if is_new and not write:
         beside = [other.name for other in sorted(path.parent.glob("*.duckdb")) if other != path]
         here = f" ({', '.join(beside[:3])} lies there)" if beside else ""
@@ -57,8 +60,7 @@ def open_warehouse(
         )
     if not path.parent.is_dir():
         raise WarehouseError(f"the folder {path.parent} does not exist; make it or name another with --warehouse")
-    if is_new:
-        _make(path, memory_limit)
+    made = _make(path, memory_limit) if is_new else None
     # looked at read-only first: what is refused keeps every byte
     warehouse = Warehouse(path, _connect(path, write=False, memory_limit=memory_limit))
     with _closed_on_failure(warehouse):
@@ -67,7 +69,7 @@ def open_warehouse(
     if write:
         warehouse.close()
         warehouse = _open_to_write(path, version, memory_limit)
-        warehouse.is_new = is_new
+        warehouse.made = made
     warehouse.memory_is_chosen = memory_limit is not None
     if not allow_files:
         warehouse.execute("set enable_external_access = false")
@@ -75,28 +77,58 @@ def open_warehouse(
     return warehouse
 
 
-def _make(path: Path, memory_limit: str | None) -> None:
-    """Make an empty warehouse under another name first: killed at any point, it is there whole or not at all."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        warehouse = Warehouse(path, _connect(scratch, named=path, write=True, is_new=True, memory_limit=memory_limit))
-        with _closed_on_failure(warehouse):
-            _migrate(warehouse)
-            # closing would do it too, and say nothing where the disk is full
-            warehouse.execute("checkpoint")
-        warehouse.close()
-        if path.exists():
-            path.unlink()  # it holds no byte
-        # unlike a rename, a link never takes the place of what another process has made meanwhile
+def _is_missing(path: Path) -> bool:
+    """There is no file, or none that holds a byte."""
+    return not path.exists() or path.stat().st_size == 0
+
+
+def _make(path: Path, memory_limit: str | None) -> FileIdentity | None:
+    """Make an empty warehouse under another name first: killed at any point, it is there whole or not at all.
+
+    Returns:
+        The file that was made; None where another process has just made one.
+    """
+    home = Path(os.path.realpath(path))  # what a link leads to is made, and the link stays
+    scratch = home.with_name(f".{home.name}.neuronlake-new")
+    log = scratch.with_name(f"{scratch.name}.wal")
+    with sole_maker(home):
+        if not _is_missing(home):
+            return None
         try:
-            path.hardlink_to(scratch)
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without links
-            scratch.rename(path)
-    finally:
-        scratch.unlink(missing_ok=True)
-        scratch.with_name(f"{scratch.name}.wal").unlink(missing_ok=True)
+            for left_by_killed in (scratch, log):
+                left_by_killed.unlink(missing_ok=True)
+            _fill(scratch, path, memory_limit)
+            return _place(scratch, home)
+        finally:
+            scratch.unlink(missing_ok=True)
+            log.unlink(missing_ok=True)
+
+
+def _fill(scratch: Path, path: Path, memory_limit: str | None) -> None:
+    """Make the tables and views of an empty warehouse, which is to become `path`."""
+    warehouse = Warehouse(path, _connect(scratch, named=path, write=True, is_new=True, memory_limit=memory_limit))
+    with _closed_on_failure(warehouse):
+        _migrate(warehouse)
+        # closing would do it too, and say nothing where the disk is full
+        warehouse.execute("checkpoint")
+    warehouse.close()
+
+
+def _place(scratch: Path, home: Path) -> FileIdentity | None:
+    """Give a file its name; None where another file has got it meanwhile."""
+    if home.exists():
+        if home.stat().st_size:
+            return None
+        home.unlink()
+    # unlike a rename, a link never takes the place of a file, such as one that is copied to here just now
+    try:
+        home.hardlink_to(scratch)
+    except FileExistsError:
+        return None
+    except OSError:  # a file system without links
+        scratch.rename(home)
+        return identity(home)
+    return identity(scratch)
 
 
 def _open_to_write(path: Path, version: int, memory_limit: str | None) -> Warehouse:
@@ -104,16 +136,30 @@ def _open_to_write(path: Path, version: int, memory_limit: str | None) -> Wareho
     if version < catalog.migrations()[-1][0]:
         _connect(path, write=True, memory_limit=memory_limit).close()  # takes what is in the log into the file
         # copied while it is closed: reading an open file by other means would end DuckDB's lock on it
-        copy = path.with_suffix(f".v{version}.duckdb")
-        try:
-            shutil.copy2(path, copy)
-        except OSError as error:
-            copy.unlink(missing_ok=True)
-            raise WarehouseError(explain_open_failure(copy, str(error))) from error
+        _keep_copy(path, version)
+    looked_at = identity(path)
     warehouse = Warehouse(path, _connect(path, write=True, memory_limit=memory_limit))
     with _closed_on_failure(warehouse):
+        # held from here on, but who held it before may have removed it in that very moment
+        if identity(path) != looked_at:
+            raise WarehouseError(f"{path} was removed or replaced as it was opened; run the same command again")
         _migrate(warehouse)
     return warehouse
+
+
+def _keep_copy(path: Path, version: int) -> None:
+    """Copy a file that is to be migrated, under a name that no file has: an older copy may be all that is left."""
+    beside = path.with_name(f".neuronlake-{secrets.token_hex(8)}")
+    copy = path.with_suffix(f".v{version}.duckdb")
+    numbered = (path.with_suffix(f".v{version}-{number}.duckdb") for number in itertools.count(2))
+    try:
+        shutil.copy2(path, beside)
+        while not _place(beside, copy):
+            copy = next(numbered)
+    except OSError as error:
+        raise WarehouseError(explain_open_failure(copy, str(error))) from error
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import polars as pl
 import psutil
 
 from neuronlake.sql import catalog
+from neuronlake.sql.exclusive import FileIdentity, identity
 from neuronlake.sql.failures import QueryError, WarehouseError, plain_errors
 
 # Of the file's pages while a run extracts or scores, which read little twice and need the memory for tensors.
@@ -37,7 +38,7 @@ class Warehouse:
     def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
         self.path = path
         self.connection = connection
-        self.is_new = False
+        self.made: FileIdentity | None = None  # the file, where opening made it
         self.memory_is_chosen = False
         self._in_transaction = False
 
@@ -49,20 +50,30 @@ class Warehouse:
 
     def __exit__(self, _kind: object, exception: BaseException | None, _traceback: object) -> None:
         """Close; a file that was made for work that failed before it began is removed again."""
-        is_empty = exception is not None and self.is_new and self._has_no_probe()
+        if exception is not None and self.made is not None:
+            self._remove_if_empty()
         self.close()
-        if is_empty:
-            self.path.unlink(missing_ok=True)
         if exception is not None:
             with plain_errors(self.path):
                 raise exception
 
-    def _has_no_probe(self) -> bool:
-        """Nothing was ever put in; False as well where DuckDB will not say after a failed write."""
-        try:
-            return not self.scalar("select count(*) from store.probes")
-        except QueryError:
-            return False
+    def _remove_if_empty(self) -> None:
+        """Remove the file that opening made, unless something was put in or another file has its name now.
+
+        While it is open, so that nobody else can put anything in first. A failure leaves the file.
+        """
+        with suppress(QueryError, OSError):
+            # with a log left over, closing would remove the log of whoever has made the file anew by then
+            self.execute("checkpoint")
+            if self._holds_nothing() and identity(self.path) == self.made:
+                self.path.resolve().unlink()
+
+    def _holds_nothing(self) -> bool:
+        """No table has a row, but for the one that says which version the file is of."""
+        tables = self.sql(
+            "select schema_name, table_name from duckdb_tables() where not internal and table_name <> 'migrations'"
+        ).fetchall()
+        return not any(self.scalar(f'select count(*) from "{schema}"."{name}"') for schema, name in tables)  # noqa: S608
 
     def close(self) -> None:
         """Close the file; what was committed stays."""

@@ -470,6 +470,67 @@ ROWS = [
         text("net.csv", "layer,unit\nfc,1\n"),
     ),
     Bad("an unknown command", "ingset", "No such command 'ingset'", status=2),
+    # score again
+    Bad(
+        "score over an unknown probe", "score --probe fotos", "no layer with activations for probe fotos; `cli status`"
+    ),
+    Bad("score with an unknown encoder", "score --encoder towrs", "no layer with activations for encoder towrs; `cli"),
+    Bad("score with missing concepts", "score --concepts word.txt", "there is no concept file word.txt"),
+    Bad(
+        "score with concepts in Latin-1",
+        "score --concepts c.txt",
+        "UTF-8.*iconv",
+        text("c.txt", "caf\xe9\n".encode("latin-1")),
+    ),
+    Bad("score with an unknown parameter", "score --parameter k=5", "soft_wpmi has no parameter 'k'"),
+    Bad("score on a device that is not there", "score --device cuda:7", "cannot be used on this machine"),
+    Bad("score a prompt without a place", "score --prompt 'a photo'", "has no place for the concept"),
+    Bad("score with an unknown engine", "score --engine spark", "there is no engine 'spark'"),
+    # import
+    Bad("an empty import", "import net.csv", "net.csv has no column", text("net.csv", "")),
+    Bad(
+        "an import of nothing", "import net.csv", "net.csv holds no labels", text("net.csv", "layer,unit,description\n")
+    ),
+    Bad("an import without a model", "import x.csv", "--model", text("x.csv", "layer,unit,description\nfc,0,cat\n")),
+    Bad(
+        "an import in Latin-1",
+        "import net.csv",
+        "UTF-8",
+        text("net.csv", "layer,unit,description\nfc,0,caf\xe9\n".encode("latin-1")),
+    ),
+    Bad(
+        "an empty folder to import",
+        "import empty",
+        "no label file empty; name a csv file",
+        lambda: Path("empty").mkdir(),
+    ),
+    Bad("an import of a warehouse", "import cut.duckdb", "cut.duckdb is not UTF-8 text", cut_warehouse),
+    Bad("a cut warehouse to import into", "import words.txt -w cut.duckdb", "is damaged or cut short", cut_warehouse),
+    # report and export
+    Bad("a report in an unknown format", "report --format gif", "no format 'gif'; choose html, svg, png or csv"),
+    Bad("a report of an unknown setting", "report --setting 9", "has no setting 9"),
+    Bad("charts of an unknown setting", "report --setting 9 --format csv", "has no setting 9"),
+    Bad("a report that would be a folder", "report -o photos", "photos is a folder; name a file"),
+    Bad("a report in no folder", "report -o none/page.html", "the folder none does not exist; make it"),
+    Bad("a report in place of its warehouse", "report -o warehouse.duckdb", "warehouse.duckdb is a DuckDB file, which"),
+    Bad("a report in place of its log", "report -o warehouse.duckdb.wal", "belongs to the DuckDB file warehouse"),
+    Bad("a report in place of another", "report -o cut.duckdb", "cut.duckdb is a DuckDB file, which", cut_warehouse),
+    Bad(
+        "a report in place of what a link leads to",
+        "report -o page.html",
+        "page.html is a DuckDB file, which",
+        lambda: (cut_warehouse(), Path("page.html").symlink_to("cut.duckdb")),
+    ),
+    Bad("charts into a file", "report --format csv -o words.txt", "words.txt is a file; name a folder"),
+    Bad("an export into a file", "export -o words.txt", "words.txt is a file; name a folder"),
+    Bad(
+        "an export in place of a warehouse",
+        "export -o out",
+        "out/make.csv is a DuckDB file, which",
+        lambda: (cut_warehouse(), Path("out").mkdir(), Path("cut.duckdb").rename("out/make.csv")),
+    ),
+    Bad("a cut warehouse to report on", "report -w cut.duckdb", "is damaged or cut short", cut_warehouse),
+    Bad("a cut warehouse to export", "export -w cut.duckdb", "is damaged or cut short", cut_warehouse),
 ]
 
 
@@ -560,7 +621,7 @@ def test_bad_input_leaves_no_warehouse_behind(
     (work / "warehouse.duckdb").unlink()
     # most commands but ingest and import say at once that there is nothing to ask
     message = (
-        rf"{bad.message}|there is no warehouse at warehouse.duckdb; make one with"
+        rf"{bad.message}|there is no warehouse at warehouse.duckdb( \(.* there\))?; make one with"
         if isinstance(bad.given, str)
         else bad.message
     )

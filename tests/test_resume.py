@@ -1,10 +1,11 @@
-"""An ingest that is killed at any moment goes on where it stopped, and ends as if it had never been killed."""
+"""A command that is killed at any moment goes on where it stopped, and ends as if it had never been killed."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from neuronlake.sql.verify import verify
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes")]
 
 KILLS = 30
+KILLS_OF_A_COMMAND = 5
 SEED = 7
 IMAGES = 60
 CONCEPTS = ["stripes", "dots", "a red thing", "sky", "grass", "dog", "cat", "wheel"]
@@ -70,6 +72,32 @@ for line in sys.stdin:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
+# The same for `cli` commands, a list of arguments each.
+CLI_LAUNCHER = """
+import json, os, sys
+import neuronlake.ingest.find, neuronlake.ingest.imported, neuronlake.ingest.rescore, neuronlake.reports.page
+from neuronlake.cli import main
+
+print("ready", flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        os.dup2(2, 1)
+        sys.argv = ["cli", *json.loads(line)]
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code or 0
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            status = 70
+        os._exit(status)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -112,9 +140,9 @@ def make_clip(folder: Path) -> None:
 class Launcher:
     """Starts ingests without their imports; see LAUNCHER."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, code: str = LAUNCHER) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCHER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._line() == "ready"
 
@@ -122,10 +150,10 @@ class Launcher:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def start(self, warehouse: Path) -> int:
-        """Start an ingest; the number of its process."""
+    def start(self, what: Path | str) -> int:
+        """Start an ingest into a warehouse, or a command; the number of its process."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{warehouse}\n")
+        self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
         return int(self._line())
 
@@ -220,6 +248,81 @@ def is_half_done(path: Path) -> bool:
             warehouse.scalar("select count(*) from store.chunks")
             and warehouse.scalar("select count(*) from store.scorings") < 2
         )
+
+
+@pytest.fixture(scope="module")
+def cli_launcher(inputs: Path) -> Iterator[Launcher]:
+    started = Launcher(inputs, CLI_LAUNCHER)
+    yield started
+    started.process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def begun(launcher: Launcher, inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a warehouse, older outputs of it, and labels to import."""
+    folder = tmp_path_factory.mktemp("begun")
+    launcher.start(folder / "w.duckdb")
+    assert launcher.end() == 0
+    (folder / "w.duckdb.working").unlink()
+    (folder / "page.html").write_text("old")
+    (folder / "out").mkdir()
+    (folder / "out" / "resnet18-imagenet.csv").write_text("old")
+    labels = [f"{layer},{unit},{CONCEPTS[unit % 8]}\n" for layer in ("early", "late") for unit in range(3000)]
+    (folder / "labels.csv").write_text("layer,unit,description\n" + "".join(labels))
+    (folder / "more.txt").write_text("\n".join([*CONCEPTS, "sea", "snow", "a door"]))
+    return folder
+
+
+def outputs(folder: Path) -> dict[str, str]:
+    """What a command has written for its user; a page says when it was made, so its end stands for it."""
+    pages = {file.name: file.read_text()[-20:] for file in folder.glob("*.html")}
+    return pages | {file.name: file.read_text() for file in (folder / "out").glob("*.csv")}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("score", "--concepts", "more.txt", "--parameter", "top_k=5"),
+        ("import", "labels.csv", "--model", "other"),
+        ("report", "--output", "page.html"),
+        ("export", "--output", "out"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_command_that_was_killed_can_be_given_again(
+    cli_launcher: Launcher, begun: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    def start(name: str) -> tuple[Path, int]:
+        folder = Path(shutil.copytree(begun, tmp_path / name))
+        return folder, again(folder)
+
+    def again(folder: Path) -> int:
+        paths = [str(folder / part) if (begun / part).exists() else part for part in command]
+        return cli_launcher.start(json.dumps([*paths, "--warehouse", str(folder / "w.duckdb")]))
+
+    began = time.monotonic()
+    untouched, _ = start("untouched")
+    assert cli_launcher.end() == 0
+    seconds = time.monotonic() - began
+    expected = tables(untouched / "w.duckdb")
+    written = outputs(untouched)
+    assert (expected, written) != (tables(begun / "w.duckdb"), outputs(begun))
+
+    moments = random.Random(SEED)  # noqa: S311
+    killed = 0
+    for attempt in range(KILLS_OF_A_COMMAND):
+        folder, process = start(f"killed-{attempt}")
+        time.sleep(moments.uniform(0, seconds))
+        with suppress(ProcessLookupError):  # it has finished
+            os.kill(process, signal.SIGKILL)
+        killed += cli_launcher.end() != 0
+        assert faults(folder / "w.duckdb") == []
+        assert all(text in {"old", written[name]} for name, text in outputs(folder).items())
+        again(folder)
+        assert cli_launcher.end() == 0
+        assert tables(folder / "w.duckdb") == expected
+        assert outputs(folder) == written
+    assert killed > 0
 
 
 def test_ctrl_c_ends_with_status_130_and_a_line_on_how_to_go_on(inputs: Path, tmp_path: Path) -> None:

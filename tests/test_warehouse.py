@@ -257,6 +257,14 @@ def test_an_older_file_is_migrated_after_a_copy(path: Path, two_versions: list[t
     assert path.with_name(f"w.v{NEWEST}.duckdb").read_bytes() == before
 
 
+def test_a_copy_that_is_there_already_stays(path: Path, two_versions: list[tuple[int, str]]) -> None:
+    before = path.read_bytes()
+    path.with_name(f"w.v{NEWEST}.duckdb").write_text("an older copy")
+    open_warehouse(path, write=True).close()
+    assert path.with_name(f"w.v{NEWEST}.duckdb").read_text() == "an older copy"
+    assert path.with_name(f"w.v{NEWEST}-2.duckdb").read_bytes() == before
+
+
 def test_the_copy_holds_what_a_killed_writer_committed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = child(
         "import os, sys; from neuronlake.sql.opening import open_warehouse\n"
@@ -288,9 +296,12 @@ def test_an_older_file_is_not_migrated_by_a_reader(path: Path, two_versions: lis
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
-def test_without_space_for_the_copy_nothing_is_migrated(path: Path, two_versions: list[tuple[int, str]]) -> None:
+def test_without_space_for_the_copy_nothing_is_migrated_or_lost(
+    path: Path, two_versions: list[tuple[int, str]]
+) -> None:
     import resource
 
+    path.with_name(f"w.v{NEWEST}.duckdb").write_text("an older copy")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
