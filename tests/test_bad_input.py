@@ -436,7 +436,7 @@ ROWS = [
     Bad("a folder as warehouse", {"--warehouse": "photos"}, "photos is a folder, not a DuckDB file; name a file"),
     Bad("a warehouse in no folder", {"--warehouse": "none/w.duckdb"}, "the folder none does not exist"),
     Bad("a text as warehouse", {"--warehouse": "words.txt"}, "words.txt is not a DuckDB file; name a warehouse"),
-    Bad("a cut warehouse", {"--warehouse": "cut.duckdb"}, "is damaged or cut short; go back to a copy", cut_warehouse),
+    Bad("a cut warehouse", {"--warehouse": "cut.duckdb"}, "is damaged or cut short; put a copy in its place", cut_warehouse),
     Bad("a cut warehouse that is asked", "sql 'select 1' -w cut.duckdb", "is damaged or cut short", cut_warehouse),
     # other commands
     Bad("no file to ask", "sql 'select 1' -w none.duckdb", "no warehouse at none.duckdb.*; make one with `cli ingest`"),
