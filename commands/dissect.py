@@ -315,9 +315,7 @@ def _print_estimate(recipe: Recipe) -> None:
 
 
 def demo(
-    folder: Annotated[
-        Path, typer.Option(help="Where to write demo.duckdb and demo.html.", callback=expanded)
-    ] = Path(),
+    folder: Annotated[Path, typer.Option(help="Where to write demo.duckdb and demo.html.", callback=expanded)] = Path(),
 ) -> None:
     """Dissect two real networks with no network connection, in a minute or two.
 
@@ -338,8 +336,7 @@ def demo(
     )
     ask = "\n".join(f"  {hints.command(f'cli sql {question}', warehouse)}" for question in questions)
     typer.echo(
-        f"open {page} in a browser, or ask:\n{ask}\n"
-        "then with your own images: cli ingest --help",
+        f"open {page} in a browser, or ask:\n{ask}\nthen with your own images: cli ingest --help",
         err=True,
     )
 

@@ -47,9 +47,9 @@ def report(
 
 
 def export(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the files.", callback=expanded)
-    ] = Path("descriptions"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.", callback=expanded)] = Path(
+        "descriptions"
+    ),
     setting: Setting = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:

@@ -121,7 +121,7 @@ def _existing(warehouse: Path) -> Path:
     """The file, which a command that only adds to it must not make anew."""
     if not warehouse.is_file():
         raise UsageError(
-            f"there is no warehouse at {warehouse}; make one with `{hints.command('cli ingest', warehouse)}`, or name it "
-            "with --warehouse"
+            f"there is no warehouse at {warehouse}; make one with `{hints.command('cli ingest', warehouse)}`, "
+            "or name it with --warehouse"
         )
     return warehouse

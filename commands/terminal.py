@@ -75,22 +75,21 @@ def _kept(warehouse: Path, begun: datetime) -> str:
     run = next((row for row in newest if row["started"] >= begun), None)
     if run is None:
         return "nothing was loaded yet"
-    counts = {"images": run["images"] - run["failed_images"], "scored layers": run["scored_layers"]}
-    kept = [f"{count:,} {what}" for what, count in counts.items() if count]
-    return f"the {' and '.join(kept)} of this run are kept" if kept else "nothing was loaded yet"
+    counts = {"image": run["images"] - run["failed_images"], "scored layer": run["scored_layers"]}
+    kept = [f"{count:,} {what}{'' if count == 1 else 's'}" for what, count in counts.items() if count]
+    return f"kept {' and '.join(kept)} of this run" if kept else "nothing was loaded yet"
 
 
 def open_quietly(page: Path) -> None:
     """Show a page in the browser, if there is one; what the program that looks for it says is for nobody."""
     if sys.platform == "win32":
-        os.startfile(page)
+        os.startfile(page)  # noqa: S606  our own page
         return
     opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
     if opener:
         nowhere = subprocess.DEVNULL
-        subprocess.Popen(
-            [opener, page.as_uri()], stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True
-        )
+        command = [opener, page.as_uri()]
+        subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)  # noqa: S603
 
 
 def typed_command() -> str:

@@ -17,7 +17,14 @@ from neuronlake.ingest.locations import Location, ProbeError, is_address
 from neuronlake.ingest.probe_broden import broden_images, is_broden
 from neuronlake.ingest.probe_datasets import dataset_images, is_dataset
 from neuronlake.ingest.probe_lists import csv_images, parquet_images
-from neuronlake.ingest.probe_sources import FileBytes, ParquetRow, ProbeImage, folder_label, is_image_name, readable_text
+from neuronlake.ingest.probe_sources import (
+    FileBytes,
+    ParquetRow,
+    ProbeImage,
+    folder_label,
+    is_image_name,
+    readable_text,
+)
 from neuronlake.ingest.probe_tars import tar_images
 
 # What reads a file of many images, by its ending.

@@ -59,8 +59,8 @@ def explain_open_failure(path: Path, message: str) -> str:
     """One line for each way in which DuckDB refuses to open a file."""
     if holder := re.search(r"PID (\d+)", message):
         return (
-            f"{path} is in use by process {_process(int(holder[1]))}; if that is a notebook, close the connection there "
-            "(wh.close()), else wait until it ends, or work on a copy made after that"
+            f"{path} is in use by process {_process(int(holder[1]))}; if that is a notebook, close the connection "
+            "there (wh.close()), else wait until it ends, or work on a copy made after that"
         )
     meanings = (meaning for pattern, meaning in _OPEN_FAILURES if re.search(pattern, message))
     meaning = next(meanings, "cannot be opened: " + message.strip().splitlines()[0])

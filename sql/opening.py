@@ -52,8 +52,8 @@ def open_warehouse(
         beside = [other.name for other in sorted(path.parent.glob("*.duckdb")) if other != path]
         here = f" ({', '.join(beside[:3])} lies there)" if beside else ""
         raise WarehouseError(
-            f"there is no warehouse at {path}{here}; make one with `{hints.command('cli ingest', path)}` or `cli demo`, "
-            "or name it with --warehouse"
+            f"there is no warehouse at {path}{here}; make one with `{hints.command('cli ingest', path)}` or "
+            "`cli demo`, or name it with --warehouse"
         )
     if not path.parent.is_dir():
         raise WarehouseError(f"the folder {path.parent} does not exist; make it or name another with --warehouse")

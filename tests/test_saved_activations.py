@@ -271,8 +271,7 @@ def test_images_that_cannot_be_read_here_are_left_out(warehouse: Warehouse, save
     (pictures / "dogs" / "4.png").write_text("no image")
     imported = import_activations(warehouse, saved, ImportOptions(probe_folder=pictures))
     assert list(imported.lines())[-1] == (
-        "note: 1 images could not be read and are left out: "
-        f"cli sql failed_images --warehouse {warehouse.path}"
+        f"note: 1 images could not be read and are left out: cli sql failed_images --warehouse {warehouse.path}"
     )
     assert warehouse.scalar("select count(*) from activations where layer = 'layer4' and unit = 0") == 5
     assert warehouse.sql(
