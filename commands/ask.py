@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -10,8 +11,16 @@ from typing import Annotated
 
 import typer
 
-from neuronlake.commands.options import DEFAULT_WAREHOUSE, OutputFormat, Setting, UsageError, WarehouseFile, pairs
-from neuronlake.commands.terminal import progress_bars
+from neuronlake.commands.options import (
+    DEFAULT_WAREHOUSE,
+    OutputFormat,
+    Setting,
+    UsageError,
+    WarehouseFile,
+    expanded,
+    pairs,
+)
+from neuronlake.commands.terminal import open_quietly, progress_bars
 
 
 def query_names() -> list[str]:
@@ -25,7 +34,7 @@ def sql(
     query: Annotated[
         str | None,
         typer.Argument(
-            help="A SELECT, or the name of a query or view; `cli views` lists them.",
+            help="A SELECT, a file with one, or the name of a query, view or table; `cli views` lists them.",
             autocompletion=query_names,
         ),
     ] = None,
@@ -33,7 +42,8 @@ def sql(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Parameters: $KEY in the query.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="Read the query from a file.", show_default=False)
+        Path | None,
+        typer.Option("--file", "-f", help="Read the query from a file.", show_default=False, callback=expanded),
     ] = None,
     output_format: OutputFormat = None,
     limit: Annotated[int, typer.Option(min=1, help="Rows of a table in a terminal.")] = 40,
@@ -158,13 +168,15 @@ def unit(
         page = Path(tempfile.mkdtemp(prefix="neuronlake-")) / "unit.html"
         write_unit_page(card, page)
         typer.echo(page)
-        typer.launch(page.as_uri())
+        open_quietly(page)
 
 
 def _query_text(query: str | None, file: Path | None) -> str:
     """The query as given, or from a file."""
     if (query is None) == (file is None):
         raise UsageError("give a query, or a file with -f; `cli views` lists what can be asked by name")
+    if query is not None and _names_a_file(query):
+        file = Path(query).expanduser()
     if file is None:
         return query or ""
     if not file.is_file():
@@ -173,6 +185,12 @@ def _query_text(query: str | None, file: Path | None) -> str:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text; convert it, for example with iconv") from error
+
+
+def _names_a_file(query: str) -> bool:
+    """Whether a query is the path of one; a bare name is a view's, and SQL has spaces in it."""
+    is_path = re.fullmatch(r"\S+\.sql", query) or os.path.isfile(query)  # noqa: PTH113  SQL is too long for a Path
+    return bool(is_path) and not re.fullmatch(r"\w+", query)
 
 
 def _first_sentence(text: str) -> str:

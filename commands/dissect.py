@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +19,12 @@ from neuronlake.commands.options import (
     Prompt,
     WarehouseFile,
     Workers,
+    expanded,
     numbers,
     pairs,
 )
 from neuronlake.commands.terminal import progress_bars, readable_bytes, readable_seconds, resumable, typed_command
+from neuronlake.sql import hints
 
 if TYPE_CHECKING:
     from neuronlake.ingest.pipeline import Summary
@@ -254,7 +255,7 @@ def ingest(
     else:
         summary = _run_ingest(warehouse, chosen)
         _print_summary(summary, warehouse)
-        typer.echo(f"next: cli report --warehouse {shlex.quote(str(warehouse))}", err=True)
+        typer.echo(f"next: {hints.command('cli report', warehouse)}", err=True)
 
 
 def _missing(recipe: Recipe, *, only_models: bool) -> str | None:
@@ -315,7 +316,7 @@ def _print_estimate(recipe: Recipe) -> None:
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where to write demo.duckdb and demo.html.")] = Path(),
+    folder: Annotated[Path, typer.Option(help="Where to write demo.duckdb and demo.html.", callback=expanded)] = Path(),
 ) -> None:
     """Dissect two real networks with no network connection, in a minute or two.
 
@@ -329,13 +330,14 @@ def demo(
     summary = _run_ingest(warehouse, demo_recipe())
     _print_summary(summary, warehouse)
     write_page(warehouse, page, None)
-    name = shlex.quote(str(warehouse))
+    questions = (
+        "most_repeated_concept",
+        "units_for_concept concept=cat",
+        '"select model, layer, concept, units from concept_frequency where rank = 1"',
+    )
+    ask = "\n".join(f"  {hints.command(f'cli sql {question}', warehouse)}" for question in questions)
     typer.echo(
-        f"open {page} in a browser, or ask:\n"
-        f"  cli sql most_repeated_concept -w {name}\n"
-        f"  cli sql units_for_concept concept=cat -w {name}\n"
-        f'  cli sql "select model, layer, concept, units from concept_frequency where rank = 1" -w {name}\n'
-        "then with your own images: cli ingest --help",
+        f"open {page} in a browser, or ask:\n{ask}\nthen with your own images: cli ingest --help",
         err=True,
     )
 
@@ -345,7 +347,7 @@ def _run_ingest(warehouse: Path, recipe: Recipe) -> Summary:
     from neuronlake.ingest.pipeline import ingest as run
     from neuronlake.sql.opening import open_warehouse
 
-    with resumable(), open_warehouse(warehouse, write=True) as opened, progress_bars() as progress:
+    with resumable(warehouse), open_warehouse(warehouse, write=True) as opened, progress_bars() as progress:
         return run(opened, recipe, progress, typed_command())
 
 
@@ -354,9 +356,10 @@ def _print_summary(summary: Summary, warehouse: Path) -> None:
     if summary.did_nothing:
         typer.echo(f"nothing to do: {warehouse} holds all of it", err=True)
     else:
+        unreadable = f"{summary.unreadable_images} could not be read, " if summary.unreadable_images else ""
         typer.echo(
-            f"{summary.extracted_images} images extracted, {summary.scored_layers} of {summary.layers} layers scored "
-            f"in {summary.seconds:.0f} s, into {warehouse}",
+            f"{summary.extracted_images} images extracted, {unreadable}{summary.scored_layers} of {summary.layers} "
+            f"layers scored in {summary.seconds:.0f} s, into {warehouse}",
             err=True,
         )
     for note in summary.notes:

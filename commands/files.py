@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from neuronlake.commands.options import DEFAULT_WAREHOUSE, Setting, UsageError, WarehouseFile, pairs
+from neuronlake.commands.options import DEFAULT_WAREHOUSE, Setting, UsageError, WarehouseFile, expanded, pairs
 from neuronlake.commands.terminal import progress_bars, typed_command
+from neuronlake.sql import hints
 
 
 def report(
@@ -20,6 +21,7 @@ def report(
             "-o",
             help="The page, or the folder for charts; named after the warehouse if not given.",
             show_default=False,
+            callback=expanded,
         ),
     ] = None,
     output_format: Annotated[
@@ -45,7 +47,9 @@ def report(
 
 
 def export(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = Path("descriptions"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.", callback=expanded)] = Path(
+        "descriptions"
+    ),
     setting: Setting = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
@@ -68,7 +72,8 @@ def verify(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
     for fault in faults:
         typer.echo(fault)
     if faults:
-        typer.echo(f"error: {warehouse} is not whole; go back to a copy, or make it again with `cli ingest`", err=True)
+        again = hints.command("cli ingest", warehouse)
+        typer.echo(f"error: {warehouse} is not whole; go back to a copy, or make it again with `{again}`", err=True)
         raise typer.Exit(1)
     typer.echo(f"{warehouse} is whole", err=True)
 
@@ -77,7 +82,8 @@ def import_labels(
     path: Annotated[
         Path,
         typer.Argument(
-            help="A csv file with layer, unit, description, or a folder of such files; or a saved_activations folder."
+            help="A csv file with layer, unit, description, or a folder of such files; or a saved_activations folder.",
+            callback=expanded,
         ),
     ],
     model: Annotated[str | None, typer.Option(help="The network; else from args.txt or the file's name.")] = None,

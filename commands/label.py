@@ -23,6 +23,7 @@ from neuronlake.commands.options import (
     numbers,
 )
 from neuronlake.commands.terminal import progress_bars, resumable, typed_command
+from neuronlake.sql import hints
 
 
 def score(
@@ -74,7 +75,7 @@ def score(
             "workers": workers,
         },
     )
-    with resumable(), open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:
+    with resumable(warehouse), open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:
         summary = run(opened, recipe, progress, typed_command())
     if summary.scored_layers:
         done = f"{summary.scored_layers} of {summary.layers} layers scored in {summary.seconds:.0f} s"
@@ -120,6 +121,7 @@ def _existing(warehouse: Path) -> Path:
     """The file, which a command that only adds to it must not make anew."""
     if not warehouse.is_file():
         raise UsageError(
-            f"there is no warehouse at {warehouse}; make one with `cli ingest`, or name it with --warehouse"
+            f"there is no warehouse at {warehouse}; make one with `{hints.command('cli ingest', warehouse)}`, "
+            "or name it with --warehouse"
         )
     return warehouse

@@ -9,13 +9,31 @@ from typing import Annotated
 import typer
 
 from neuronlake import NeuronlakeError
+from neuronlake.sql.hints import DEFAULT_WAREHOUSE, WAREHOUSE_VARIABLE
 
-DEFAULT_WAREHOUSE = Path("warehouse.duckdb")
+__all__ = ["DEFAULT_WAREHOUSE"]
+
 _LABELS, _MACHINES = "Labels", "Where it runs"
+
+
+def expanded(path: Path | None) -> Path | None:
+    """A path with the home folder for its ``~``, which a shell leaves in variables and behind an equals sign."""
+    try:
+        return path and path.expanduser()
+    except RuntimeError as error:
+        raise typer.BadParameter(f"there is no such home folder: {path}") from error
+
 
 WarehouseFile = Annotated[
     Path,
-    typer.Option("--warehouse", "-w", envvar="NEURONLAKE_WAREHOUSE", help="The DuckDB file.", show_default=True),
+    typer.Option(
+        "--warehouse",
+        "-w",
+        envvar=WAREHOUSE_VARIABLE,
+        help="The DuckDB file.",
+        show_default=True,
+        callback=expanded,
+    ),
 ]
 OutputFormat = Annotated[
     str | None,

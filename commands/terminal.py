@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 
 import typer
 
@@ -49,13 +54,42 @@ def _progress_lines() -> Callable[[str, int, int], None]:
 
 
 @contextmanager
-def resumable() -> Generator[None]:
-    """Ctrl-C ends with status 130 and a line on how to go on."""
+def resumable(warehouse: Path) -> Generator[None]:
+    """Ctrl-C ends with status 130 and a line on what is kept and how to go on."""
+    begun = datetime.now(UTC).replace(tzinfo=None)
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("interrupted: chunks that were loaded are kept; run the same command again to go on", err=True)
+        typer.echo(f"interrupted: {_kept(warehouse, begun)}; run the same command again to go on", err=True)
         raise typer.Exit(130) from None
+
+
+def _kept(warehouse: Path, begun: datetime) -> str:
+    """What a run that began then has put into the warehouse, which is closed."""
+    from neuronlake.sql.opening import open_warehouse
+
+    if not warehouse.is_file():
+        return "nothing was loaded yet"
+    with open_warehouse(warehouse, allow_files=False) as opened:
+        newest = opened.query("recent_runs", top="1").pl().to_dicts()
+    run = next((row for row in newest if row["started"] >= begun), None)
+    if run is None:
+        return "nothing was loaded yet"
+    counts = {"image": run["images"] - run["failed_images"], "scored layer": run["scored_layers"]}
+    kept = [f"{count:,} {what}{'' if count == 1 else 's'}" for what, count in counts.items() if count]
+    return f"kept {' and '.join(kept)} of this run" if kept else "nothing was loaded yet"
+
+
+def open_quietly(page: Path) -> None:
+    """Show a page in the browser, if there is one; what the program that looks for it says is for nobody."""
+    if sys.platform == "win32":
+        os.startfile(page)  # noqa: S606  our own page
+        return
+    opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
+    if opener:
+        nowhere = subprocess.DEVNULL
+        command = [opener, page.as_uri()]
+        subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)  # noqa: S603
 
 
 def typed_command() -> str:

@@ -78,6 +78,8 @@ def open_clip_encoder(name: str) -> ClipEncoder:
 
     with quiet_libraries():
         if name.startswith(HUBS):
+            # a folder is looked for as it is spelled
+            name = re.sub(r":(~.*)", lambda found: f":{Path(found[1]).expanduser()}", name)
             architecture, source = name, name
             module = _create(name, lambda: open_clip.create_model(name, precision="fp32", require_pretrained=True))
         else:
@@ -89,7 +91,7 @@ def open_clip_encoder(name: str) -> ClipEncoder:
     module.eval().requires_grad_(False)
     preprocessing = _preprocessing(module.visual)
     return ClipEncoder(
-        name=name if not Path(name.partition("/")[2]).is_file() else f"{architecture}/{Path(name).name}",
+        name=name if not Path(name.partition("/")[2]).expanduser().is_file() else f"{architecture}/{Path(name).name}",
         source=source,
         fingerprint=weights.module_fingerprint(module, preprocessing, "float32"),
         dimensions=_dimensions(module, preprocessing),

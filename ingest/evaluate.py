@@ -31,6 +31,7 @@ from neuronlake.ingest.runs import no_progress
 from neuronlake.ingest.scoring_engine import Labels, score_units
 from neuronlake.ingest.scoring_settings import Scoring
 from neuronlake.ingest.similarity import Cosines, top_image_indices
+from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse
 
 # a unit's top images in the half that verifies: those whose activation is in the highest 5 %
@@ -100,7 +101,8 @@ def evaluate(
         progress("Evaluating", done, len(rows))
         scored = _read(warehouse, row, where)
         if not scored.live:
-            raise EvaluationError(f"no unit of {model} {layer} is alive; look at `cli sql layer_summary`")
+            look = hints.command("cli sql layer_summary", warehouse.path)
+            raise EvaluationError(f"no unit of {model} {layer} is alive; look at `{look}`")
         found = measures_of_halves(scored, seed) if names is None else measures_of_names(scored, names, seed)
         _store(warehouse, row["scoring"], truth, found)
     progress("Evaluating", len(rows), len(rows))
@@ -232,7 +234,8 @@ def _scorings(warehouse: Warehouse, model: str, layer: str, setting: int | None)
         near = difflib.get_close_matches(f"{model} {layer}", layers, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise EvaluationError(
-            f"{warehouse.path} has no labels of {model} {layer}; {hint}`cli status` shows what it has"
+            f"{warehouse.path} has no labels of {model} {layer}; {hint}"
+            f"`{hints.command('cli status', warehouse.path)}` shows what it has"
         )
     if setting is not None and setting not in settings:
         raise EvaluationError(f"{model} {layer} has no setting {setting}; it has {', '.join(map(str, settings))}")

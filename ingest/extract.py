@@ -6,7 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -20,7 +20,7 @@ from neuronlake.ingest.locations import ProbeError
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.precision import reduced
 from neuronlake.ingest.preprocessing import CustomTransform, Preparation
-from neuronlake.ingest.probe_sources import ProbeImage
+from neuronlake.ingest.probe_sources import ProbeImage, Turns
 from neuronlake.ingest.readings import LayerError, Reading, run_until_seen
 from neuronlake.ingest.similarity import top_image_indices
 
@@ -163,10 +163,12 @@ def prepare_ahead(
         ChangedImageError: an image is no longer what was listed.
     """
     waiting: deque[Future[PreparedImage | FailedImage]] = deque()
+    turns = Turns()
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool_of_threads:
         try:
             for image, preprocessings in images:
-                waiting.append(pool_of_threads.submit(_prepare, image, preprocessings))
+                in_turn = replace(image, image=replace(image.image, source=turns.hand_out(image.image.source)))
+                waiting.append(pool_of_threads.submit(_prepare, in_turn, preprocessings))
                 if len(waiting) >= ahead:
                     yield waiting.popleft().result()
             while waiting:

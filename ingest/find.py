@@ -13,6 +13,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest import similarity, stored
 from neuronlake.ingest.encoders import load_stored_encoder
 from neuronlake.ingest.prompts import embed_texts
+from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -48,7 +49,8 @@ def find_units(
     """
     layers = warehouse.query("scored_layers", setting="" if setting is None else str(setting)).pl()
     if layers.is_empty():
-        raise FindError(f"{warehouse.path} holds no activations to search under this setting; run `cli ingest`")
+        run = hints.command("cli ingest", warehouse.path)
+        raise FindError(f"{warehouse.path} holds no activations to search under this setting; run `{run}`")
     first = layers.row(0, named=True)
     encoder = load_stored_encoder(first["encoder"], first["encoder_source"], first["encoder_fingerprint"])
     wanted = embed_texts(encoder, first["prompt"], [text])
@@ -66,7 +68,8 @@ def find_units(
     if progress:
         progress("Scoring layers", layers.height, layers.height)
     if not found:
-        raise FindError("no unit of this setting is alive; look at `cli sql layer_summary`")
+        look = hints.command("cli sql layer_summary", warehouse.path)
+        raise FindError(f"no unit of this setting is alive; look at `{look}`")
     best = pl.concat(found).sort("similarity", descending=True).head(top)
     return _with_labels(warehouse, best, {"setting": str(first["setting"]), "images": str(images)})
 

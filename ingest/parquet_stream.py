@@ -8,13 +8,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from neuronlake.ingest.locations import Location, ProbeError
-from neuronlake.ingest.probe_sources import plain_arrow_errors
+from neuronlake.ingest.locations import Location
+from neuronlake.ingest.probe_sources import ParquetRow, plain_arrow_errors
 
 _BATCH_ROWS = 8
 # threads that take rows in order differ by a few; a row from before these is found again from its group's start
@@ -63,27 +62,16 @@ _lock = threading.Lock()
 _readers: list[_GroupReader] = []
 
 
-@dataclass(frozen=True, slots=True)
-class StreamedCell:
-    """One row's image in a Parquet file, in a row group that is too large to keep."""
+class StreamedCell(ParquetRow):
+    """A row in a row group that is too large to keep."""
 
-    file: Location
-    row_group: int
-    row: int
+    __slots__ = ()
 
-    def exists(self) -> bool:
-        """The row was counted."""
-        return True
-
-    def read(self) -> bytes:
-        """The image of this row; cheap where rows are read in order."""
+    def _cell(self) -> Any:
         with _lock:
             reader = _readers.pop() if _readers else None
             if reader is None or reader.key != (self.file, self.row_group) or self.row < reader.first_kept:
                 reader = _GroupReader(self.file, self.row_group)
             content = reader.cell(self.row)  # a reader that fails is left, and its file closed
             _readers.append(reader)
-        content = content.get("bytes") if isinstance(content, dict) else content
-        if not content:
-            raise ProbeError("the row holds no bytes")
         return content

@@ -26,6 +26,7 @@ from neuronlake.ingest.spool import close_folder, own_folder
 from neuronlake.ingest.stored import StoredLayer
 from neuronlake.ingest.stored_recipe import as_json, resolved
 from neuronlake.ingest.uneven import forget_uneven
+from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 
 # soft_wpmi's 100 top images were chosen for probes of tens of thousands
@@ -35,10 +36,22 @@ _EXTRACTING = "Extracting images"
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did."""
+    """What a run did.
+
+    Attributes:
+        images: of the probe.
+        extracted_images: images that this run read.
+        unreadable_images: images that this run could not read.
+        failed_images: images of the probe that no run could read.
+        scored_layers: layers that this run scored.
+        layers: all that were asked for.
+        seconds: from the first look to the last score.
+        notes: what a user should know about the numbers.
+    """
 
     images: int
     extracted_images: int
+    unreadable_images: int
     failed_images: int
     scored_layers: int
     layers: int
@@ -48,7 +61,7 @@ class Summary:
     @property
     def did_nothing(self) -> bool:
         """Everything was in the warehouse already."""
-        return self.extracted_images == 0 and self.scored_layers == 0
+        return self.extracted_images + self.unreadable_images + self.scored_layers == 0
 
 
 def ingest(
@@ -97,19 +110,20 @@ def ingest(
             _finish_layers(warehouse, registered)
             scoring.score_layers(warehouse, basis, unscored, plan.scoring, score_engine, run_id, progress)
             timing.score += time.perf_counter() - started_scoring
-    failed = warehouse.scalar(
-        "select count(*) from store.failed_images where image_id between $first and $last",
-        first=registered.first_image_id,
-        last=registered.last_image_id,
-    )
+    failed = known_failures(warehouse, registered)
+    seen = [image.image_id for chunk in chunks for image in chunk.images]
     return Summary(
         images=len(plan.probe.images),
-        extracted_images=sum(len(chunk.images) for chunk in chunks),
-        failed_images=failed,
+        extracted_images=sum(image_id not in failed for image_id in seen),
+        unreadable_images=sum(image_id in failed for image_id in seen),
+        failed_images=len(failed),
         scored_layers=len(unscored),
         layers=len(plan.layers),
         seconds=time.perf_counter() - started,
-        notes=(*made_anew, *_notes(plan, failed, _undirected_images(warehouse, registered), limit)),
+        notes=(
+            *made_anew,
+            *_notes(warehouse, plan, len(failed), _undirected_images(warehouse, registered), limit),
+        ),
     )
 
 
@@ -124,7 +138,9 @@ def _undirected_images(warehouse: Warehouse, registered: Registered) -> int:
     )
 
 
-def _notes(plan: Plan, failed_images: int, undirected_images: int, limit: BatchLimit) -> Iterator[str]:
+def _notes(
+    warehouse: Warehouse, plan: Plan, failed_images: int, undirected_images: int, limit: BatchLimit
+) -> Iterator[str]:
     """What a user should know about the numbers."""
     if undirected_images:
         yield f"{plan.encoder.name} gives {undirected_images} images no direction: they speak for no concept"
@@ -140,7 +156,8 @@ def _notes(plan: Plan, failed_images: int, undirected_images: int, limit: BatchL
         names = ", ".join(repeated[:3]) + (f" and {len(repeated) - 3} more" if len(repeated) > 3 else "")
         yield f"these layers run several times for an image and their last output counts: {names}"
     if failed_images:
-        yield f"{failed_images} of {len(plan.probe.images)} files could not be read: cli sql failed_images"
+        ask = hints.command("cli sql failed_images", warehouse.path)
+        yield f"{failed_images} of {len(plan.probe.images)} files could not be read: {ask}"
     concept_set = plan.concept_set
     if concept_set.dropped_duplicates or concept_set.dropped_blanks:
         yield (

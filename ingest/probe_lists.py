@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from neuronlake.ingest.locations import Location, ProbeError
 from neuronlake.ingest.parquet_stream import StreamedCell
-from neuronlake.ingest.probe_sources import FileBytes, ParquetCell, ProbeImage, plain_arrow_errors
+from neuronlake.ingest.probe_sources import FileBytes, ParquetCell, ParquetRow, ProbeImage, plain_arrow_errors
 
-# Row groups are kept as a whole, four at a time; larger ones are streamed.
+# Row groups are read whole, one at a time; larger ones are streamed.
 _LARGEST_KEPT_GROUP = 128 * 2**20
 
 
@@ -97,7 +97,7 @@ def parquet_images(file: Location) -> list[ProbeImage]:
         ]
 
 
-def _cells(file: Location, parquet: pq.ParquetFile, schema: Any) -> list[ParquetCell | StreamedCell]:
+def _cells(file: Location, parquet: pq.ParquetFile, schema: Any) -> list[ParquetRow]:
     """Where each row's image is.
 
     Raises:
@@ -108,7 +108,7 @@ def _cells(file: Location, parquet: pq.ParquetFile, schema: Any) -> list[Parquet
         kind = next((field.type for field in kind if field.name == "bytes"), kind)
     if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
         raise ProbeError(f"{file} holds {kind} in its column image; it needs the bytes of image files")
-    cells: list[ParquetCell | StreamedCell] = []
+    cells: list[ParquetRow] = []
     for number in range(parquet.metadata.num_row_groups):
         group = parquet.metadata.row_group(number)
         cell = StreamedCell if group.total_byte_size > _LARGEST_KEPT_GROUP else ParquetCell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,8 +90,8 @@ class TarMember:
 
 
 @dataclass(frozen=True, slots=True)
-class ParquetCell:
-    """One row's image in a Parquet file."""
+class ParquetRow(ABC):
+    """One row's image in a Parquet file; cheap where rows are read in their order, by one thread at a time."""
 
     file: Location
     row_group: int
@@ -101,21 +102,82 @@ class ParquetCell:
         return True
 
     def read(self) -> bytes:
-        """The image of this row; the row group stays in memory for its neighbours."""
-        with _GROUPS:
-            cells = _row_group_images(self.file, self.row_group)
-        content = cells[self.row].as_py()
+        """The image of this row."""
+        content = self._cell()
         content = content.get("bytes") if isinstance(content, dict) else content
         if not content:
             raise ProbeError("the row holds no bytes")
         return content
+
+    @abstractmethod
+    def _cell(self) -> Any:
+        """Bytes, or a struct that holds them; what is read with them stays in memory for the rows that follow."""
+
+
+class Turns:
+    """Lets threads read the rows of Parquet files in the order in which these were handed out.
+
+    Threads that go on as they come ask again for a row group that others have left, so that it is read once more.
+    In turn each is read once and one is in memory. What was handed out must be read, or those after it wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._handed_out = 0
+        self._next = 0
+
+    def hand_out(self, source: Source) -> Source:
+        """The source, which waits for its turn if it is a row."""
+        if not isinstance(source, ParquetRow):
+            return source
+        self._handed_out += 1
+        return _InTurn(source, self._handed_out - 1, self)
+
+    @contextmanager
+    def turn(self, number: int) -> Generator[None]:
+        """Wait until all before this number have had their turn; the next one comes after the block."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._next >= number)
+            try:
+                yield
+            finally:
+                self._next = max(self._next, number + 1)
+                self._condition.notify_all()
+
+
+@dataclass(frozen=True)
+class _InTurn:
+    """A row that is not read before those that were handed out before it."""
+
+    row: ParquetRow
+    number: int
+    turns: Turns
+
+    def exists(self) -> bool:
+        """The row was counted."""
+        return self.row.exists()
+
+    def read(self) -> bytes:
+        """The image of the row."""
+        with self.turns.turn(self.number):
+            return self.row.read()
+
+
+class ParquetCell(ParquetRow):
+    """A row in a row group that is read whole."""
+
+    __slots__ = ()
+
+    def _cell(self) -> Any:
+        with _GROUPS:
+            return _row_group_images(self.file, self.row_group)[self.row].as_py()
 
 
 # Threads that read neighbouring rows wait for the first of them to read the group.
 _GROUPS = threading.Lock()
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)
 def _row_group_images(file: Location, row_group: int) -> Any:
     """The image column of a row group, an Arrow chunked array."""
     with file.opened() as opened, plain_arrow_errors(file):

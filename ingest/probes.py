@@ -6,7 +6,7 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,11 +14,17 @@ from pathlib import Path
 from neuronlake.ingest.decoding import decode, quiet_decoding
 from neuronlake.ingest.failure_limit import FailureLimit
 from neuronlake.ingest.locations import Location, ProbeError, is_address
-from neuronlake.ingest.parquet_stream import StreamedCell
 from neuronlake.ingest.probe_broden import broden_images, is_broden
 from neuronlake.ingest.probe_datasets import dataset_images, is_dataset
 from neuronlake.ingest.probe_lists import csv_images, parquet_images
-from neuronlake.ingest.probe_sources import FileBytes, ProbeImage, folder_label, is_image_name, readable_text
+from neuronlake.ingest.probe_sources import (
+    FileBytes,
+    ParquetRow,
+    ProbeImage,
+    folder_label,
+    is_image_name,
+    readable_text,
+)
 from neuronlake.ingest.probe_tars import tar_images
 
 # What reads a file of many images, by its ending.
@@ -230,19 +236,23 @@ def _hash(
             failures.add(place, image.path, "there is no such file")
     hashed = list(images)
     batches = [present[start : start + _HASHED_AT_ONCE] for start in range(0, len(present), _HASHED_AT_ONCE)]
-    batches_of_images = ([images[place] for place in batch] for batch in batches)
-    # rows that are streamed come one after the other, whichever thread asks
-    is_streamed = any(isinstance(image.source, StreamedCell) for image in images)
-    with ThreadPoolExecutor(1 if is_streamed else None) as pool:
+    # rows of a Parquet file are cheap where one thread takes them in their order
+    with ThreadPoolExecutor() as pool, ThreadPoolExecutor(1) as in_order:
         try:
-            for batch, digests in zip(batches, pool.map(_digests, batches_of_images), strict=True):
-                for place, (digest, reason) in zip(batch, digests, strict=True):
+            futures: list[Future[list[tuple[str, str]]]] = []
+            for batch in batches:
+                some = [images[place] for place in batch]
+                has_rows = any(isinstance(image.source, ParquetRow) for image in some)
+                futures.append((in_order if has_rows else pool).submit(_digests, some))
+            for batch, future in zip(batches, futures, strict=True):
+                for place, (digest, reason) in zip(batch, future.result(), strict=True):
                     if reason:
                         failures.add(place, images[place].path, reason)
                     hashed[place] = replace(images[place], sha256=digest)
                 progress(batch[-1] + 1, len(images))
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for threads in (pool, in_order):
+                threads.shutdown(wait=True, cancel_futures=True)
     return hashed
 
 

@@ -25,6 +25,7 @@ from neuronlake.ingest.scoring import (
 from neuronlake.ingest.scoring_settings import DEFAULT_DRAWS, DEFAULT_METHOD, ScoringError, resolve_scoring
 from neuronlake.ingest.settings import chosen_recipe
 from neuronlake.ingest.stored import StoredLayer
+from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 
 
@@ -137,7 +138,7 @@ def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe) -> pl.DataFrame:
         which = " and ".join(f"{name} {value}" for name, value in given.items())
         raise ScoringError(
             f"{warehouse.path} holds no layer with activations{f' for {which}' if which else ''}; "
-            "`cli status` shows what it holds"
+            f"`{hints.command('cli status', warehouse.path)}` shows what it holds"
         )
     for column, names in (("model", recipe.models), ("layer", recipe.layers)):
         known: list[str] = stored[column].unique(maintain_order=True).to_list()
@@ -149,7 +150,8 @@ def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe) -> pl.DataFrame:
         if names:
             stored = stored.filter(pl.col(column).is_in(list(names)))
     if stored.is_empty():
-        raise ScoringError(f"{warehouse.path} holds no such layer of such a model; `cli status` shows what it holds")
+        show = hints.command("cli status", warehouse.path)
+        raise ScoringError(f"{warehouse.path} holds no such layer of such a model; `{show}` shows what it holds")
     return stored
 
 

@@ -20,6 +20,7 @@ from neuronlake.ingest.saved_files import ActivationFile, FeatureFile, SavedFile
 from neuronlake.ingest.saved_load import SavedLoader
 from neuronlake.ingest.saved_probes import folder_probe, numbered_probe
 from neuronlake.ingest.saved_texts import SavedWords, read_text_features, read_words
+from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse
 
 Progress = Callable[[str, int, int], None]
@@ -34,12 +35,14 @@ class ActivationImport:
         loaded: one line for each file that was loaded.
         left_out: names of the text features whose concepts are not known.
         unreadable: images of the probe folder that could not be read; they are left out.
+        warehouse: the file that they were imported into.
     """
 
     path: Path
     loaded: tuple[str, ...]
     left_out: tuple[str, ...]
     unreadable: int
+    warehouse: Path
 
     @property
     def is_new(self) -> bool:
@@ -54,7 +57,8 @@ class ActivationImport:
         for name in self.left_out:
             yield f"note: {name} is left out; --concepts names the file with the concepts it is about"
         if self.unreadable:
-            yield f"note: {self.unreadable} images could not be read and are left out: cli sql failed_images"
+            ask = hints.command("cli sql failed_images", self.warehouse)
+            yield f"note: {self.unreadable} images could not be read and are left out: {ask}"
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ def import_activations(
         loaded=tuple(f"{file.name}: {seen[file].rows} x {seen[file].columns}" for file in new),
         left_out=tuple(each.path.name for each in files.text_features if not words or each not in words.files),
         unreadable=unreadable,
+        warehouse=warehouse.path,
     )
 
 

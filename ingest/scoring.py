@@ -20,6 +20,7 @@ from neuronlake.ingest.prompts import embed_texts
 from neuronlake.ingest.scoring_engine import Features, Labels, LayerActivations, ScoringEngine, score_locally
 from neuronlake.ingest.scoring_settings import Scoring, ScoringError
 from neuronlake.ingest.stored import StoredLayer
+from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse
 
 Progress = Callable[[str, int, int], None]
@@ -130,7 +131,8 @@ def score_layers(
         return
     image_ids, image_features = stored.image_features(warehouse, basis.encoder_id, basis.probe_id)
     if not len(image_ids):
-        raise ScoringError("no image of the probe could be read; `cli sql failed_images` has the reasons")
+        reasons = hints.command("cli sql failed_images", warehouse.path)
+        raise ScoringError(f"no image of the probe could be read; `{reasons}` has the reasons")
     text_features = stored.text_features(warehouse, basis.encoder_id, scoring.prompt, basis.concept_set_id)
     # a generator: the engine takes a layer's activations when it has a place for them
     activations = (_read(warehouse, layer, basis.probe_id, image_ids) for layer in layers)

@@ -48,7 +48,7 @@ class RemoteFile:
 def cache_folder() -> Path:
     """Where downloads are kept: ``NEURONLAKE_CACHE``, or the user's cache folder."""
     chosen = os.environ.get("NEURONLAKE_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("neuronlake")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("neuronlake")
 
 
 def sha256_of(path: Path) -> str:

@@ -109,7 +109,7 @@
     const made = element("article", "unit");
     const title = element("h4");
     const concept = units.concept[row];
-    title.append(element("bdi", "", concept ?? `no label: ${units.status[row]}`));
+    title.append(element("bdi", "", concept ?? (units.status[row] === "live" ? "no label" : `no label: ${units.status[row]}`)));
     if (concept !== null) {
       const chip = element("span", "chip", units.category[row]);
       chip.style.setProperty("--dot", colors[units.category[row]] ?? colors.none);
@@ -121,7 +121,7 @@
       const scores = element("div", "scores");
       const q = units.q_value[row];
       const runnerUp = element("bdi", "", units.runner_up[row] ?? "none");
-      scores.append(`similarity ${units.similarity[row]} · q ${q ?? "unknown"} · then `, runnerUp);
+      scores.append(`similarity ${units.similarity[row] ?? "unknown"} · q ${q ?? "unknown"} · then `, runnerUp);
       if (units.margin[row] !== null) scores.append(` (−${units.margin[row]})`);
       made.append(scores);
     }

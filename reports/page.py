@@ -21,7 +21,7 @@ import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.reports import charts
 from neuronlake.reports.files import check_output, make_folder, write_output
-from neuronlake.sql import catalog
+from neuronlake.sql import catalog, hints
 from neuronlake.sql.warehouse import Warehouse
 
 IMAGES_PER_UNIT = 5
@@ -157,9 +157,8 @@ def _ask_setting(warehouse: Warehouse, setting: int | None) -> Answers:
     chosen = settings if setting is None else settings.filter(pl.col("setting") == setting)
     if chosen.is_empty():
         known = ", ".join(str(number) for number in settings["setting"].to_list())
-        reason = (
-            f"has no setting {setting}; it has {known}" if known else "holds no scoring yet; run `cli ingest` first"
-        )
+        run = hints.command("cli ingest", warehouse.path)
+        reason = f"has no setting {setting}; it has {known}" if known else f"holds no scoring yet; run `{run}` first"
         raise ReportError(f"{warehouse.path} {reason}")
     row = chosen.row(0, named=True)
     parameters = {"setting": str(row["setting"])}
@@ -203,7 +202,10 @@ def _render_empty(warehouse: Warehouse) -> str:
     """The page of a warehouse that holds no scoring."""
     template = jinja2.Environment(autoescape=True).from_string(_resource("empty.html"))
     return template.render(
-        warehouse=warehouse.path.name, contents=warehouse.query("contents").pl().to_dicts(), style=_resource("page.css")
+        warehouse=warehouse.path.name,
+        contents=warehouse.query("contents").pl().to_dicts(),
+        ingest=hints.command("cli ingest", warehouse.path),
+        style=_resource("page.css"),
     )
 
 

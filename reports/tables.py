@@ -115,22 +115,18 @@ def print_unit(card: UnitCard) -> None:
     label = card.label
     console.print(card.title, style="bold", highlight=False, markup=False)
     if label["concept"] is None:
-        console.print(f"no label: {label['status']}", highlight=False)
+        console.print(card.lack, highlight=False)
     else:
-        better = "better" if label["is_significant"] else "not better"
-        chance = "q unknown" if label["q_value"] is None else f"q {_cell(label['q_value'])}: {better} than chance"
-        console.print(
-            f"{label['concept']} ({label['category']}), similarity {_cell(label['similarity'])}, {chance}",
-            highlight=False,
-            markup=False,
-        )
+        scores = f", {card.scores}" if card.scores else ""
+        console.print(f"{label['concept']} ({label['category']}){scores}", highlight=False, markup=False)
     if label["status"] == "dead":
         return  # all images are alike to it
     if not card.concepts.is_empty():
         console.print()
         console.print(terminal_table(card.concepts.select("concept", "similarity"), title="best concepts"))
-    console.print()
-    console.print(terminal_table(card.images.select("rank", "image", "label", "activation"), title="top images"))
+    if not card.images.is_empty():
+        console.print()
+        console.print(terminal_table(card.images.select("rank", "image", "label", "activation"), title="top images"))
 
 
 def evaluation_table(evaluations: pl.DataFrame) -> pl.DataFrame:

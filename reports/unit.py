@@ -42,6 +42,22 @@ class UnitCard:
         """Model, layer and number."""
         return f"{self.label['model']} · {self.label['layer']} · unit {self.label['unit']}"
 
+    @property
+    def lack(self) -> str:
+        """Why there is no label; an imported file may just not give one."""
+        return "no label" if self.label["status"] == "live" else f"no label: {self.label['status']}"
+
+    @property
+    def scores(self) -> str:
+        """Similarity and q of the label, as far as they are known: imported labels may have neither."""
+        similarity, q_value = self.label["similarity"], self.label["q_value"]
+        better = "better" if self.label["is_significant"] else "not better"
+        known = [
+            None if similarity is None else f"similarity {similarity:.4g}",
+            None if q_value is None else f"q {q_value:.3g}: {better} than chance",
+        ]
+        return ", ".join(text for text in known if text)
+
 
 def read_unit(warehouse: Warehouse, model: str, layer: str, unit: int, setting: int | None = None) -> UnitCard:
     """The card of a unit.

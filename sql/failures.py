@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import psutil
 
 from neuronlake import NeuronlakeError
+from neuronlake.sql import hints
 
 _KEPT = "what was committed is kept"
 # What DuckDB and the operating system say where a file cannot grow, and what that means; the first that fits.
@@ -22,6 +24,10 @@ _WRITE_FAILURES = (
         "lift the limit or move the file, and run the same command again",
     ),
 )
+# What DuckDB says of a block that is not as it was written, and where a query asks for more than the warehouse.
+_DAMAGED = "computed checksum .* does not match stored checksum"
+_NO_OTHER_FILES = "Permission Error: .* (disabled by|disabled through) configuration"
+_LONGEST_COMMAND = 60
 
 
 class WarehouseError(NeuronlakeError):
@@ -39,7 +45,7 @@ _OPEN_FAILURES = (
     ("version number", "was written by a newer DuckDB; update it with: pip install --upgrade duckdb"),
     (
         "Could not read|[Cc]orrupt|checksum|Serialization Error",
-        "is damaged or cut short; go back to a copy, or make it again with `cli ingest`",
+        "is damaged or cut short; {mend}",
     ),
     (
         "[Pp]ermission denied|[Rr]ead-only",
@@ -52,9 +58,30 @@ _OPEN_FAILURES = (
 def explain_open_failure(path: Path, message: str) -> str:
     """One line for each way in which DuckDB refuses to open a file."""
     if holder := re.search(r"PID (\d+)", message):
-        return f"{path} is in use by process {holder[1]}; wait until it ends, or work on a copy made after that"
+        return (
+            f"{path} is in use by process {_process(int(holder[1]))}; if that is a notebook, close the connection "
+            "there (wh.close()), else wait until it ends, or work on a copy made after that"
+        )
     meanings = (meaning for pattern, meaning in _OPEN_FAILURES if re.search(pattern, message))
-    return f"{path} {next(meanings, 'cannot be opened: ' + message.strip().splitlines()[0])}"
+    meaning = next(meanings, "cannot be opened: " + message.strip().splitlines()[0])
+    return f"{path} {meaning.replace('{mend}', _mend(path))}"
+
+
+def _mend(path: Path) -> str:
+    """What to do with a damaged file."""
+    check = hints.command("cli verify", path)
+    return f"put a copy in its place and check it with `{check}`, or delete it and make it again"
+
+
+def _process(number: int) -> str:
+    """A process by its number, and by what was typed to start it where that can be had."""
+    try:
+        words = psutil.Process(number).cmdline()
+    except psutil.Error:
+        return str(number)
+    typed = " ".join(" ".join([Path(words[0]).name, *words[1:]]).split()) if words else ""
+    shown = typed if len(typed) <= _LONGEST_COMMAND else f"{typed[:_LONGEST_COMMAND]}…"
+    return f"{number} ({shown})" if shown else str(number)
 
 
 def one_line(message: str) -> str:
@@ -77,6 +104,10 @@ def plain_errors(path: Path) -> Generator[None]:
         full = next((meaning for pattern, meaning in _WRITE_FAILURES if re.search(pattern, message)), None)
         if full:
             message = f"{path} cannot be written: {full}"
+        elif re.search(_DAMAGED, message):
+            message = f"{path} is damaged: the checksum of a block is not that of its bytes; {_mend(path)}"
+        elif re.search(_NO_OTHER_FILES, message):
+            message = f"{message}; --allow-files lets a query read and write other files"
         elif isinstance(error, duckdb.OutOfMemoryException):
             hint = "give it more with the environment variable NEURONLAKE_MEMORY, such as 8GB, or ask for less at once"
             message = f"{str(error).strip().splitlines()[0]}; {hint}"

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 import neuronlake
-from neuronlake.sql import catalog
+from neuronlake.sql import catalog, hints
 from neuronlake.sql.exclusive import FileIdentity, identity, sole_maker
 from neuronlake.sql.failures import QueryError, WarehouseError, explain_open_failure
 from neuronlake.sql.warehouse import Warehouse, half_of_memory, utc_now
@@ -55,8 +55,8 @@ def open_warehouse(
         beside = [other.name for other in sorted(path.parent.glob("*.duckdb")) if other != path]
         here = f" ({', '.join(beside[:3])} lies there)" if beside else ""
         raise WarehouseError(
-            f"there is no warehouse at {path}{here}; make one with `cli ingest` or `cli demo`, or name it with "
-            "--warehouse"
+            f"there is no warehouse at {path}{here}; make one with `{hints.command('cli ingest', path)}` or "
+            "`cli demo`, or name it with --warehouse"
         )
     if not path.parent.is_dir():
         raise WarehouseError(f"the folder {path.parent} does not exist; make it or name another with --warehouse")
@@ -240,9 +240,10 @@ def _check_version(warehouse: Warehouse, *, write: bool) -> int:
     if version == 0:
         raise WarehouseError(f"{warehouse.path} is a DuckDB file but no neuronlake warehouse; name another file")
     if version < newest and not write:
+        update = hints.command('cli sql --write "select 1"', warehouse.path)
         raise WarehouseError(
             f"{warehouse.path} has schema version {version} and this neuronlake reads version {newest}; "
-            f'`cli sql --write "select 1" --warehouse {warehouse.path}` brings it up to date, after a copy'
+            f"`{update}` brings it up to date, after a copy"
         )
     return version
 

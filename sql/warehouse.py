@@ -99,19 +99,29 @@ class Warehouse:
         return self.sql(query.body, **query.bind(parameters))
 
     def ask(self, text: str, parameters: dict[str, str]) -> duckdb.DuckDBPyRelation | None:
-        """The answer to what a user typed: SQL, or the name of a view or named query; None for a statement.
+        """The answer to what a user typed: SQL, or the name of a query, view or table; None for a statement.
 
         Raises:
             QueryError: DuckDB rejects the SQL.
-            UnknownQueryError: a single word names neither a view nor a query.
-            QueryParameterError: a parameter of a named query is unknown or lacks its value.
+            UnknownQueryError: a single word names no query, view or table.
+            QueryParameterError: a parameter of a named query is unknown or lacks its value, or a table was given one.
         """
         name = text.strip()
-        if not re.fullmatch(r"\w+", name):
-            return self.sql(text, **parameters)
-        if name in {view.name for view in catalog.views()} and not parameters:
-            return self.sql(f"select * from {name}")  # noqa: S608  a name of ours
-        return self.query(name, **parameters)
+        if name in catalog.queries():
+            return self.query(name, **parameters)
+        if self._has_table(name):
+            if parameters:
+                raise catalog.QueryParameterError(f"{name} is a table or view and takes no parameters; select from it")
+            with plain_errors(self.path):
+                return self.connection.table(name)
+        if re.fullmatch(r"\w+", name):
+            return self.query(name, **parameters)
+        return self.sql(text, **parameters)
+
+    def _has_table(self, name: str) -> bool:
+        """Whether a table or view of the file has this name, with that of its schema where it is not the main one."""
+        names = "(lower(table_schema || '.' || table_name), case table_schema when 'main' then lower(table_name) end)"
+        return bool(self.scalar(f"select 1 from information_schema.tables where lower($name) in {names}", name=name))  # noqa: S608
 
     def scalar(self, query: str, **parameters: Value) -> Any:
         """The first value of the first row, or None where there is no row."""

@@ -436,10 +436,19 @@ ROWS = [
     Bad("a folder as warehouse", {"--warehouse": "photos"}, "photos is a folder, not a DuckDB file; name a file"),
     Bad("a warehouse in no folder", {"--warehouse": "none/w.duckdb"}, "the folder none does not exist"),
     Bad("a text as warehouse", {"--warehouse": "words.txt"}, "words.txt is not a DuckDB file; name a warehouse"),
-    Bad("a cut warehouse", {"--warehouse": "cut.duckdb"}, "is damaged or cut short; go back to a copy", cut_warehouse),
+    Bad(
+        "a cut warehouse",
+        {"--warehouse": "cut.duckdb"},
+        "is damaged or cut short; put a copy in its place",
+        cut_warehouse,
+    ),
     Bad("a cut warehouse that is asked", "sql 'select 1' -w cut.duckdb", "is damaged or cut short", cut_warehouse),
     # other commands
-    Bad("no file to ask", "sql 'select 1' -w none.duckdb", "no warehouse at none.duckdb.*; make one with `cli ingest`"),
+    Bad(
+        "no file to ask",
+        "sql 'select 1' -w none.duckdb",
+        "no warehouse at none.duckdb.*; make one with `cli ingest --warehouse none.duckdb`",
+    ),
     Bad("an unknown column", "sql 'select concpt from unit_labels'", '"concpt" not found.*; Candidate.*"concept"'),
     Bad(
         "an unknown view", "sql 'select * from unit_lables'", 'unit_lables does not exist!; Did you mean "unit_labels"'
@@ -638,7 +647,9 @@ def test_an_image_bomb_among_others_is_recorded_as_a_failed_image(
     image_bomb()
     (work / "bomb" / "bomb.png").rename(work / "photos" / "bomb.png")
     assert run(monkeypatch, {"--warehouse": "new.duckdb"}) == 0
-    assert "1 of 5 files could not be read: cli sql failed_images" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "4 images extracted, 1 could not be read, " in said
+    assert "1 of 5 files could not be read: cli sql failed_images --warehouse new.duckdb\n" in said
     with open_warehouse("new.duckdb") as warehouse:
         rows = warehouse.sql("select image, reason from failed_images").fetchall()
     assert rows == [("bomb.png", "too many pixels: Image size (10000000000 pixels) exceeds limit of 178956970 pixels")]

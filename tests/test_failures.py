@@ -123,5 +123,5 @@ def test_a_run_past_its_limit_stops_and_goes_on_when_more_is_allowed(tmp_path: P
         assert warehouse.scalar("select count(distinct chunk) from store.chunks") == 1
         assert warehouse.sql("select status from runs").fetchall() == [("failed",), ("failed",)]
         summary = neuronlake.ingest(warehouse, dataclasses.replace(recipe, max_failures=4))
-        assert (summary.extracted_images, summary.failed_images) == (8, 4)
+        assert (summary.extracted_images, summary.unreadable_images, summary.failed_images) == (5, 3, 4)
         assert verify.verify(warehouse) == []

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import polars as pl
@@ -15,7 +19,10 @@ import pytest
 from probe_files import png, write_tar
 
 from neuronlake.ingest import parquet_stream, probe_lists
-from neuronlake.ingest.locations import ProbeError
+from neuronlake.ingest.extract import ChunkImage, FailedImage, PreparedImage, prepare_ahead
+from neuronlake.ingest.locations import Location, ProbeError
+from neuronlake.ingest.preprocessing import Preprocessing
+from neuronlake.ingest.probe_sources import Turns
 from neuronlake.ingest.probes import Probe, load_probe
 
 RED, BLUE, LIME = png("red"), png("blue"), png("lime")
@@ -127,6 +134,63 @@ def test_large_row_groups_are_streamed_in_little_memory(tmp_path: Path, monkeypa
         assert probe.images[row].source.read() == contents[row]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda image: image.source.read(), probe.images)) == contents
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are opened from now on: a Parquet file once for each row group that is read."""
+    files: list[str] = []
+    really = Location.opened
+
+    @contextmanager
+    def counted(location: Location) -> Generator[IO[bytes]]:
+        files.append(location.name)
+        time.sleep(0.001)  # so that other threads are here before the group is read
+        with really(location) as file:
+            yield file
+
+    monkeypatch.setattr(Location, "opened", counted)
+    return files
+
+
+@pytest.mark.parametrize("largest_kept_group", [2**20, 0], ids=["kept", "streamed"])
+def test_each_row_group_is_read_once_however_many_threads_hash_and_decode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str], largest_kept_group: int
+) -> None:
+    monkeypatch.setattr(probe_lists, "_LARGEST_KEPT_GROUP", largest_kept_group)
+    groups, rows_each = 30, 5
+    contents = [RED + bytes([row]) * 5_000 for row in range(groups * rows_each)]
+    pq.write_table(pa.table({"image": contents}), tmp_path / "many.parquet", row_group_size=rows_each)
+    probe = load_probe(tmp_path / "many.parquet")
+    # its footer, each group, and the first one again for a look at whether its images can be decoded
+    assert len(opened) == 1 + groups + 1
+    opened.clear()
+    wanted = (
+        (ChunkImage(number, image.source), frozenset[Preprocessing]()) for number, image in enumerate(probe.images)
+    )
+    prepared = list(prepare_ahead(wanted, workers=12, ahead=40))
+    assert [image.image_id for image in prepared if isinstance(image, PreparedImage)] == list(range(len(contents)))
+    assert len(opened) <= groups
+
+
+def test_rows_are_read_in_the_order_in_which_they_were_handed_out(tmp_path: Path, opened: list[str]) -> None:
+    pq.write_table(pa.table({"image": [RED, BLUE, LIME] * 8}), tmp_path / "many.parquet", row_group_size=3)
+    turns = Turns()
+    images = [turns.hand_out(image.source) for image in load_probe(tmp_path / "many.parquet").images]
+    opened.clear()
+    with ThreadPoolExecutor(len(images)) as pool:
+        # the last one asks first
+        found = [pool.submit(image.read) for image in reversed(images)]
+        assert [future.result() for future in reversed(found)] == [RED, BLUE, LIME] * 8
+    assert len(opened) <= 8
+
+
+def test_a_row_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": pa.array([RED, None, LIME], pa.binary())}), tmp_path / "gap.parquet")
+    images = load_probe(tmp_path / "gap.parquet", max_failures=1).images
+    wanted = ((ChunkImage(number, image.source), frozenset[Preprocessing]()) for number, image in enumerate(images))
+    kinds = [type(image) for image in prepare_ahead(wanted, workers=3, ahead=3)]
+    assert kinds == [PreparedImage, FailedImage, PreparedImage]
 
 
 def test_rows_of_several_streamed_files_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -270,7 +270,9 @@ def test_a_folder_with_another_number_of_images_is_refused(warehouse: Warehouse,
 def test_images_that_cannot_be_read_here_are_left_out(warehouse: Warehouse, saved: Path, pictures: Path) -> None:
     (pictures / "dogs" / "4.png").write_text("no image")
     imported = import_activations(warehouse, saved, ImportOptions(probe_folder=pictures))
-    assert list(imported.lines())[-1] == "note: 1 images could not be read and are left out: cli sql failed_images"
+    assert list(imported.lines())[-1] == (
+        f"note: 1 images could not be read and are left out: cli sql failed_images --warehouse {warehouse.path}"
+    )
     assert warehouse.scalar("select count(*) from activations where layer = 'layer4' and unit = 0") == 5
     assert warehouse.sql(
         "select image from top_images where layer = 'layer4' and unit = 0 and rank = 1"

@@ -125,7 +125,7 @@ def test_what_cannot_be_scored_is_refused_and_nothing_changes(
 def test_a_warehouse_without_activations_says_so(tmp_path: Path) -> None:
     with (
         neuronlake.open(tmp_path / "empty.duckdb", write=True) as warehouse,
-        pytest.raises(NeuronlakeError, match="holds no layer with activations; `cli status`"),
+        pytest.raises(NeuronlakeError, match="holds no layer with activations; `cli status --warehouse "),
     ):
         neuronlake.score(warehouse)
 

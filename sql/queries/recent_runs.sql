@@ -6,6 +6,7 @@ select
     status,
     images,
     failed_images,
+    (select count(*) from store.scorings where scorings.run_id = runs.run) as scored_layers,
     extract_seconds,
     load_seconds,
     score_seconds,

@@ -1,0 +1,18 @@
+"""Commands that a message tells the user to type: they are about the warehouse that the message is about."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+DEFAULT_WAREHOUSE = Path("warehouse.duckdb")
+WAREHOUSE_VARIABLE = "NEURONLAKE_WAREHOUSE"
+
+
+def command(typed: str, warehouse: Path) -> str:
+    """A command with the warehouse's name, unless it would take this one unasked."""
+    unasked = Path(os.environ.get(WAREHOUSE_VARIABLE) or DEFAULT_WAREHOUSE).expanduser()
+    if unasked.absolute() == warehouse.absolute():
+        return typed
+    return f"{typed} --warehouse {shlex.quote(str(warehouse))}"
