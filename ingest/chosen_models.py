@@ -33,7 +33,7 @@ def _wanted(recipe: Recipe, model: str | Model, name: str) -> Model:
     if isinstance(model, Model):
         return model
     weights_file = recipe.weights.get(name, recipe.weights.get(model))
-    return load_model(model, weights_file, random_weights=recipe.random_weights, trust_pickle=recipe.trust_pickle)
+    return load_model(model, weights_file, random_weights=recipe.random_weights, trust_code=recipe.trust_code)
 
 
 def _name_of(model: str | Model) -> str:

@@ -25,6 +25,11 @@ _LIBRARIES = ("torch", "torchvision", "timm")
 _NO_SETTINGS = frozenset(vars(nn.Module())) | {"fused_attn"}
 
 
+def is_installed(file: Path) -> bool:
+    """Whether a file is of an installed package."""
+    return bool({"site-packages", "dist-packages"} & set(file.parts))
+
+
 def has_address(text: str) -> bool:
     """Whether a repr names a place in memory, and so is another in each process."""
     return _ADDRESS.search(text) is not None

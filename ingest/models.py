@@ -44,7 +44,7 @@ class Model:
 
 
 def load_model(
-    spec: str, weights_file: Path | None = None, *, random_weights: bool = False, trust_pickle: bool = False
+    spec: str, weights_file: Path | None = None, *, random_weights: bool = False, trust_code: bool = False
 ) -> Model:
     """The network of that name, or the user's own.
 
@@ -55,7 +55,7 @@ def load_model(
             Each may have its name before it, as in ``mine=path/to/file.py:factory``.
         weights_file: a checkpoint to use instead of the network's own weights.
         random_weights: use random weights with a fixed seed; for networks known by name.
-        trust_pickle: read files that hold more than tensors, which can run code.
+        trust_code: read files that hold more than tensors, which can run code.
 
     Raises:
         ModelError: there is no such network, or it cannot be built.
@@ -68,15 +68,15 @@ def load_model(
         torch.manual_seed(_RANDOM_WEIGHTS_SEED)
         if not user_models.is_own(body):
             plan = blueprint(body)
-            state_dict = weights.read_state_dict(weights_file, trust_pickle=trust_pickle) if weights_file else None
+            state_dict = weights.read_state_dict(weights_file, trust_code=trust_code) if weights_file else None
             return _named(given or body, plan, state_dict, str(weights_file), random_weights=random_weights)
         if random_weights:
             raise ModelError(f"--random-weights is for networks by name; {body} brings its own weights")
-        own = user_models.load_own(body, trust_pickle=trust_pickle)
+        own = user_models.load_own(body, trust_code=trust_code)
     source = own.source
     if weights_file is not None:
         source = str(weights_file)
-        weights.load_weights(own.module, weights.read_state_dict(weights_file, trust_pickle=trust_pickle), source)
+        weights.load_weights(own.module, weights.read_state_dict(weights_file, trust_code=trust_code), source)
     name = given or own.name
     return model_from_module(name, own.module, own.transform, own.class_names, source, code=own.code)
 
