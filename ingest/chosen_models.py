@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from torch import nn
+
 from neuronlake.ingest import user_models
 from neuronlake.ingest.blueprints import ModelError
 from neuronlake.ingest.models import Model, load_model
@@ -26,6 +28,11 @@ def load_models(recipe: Recipe) -> Iterator[Model]:
         if name not in names and name not in wanted:
             raise ModelError(f"--weights names {name!r}, which is not among the models: {', '.join(names)}")
     return (_wanted(recipe, model, name) for model, name in zip(wanted, names, strict=True))
+
+
+def lent_modules(recipe: Recipe) -> list[nn.Module]:
+    """The networks that a user has in memory, and goes on to use."""
+    return [model.module for model in recipe.models if isinstance(model, Model)]
 
 
 def _wanted(recipe: Recipe, model: str | Model, name: str) -> Model:

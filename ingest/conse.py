@@ -46,6 +46,7 @@ class ConseEncoder:
         """Move to a device."""
         self._classifier.module.to(device)
         self._sentences.to(device)
+        self._class_embeddings = None
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """See Encoder."""

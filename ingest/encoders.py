@@ -89,8 +89,8 @@ def _stored_spec(name: str, source: str, *, trust_code: bool) -> str:
         spec = source.removeprefix(FACTORY)
         if not trust_code:
             raise EncoderError(
-                f"the encoder {name} is Python code, {spec}, which is not run only because a warehouse names it; if you "
-                f"know it, say --encoder '{spec}', or --trust-code"
+                f"the encoder {name} is Python code, {spec}, which is not run only because a warehouse names it; if "
+                f"you know it, say --encoder '{spec}', or --trust-code"
             )
         _require_file(name, spec.rpartition(":")[0], "path/to/file.py:factory", is_file=".py:" in spec)
         return spec

@@ -24,7 +24,7 @@ class Model:
 
     Attributes:
         name: as the user gave it.
-        module: in evaluation mode.
+        module: in evaluation mode; that of a network that is the user's within `lending.evaluated` alone.
         preprocessing: what it wants its images to be.
         class_names: of its outputs, in order.
         source: where the weights came from.
@@ -73,6 +73,7 @@ def load_model(
         if random_weights:
             raise ModelError(f"--random-weights is for networks by name; {body} brings its own weights")
         own = user_models.load_own(body, trust_code=trust_code)
+    own.module.eval().requires_grad_(requires_grad=False)
     source = own.source
     if weights_file is not None:
         source = str(weights_file)
@@ -94,7 +95,8 @@ def model_from_module(
 
     Args:
         name: as the warehouse calls it.
-        module: takes (batch, 3, height, width) float32; it is put into evaluation mode.
+        module: takes (batch, 3, height, width) float32; it is in evaluation mode while it is dissected, and then again
+            as it was.
         preprocessing: a `Preprocessing`, a preset of torchvision, or a callable from an RGB image to a
             (3, height, width) tensor. If not given, timm's configuration of a network of timm, else ImageNet's
             usual preprocessing.
@@ -119,7 +121,6 @@ def model_from_module(
             f"{name} came without a transform, so its images are resized to 256, cropped to 224 and normalised as "
             "ImageNet's; to change that, let the factory return (module, transform)",
         )
-    module.eval().requires_grad_(requires_grad=False)
     identity = module_code(module) if code is None else code
     return Model(
         name=name,

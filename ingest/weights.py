@@ -104,8 +104,8 @@ def is_torchscript(path: Path) -> bool:
 def read_state_dict(path: Path, *, trust_code: bool = False) -> dict[str, Tensor]:
     """The tensors of a checkpoint by their names, without a ``module.`` prefix.
 
-    Reads safetensors, and pickles with ``weights_only=True``: no code in them is run. With `trust_code` also pickles that
-    hold more, and TorchScript.
+    Reads safetensors, and pickles with ``weights_only=True``: no code in them is run. With `trust_code` also pickles
+    that hold more, and TorchScript.
 
     Raises:
         WeightsError: there is no such file, or it is no checkpoint of tensors.
@@ -136,7 +136,7 @@ def safe_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_torchscript(path: Path, *, trust_code: bool) -> Any:
-    """The network of a TorchScript file, on the CPU. Such files are programs, and theirs may write files when they are read.
+    """The network of a TorchScript file, on the CPU. It is a program, which may write files already when it is read.
 
     Raises:
         WeightsError: it is not trusted.
