@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from neuronlake.ingest import user_models, weights
-from neuronlake.ingest.code import module_code
 from neuronlake.ingest.encoder import EncoderError, Progress
+from neuronlake.ingest.live_code import live_code, network_code
 from neuronlake.ingest.preprocessing import Preparation, Preprocessing, prepared_by
 from neuronlake.ingest.quiet import quiet_libraries
 
@@ -90,11 +90,11 @@ def open_clip_encoder(name: str, *, trust_code: bool = False) -> ClipEncoder:
         # SigLIP's and some others' are files of their own on the hub
         tokenizer = _create(name, lambda: open_clip.get_tokenizer(architecture))
     module.eval().requires_grad_(False)
-    preprocessing = _preprocessing(module.visual)
+    preprocessing, live = _preprocessing(module.visual), live_code(module)
     return ClipEncoder(
         name=name if not Path(name.partition("/")[2]).is_file() else f"{architecture}/{Path(name).name}",
         source=source,
-        fingerprint=weights.module_fingerprint(module, preprocessing, "float32"),
+        fingerprint=weights.module_fingerprint(module, preprocessing, "float32", *([live] if live else [])),
         dimensions=_dimensions(module, preprocessing),
         preprocessing=preprocessing,
         module=module,
@@ -124,7 +124,7 @@ def own_encoder(name: str, spec: str) -> ClipEncoder:
         EncoderError: it gives something else, or the network fails on an image or a text.
         TransformError: the transform does not work.
     """
-    made, code = user_models.call_factory(spec)
+    made, code, files = user_models.call_factory(spec)
     shape = "(network, transform, tokenizer), the network with encode_image and encode_text"
     if not isinstance(made, tuple) or len(made) != 3:
         raise EncoderError(f"the factory {spec} gives a {type(made).__name__}; let it return {shape}")
@@ -137,7 +137,7 @@ def own_encoder(name: str, spec: str) -> ClipEncoder:
     encoder = ClipEncoder(
         name=name,
         source=f"{FACTORY}{user_models.anywhere(spec)}",
-        fingerprint=weights.module_fingerprint(module, preprocessing, code, module_code(module)),
+        fingerprint=weights.module_fingerprint(module, preprocessing, code, network_code(module, files)),
         dimensions=0,
         preprocessing=preprocessing,
         module=module,

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import user_models, weights
-from neuronlake.ingest.code import module_code
 
 _MATRIX_SUFFIXES = (".npz", ".safetensors")
 _MATRIX_NAMES = ("directions", "weight")
@@ -90,8 +89,7 @@ def load_directions(spec: str, *, trust_code: bool = False) -> Directions:
         return Directions(path.stem, path.name, module, int(module.in_features), weights.module_fingerprint(module))
     own = user_models.load_own(spec, trust_code=trust_code)
     module = own.module.eval().requires_grad_(requires_grad=False)
-    code = own.code or module_code(module)
-    return Directions(own.name, own.source, module, None, weights.module_fingerprint(module, code))
+    return Directions(own.name, own.source, module, None, weights.module_fingerprint(module, own.code))
 
 
 def _linear(path: Path) -> nn.Linear:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from neuronlake.ingest import user_models, weights
 from neuronlake.ingest.blueprints import Blueprint, ModelError, blueprint, timm_preprocessing
-from neuronlake.ingest.code import module_code
+from neuronlake.ingest.live_code import live_code, network_code
 from neuronlake.ingest.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preparation, Preprocessing, prepared_by
 
 _RANDOM_WEIGHTS_SEED = 0
@@ -121,7 +121,7 @@ def model_from_module(
             f"{name} came without a transform, so its images are resized to 256, cropped to 224 and normalised as "
             "ImageNet's; to change that, let the factory return (module, transform)",
         )
-    identity = module_code(module) if code is None else code
+    identity = network_code(module) if code is None else code
     return Model(
         name=name,
         module=module,
@@ -146,6 +146,7 @@ def _named(
             state_dict, source = plan.own_weights()
         weights.load_weights(module, state_dict, source)
     module.eval().requires_grad_(requires_grad=False)
+    live = live_code(module)
     return Model(
         name=name,
         module=module,
@@ -153,5 +154,5 @@ def _named(
         class_names=plan.class_names,
         source=source,
         is_random=random_weights,
-        fingerprint=weights.module_fingerprint(module, plan.preprocessing),
+        fingerprint=weights.module_fingerprint(module, plan.preprocessing, *([live] if live else [])),
     )

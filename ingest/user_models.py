@@ -20,8 +20,9 @@ from torch import nn
 
 from neuronlake.ingest import weights
 from neuronlake.ingest.blueprints import ModelError, first_line
-from neuronlake.ingest.code import is_installed, module_code
+from neuronlake.ingest.code import is_installed
 from neuronlake.ingest.imports import files_digest, forget, imported_files
+from neuronlake.ingest.live_code import live_code, network_code
 from neuronlake.ingest.saved_models import load_exported, load_scripted
 
 _NAMED = re.compile(r"([A-Za-z0-9_.-]+)=(.+)", re.DOTALL)
@@ -77,9 +78,9 @@ def load_own(spec: str, *, trust_code: bool = False) -> OwnModel:
     path = Path(spec).expanduser()
     if spec.endswith(_FILE_SUFFIXES) or (path.is_file() and not spec.endswith(".py")):
         return _from_file(path, trust_code=trust_code)
-    made, code = call_factory(spec)
+    made, code, files = call_factory(spec)
     module, transform, class_names = _parts(spec, made)
-    identity = hashlib.sha256(f"{code} {module_code(module)}".encode()).hexdigest()
+    identity = hashlib.sha256(f"{code} {network_code(module, files)}".encode()).hexdigest()
     return OwnModel(default_name(spec), module, transform, class_names, f"factory {spec}", identity)
 
 
@@ -98,14 +99,15 @@ def _from_file(path: Path, *, trust_code: bool) -> OwnModel:
                 f"{path} holds weights, not a network; name the network with --model and pass --weights NAME={path}"
             )
     # what these files compute is in the file, not in classes that could be read
-    return OwnModel(path.stem, module, None, (), str(path), weights.sha256_of(path))
+    code, live = weights.sha256_of(path), live_code(module)
+    return OwnModel(path.stem, module, None, (), str(path), f"{code} {live}" if live else code)
 
 
-def call_factory(spec: str) -> tuple[object, str]:
+def call_factory(spec: str) -> tuple[object, str, list[Path]]:
     """Call ``path/to/file.py:factory`` or ``package.module:factory``, the latter perhaps with `` from FOLDER``.
 
     Returns:
-        What it gave, and a digest of the file it is in and of those beside it that this imports.
+        What it gave; a digest of the file it is in and of those beside it that this imports; and these files.
 
     Raises:
         ModelError: there is no such file, module or factory, or it raises.
@@ -132,8 +134,9 @@ def call_factory(spec: str) -> tuple[object, str]:
             raise ModelError(f"{spec} raised {type(error).__name__}: {described(error)}") from error
     file = Path(str(module.__file__)) if getattr(module, "__file__", None) else None
     if file is None or not file.is_file():
-        return made, ""
-    return made, files_digest(file, beside if is_file else _siblings(home, module))
+        return made, "", []
+    imported = beside if is_file else _siblings(home, module)
+    return made, files_digest(file, imported), [file, *imported.values()]
 
 
 def _siblings(home: str, module: ModuleType | None = None) -> dict[str, Path]:
