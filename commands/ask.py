@@ -15,6 +15,7 @@ from neuronlake.commands.options import (
     DEFAULT_WAREHOUSE,
     OutputFormat,
     Setting,
+    TrustCode,
     UsageError,
     WarehouseFile,
     expanded,
@@ -131,6 +132,13 @@ def find(
     images: Annotated[
         int, typer.Option(min=0, max=20, help="How many of the images that excite each unit most to name.")
     ] = 1,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the encoder is, as ingest takes it; where the warehouse says if not given.", show_default=False
+        ),
+    ] = None,
+    trust_code: TrustCode = None,
     output_format: OutputFormat = None,
     setting: Setting = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
@@ -142,7 +150,16 @@ def find(
 
     shape = tables.chosen_format(output_format)
     with open_warehouse(warehouse) as opened, progress_bars() as progress:
-        found = find_units(opened, text, setting=setting, top=top, images=images, progress=progress)
+        found = find_units(
+            opened,
+            text,
+            setting=setting,
+            top=top,
+            images=images,
+            encoder=encoder,
+            trust_code=bool(trust_code),
+            progress=progress,
+        )
     tables.print_frame(found, shape, top)
 
 

@@ -107,11 +107,12 @@ def ingest(
             rich_help_panel=_NETWORKS,
         ),
     ] = None,
-    trust_pickle: Annotated[
+    trust_code: Annotated[
         bool | None,
         typer.Option(
+            "--trust-code",
             "--trust-pickle",
-            help="Read checkpoints that hold more than tensors, and run their code.",
+            help="Read files that hold code and can run it: TorchScript, and pickles of more than tensors.",
             show_default=False,
             rich_help_panel=_NETWORKS,
         ),
@@ -235,7 +236,7 @@ def ingest(
         "batch_size": batch_size,
         "weights": pairs("--weights", weights) or None,
         "random_weights": random_weights,
-        "trust_pickle": trust_pickle,
+        "trust_code": trust_code,
         "keep_concepts": keep_concepts,
         "engine": engine,
         "address": address,

@@ -17,6 +17,7 @@ from neuronlake.commands.options import (
     OutputFormat,
     Parameter,
     Prompt,
+    TrustCode,
     UsageError,
     WarehouseFile,
     Workers,
@@ -34,7 +35,11 @@ def score(
         str | None, typer.Option(help="Layers with commas between; all if not given.", show_default=False)
     ] = None,
     probe: Annotated[str | None, typer.Option(help="Name of the probe; the newest if not given.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="Name of the encoder; the newest if not given.")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Name of the encoder, or where it is, as ingest takes it; the newest if not given."),
+    ] = None,
+    trust_code: TrustCode = None,
     concepts: Annotated[
         list[str] | None, typer.Option(help="As for ingest; those of the newest scoring if not given.")
     ] = None,
@@ -64,6 +69,7 @@ def score(
             "layers": layers,
             "probe": probe,
             "encoder": encoder,
+            "trust_code": trust_code,
             "concepts": concepts,
             "prompts": prompt,
             "method": method,

@@ -111,6 +111,18 @@ Workers = Annotated[
 ]
 
 
+TrustCode = Annotated[
+    bool | None,
+    typer.Option(
+        "--trust-code",
+        "--trust-pickle",
+        help="Read files that hold code and can run it: TorchScript, pickles of more than tensors, and Python files "
+        "that only a warehouse names.",
+        show_default=False,
+    ),
+]
+
+
 class UsageError(NeuronlakeError):
     """Arguments that do not fit together."""
 

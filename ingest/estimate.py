@@ -9,10 +9,12 @@ import torch
 from torch.nn.functional import normalize
 
 from neuronlake.ingest import register
+from neuronlake.ingest.chosen_models import lent_modules
 from neuronlake.ingest.decoding import quiet_decoding
 from neuronlake.ingest.extract import BatchLimit, ChunkImage, Work, prepare_ahead
 from neuronlake.ingest.layout import channels_last
-from neuronlake.ingest.local_engine import decoding_threads, extract_chunk, move_networks
+from neuronlake.ingest.lending import evaluated
+from neuronlake.ingest.local_engine import decoding_threads, extract_chunk, leave_device, move_networks
 from neuronlake.ingest.memory import keep_freed_memory
 from neuronlake.ingest.plan import Plan, Progress, make_plan
 from neuronlake.ingest.readings import Reading
@@ -62,6 +64,12 @@ def estimate(recipe: Recipe, progress: Progress = no_progress) -> Estimate:
     Raises:
         NeuronlakeError: something about the recipe or its inputs is wrong, as for `ingest`.
     """
+    with evaluated(lent_modules(recipe)):
+        return _estimate(recipe, progress)
+
+
+def _estimate(recipe: Recipe, progress: Progress) -> Estimate:
+    """Plan the run and try it."""
     plan = make_plan(recipe, progress)
     images, units = len(plan.probe.images), sum(layer.units for layer in plan.layers)
     concepts = len(plan.concept_set.concepts)
@@ -107,10 +115,13 @@ def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
         extract_chunk(work, count, stream, plan.device, limit, lambda done: progress("Trying images", done, count))
         return time.perf_counter() - began
 
-    with channels_last(plan.models), quiet_decoding():
-        extract(1)
-        tried = min(_TIMED_BATCHES * plan.batch_size, len(plan.probe.images))
-        return extract(tried) / tried
+    try:
+        with channels_last(plan.models), quiet_decoding():
+            extract(1)
+            tried = min(_TIMED_BATCHES * plan.batch_size, len(plan.probe.images))
+            return extract(tried) / tried
+    finally:
+        leave_device(plan)
 
 
 def _seconds_of_scoring(plan: Plan, units: int) -> float:

@@ -28,6 +28,8 @@ def find_units(
     setting: int | None = None,
     top: int = 20,
     images: int = 1,
+    encoder: str | None = None,
+    trust_code: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> pl.DataFrame:
     """The units that score highest for a text, as if it were one more concept of the set.
@@ -38,6 +40,8 @@ def find_units(
         setting: number of the setting to score under; the newest where None.
         top: how many units.
         images: how many of the images that excite each unit most to name, up to 20.
+        encoder: where the encoder is, as for `Recipe`; if not given, where the warehouse says.
+        trust_code: run code that only the warehouse names, and read files that hold code.
         progress: called with a stage, the number done and the total.
 
     Returns:
@@ -52,8 +56,14 @@ def find_units(
         run = hints.command("cli ingest", warehouse.path)
         raise FindError(f"{warehouse.path} holds no activations to search under this setting; run `{run}`")
     first = layers.row(0, named=True)
-    encoder = load_stored_encoder(first["encoder"], first["encoder_source"], first["encoder_fingerprint"])
-    wanted = embed_texts(encoder, first["prompt"], [text])
+    network = load_stored_encoder(
+        first["encoder"],
+        first["encoder_source"],
+        first["encoder_fingerprint"],
+        chosen=encoder if encoder != first["encoder"] else None,
+        trust_code=trust_code,
+    )
+    wanted = embed_texts(network, first["prompt"], [text])
     image_ids, image_features = stored.image_features(warehouse, first["encoder_id"], first["probe_id"])
     concepts = stored.text_features(warehouse, first["encoder_id"], first["prompt"], first["concept_set_id"])
     cosines = similarity.Cosines(image_features, torch.cat([concepts, wanted]))

@@ -16,6 +16,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest.blueprints import ModelError
 from neuronlake.ingest.directions import Directions
 from neuronlake.ingest.heads import has_heads
+from neuronlake.ingest.lending import evaluated
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.pooling import Frame, count_prefix_tokens
 from neuronlake.ingest.preprocessing import Preprocessing
@@ -165,10 +166,11 @@ def inspect_layers(model: Model, readings: Sequence[Reading]) -> dict[str, Layer
         values, peaks = reading.activations(value, _DRY_IMAGES)
         return values.shape[1], peaks is not None
 
-    with torch.inference_mode(), recorded_outputs(model.module, wanted, keep) as outputs:
-        _dry_run(model, blank_images(model))
-    seen = {name: cast("tuple[int, bool]", value) for name, value in outputs.items() if isinstance(value, tuple)}
-    fields = _receptive_fields(model, [reading for reading in wanted if seen.get(reading.name, (0, False))[1]])
+    with evaluated([model.module]):
+        with torch.inference_mode(), recorded_outputs(model.module, wanted, keep) as outputs:
+            _dry_run(model, blank_images(model))
+        seen = {name: cast("tuple[int, bool]", value) for name, value in outputs.items() if isinstance(value, tuple)}
+        fields = _receptive_fields(model, [reading for reading in wanted if seen.get(reading.name, (0, False))[1]])
     found: dict[str, LayerShape | NeuronlakeError] = {}
     for reading in wanted:
         outcome = outputs.get(reading.name)
@@ -283,7 +285,7 @@ def list_layers(model: Model) -> pl.DataFrame:
             units = None
         return units, outline(value)
 
-    with torch.inference_mode(), recorded_outputs(model.module, readings, keep) as outputs:
+    with evaluated([model.module]), torch.inference_mode(), recorded_outputs(model.module, readings, keep) as outputs:
         _dry_run(model, blank_images(model))
     seen = cast("dict[str, tuple[int | None, str]]", outputs)
     kinds = {name: getattr(part, "original_name", type(part).__name__) for name, part in modules.items()}

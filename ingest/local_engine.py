@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,7 @@ from neuronlake.ingest.extract import (
     prepare_ahead,
 )
 from neuronlake.ingest.layout import channels_last
+from neuronlake.ingest.lending import release_memory
 from neuronlake.ingest.load import ChunkParts
 from neuronlake.ingest.memory import keep_freed_memory
 from neuronlake.ingest.plan import Plan, PlannedLayer
@@ -40,26 +41,37 @@ class ChunkWork:
 # Takes a plan, its chunks, how many images fit the device, and what to call with the number of images seen;
 # gives chunks as they are done.
 Engine = Callable[
-    [Plan, Sequence[ChunkWork], BatchLimit, Callable[[int], None]], Iterator[tuple[ChunkWork, ExtractedChunk]]
+    [Plan, Sequence[ChunkWork], BatchLimit, Callable[[int], None]], Generator[tuple[ChunkWork, ExtractedChunk]]
 ]
 
 
 def extract_locally(
     plan: Plan, chunks: Sequence[ChunkWork], limit: BatchLimit, seen: Callable[[int], None]
-) -> Iterator[tuple[ChunkWork, ExtractedChunk]]:
+) -> Generator[tuple[ChunkWork, ExtractedChunk]]:
     """Each chunk in order; images of the next one are decoded while this one is in the networks."""
+    if not chunks:
+        return
     keep_freed_memory()
-    move_networks(plan.layers, plan.encoder, plan.device)
-    stream = prepare_ahead(_each_image(chunks), workers=decoding_threads(), ahead=2 * plan.batch_size)
     done = 0
-    with channels_last(plan.models if chunks else ()):
-        for chunk in chunks:
-            images = len(chunk.images)
-            extracted = extract_chunk(
-                chunk.work, images, stream, plan.device, limit, lambda count, before=done: seen(before + count)
-            )
-            done += images
-            yield chunk, extracted
+    try:
+        move_networks(plan.layers, plan.encoder, plan.device)
+        stream = prepare_ahead(_each_image(chunks), workers=decoding_threads(), ahead=2 * plan.batch_size)
+        with channels_last(plan.models):
+            for chunk in chunks:
+                images = len(chunk.images)
+                extracted = extract_chunk(
+                    chunk.work, images, stream, plan.device, limit, lambda count, before=done: seen(before + count)
+                )
+                done += images
+                yield chunk, extracted
+    finally:
+        leave_device(plan)
+
+
+def leave_device(plan: Plan) -> None:
+    """Take all networks off the device, which scoring needs the memory of."""
+    move_networks(plan.layers, plan.encoder, torch.device("cpu"))
+    release_memory(plan.device)
 
 
 def move_networks(layers: Sequence[PlannedLayer], encoder: Encoder, device: torch.device) -> None:

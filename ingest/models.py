@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from neuronlake.ingest import user_models, weights
 from neuronlake.ingest.blueprints import Blueprint, ModelError, blueprint, timm_preprocessing
-from neuronlake.ingest.code import module_code
+from neuronlake.ingest.live_code import live_code, network_code
 from neuronlake.ingest.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preparation, Preprocessing, prepared_by
 
 _RANDOM_WEIGHTS_SEED = 0
@@ -24,7 +24,7 @@ class Model:
 
     Attributes:
         name: as the user gave it.
-        module: in evaluation mode.
+        module: in evaluation mode; that of a network that is the user's within `lending.evaluated` alone.
         preprocessing: what it wants its images to be.
         class_names: of its outputs, in order.
         source: where the weights came from.
@@ -44,7 +44,7 @@ class Model:
 
 
 def load_model(
-    spec: str, weights_file: Path | None = None, *, random_weights: bool = False, trust_pickle: bool = False
+    spec: str, weights_file: Path | None = None, *, random_weights: bool = False, trust_code: bool = False
 ) -> Model:
     """The network of that name, or the user's own.
 
@@ -55,7 +55,7 @@ def load_model(
             Each may have its name before it, as in ``mine=path/to/file.py:factory``.
         weights_file: a checkpoint to use instead of the network's own weights.
         random_weights: use random weights with a fixed seed; for networks known by name.
-        trust_pickle: read files that hold more than tensors, which can run code.
+        trust_code: read files that hold more than tensors, which can run code.
 
     Raises:
         ModelError: there is no such network, or it cannot be built.
@@ -68,15 +68,16 @@ def load_model(
         torch.manual_seed(_RANDOM_WEIGHTS_SEED)
         if not user_models.is_own(body):
             plan = blueprint(body)
-            state_dict = weights.read_state_dict(weights_file, trust_pickle=trust_pickle) if weights_file else None
+            state_dict = weights.read_state_dict(weights_file, trust_code=trust_code) if weights_file else None
             return _named(given or body, plan, state_dict, str(weights_file), random_weights=random_weights)
         if random_weights:
             raise ModelError(f"--random-weights is for networks by name; {body} brings its own weights")
-        own = user_models.load_own(body, trust_pickle=trust_pickle)
+        own = user_models.load_own(body, trust_code=trust_code)
+    own.module.eval().requires_grad_(requires_grad=False)
     source = own.source
     if weights_file is not None:
         source = str(weights_file)
-        weights.load_weights(own.module, weights.read_state_dict(weights_file, trust_pickle=trust_pickle), source)
+        weights.load_weights(own.module, weights.read_state_dict(weights_file, trust_code=trust_code), source)
     name = given or own.name
     return model_from_module(name, own.module, own.transform, own.class_names, source, code=own.code)
 
@@ -94,7 +95,8 @@ def model_from_module(
 
     Args:
         name: as the warehouse calls it.
-        module: takes (batch, 3, height, width) float32; it is put into evaluation mode.
+        module: takes (batch, 3, height, width) float32; it is in evaluation mode while it is dissected, and then again
+            as it was.
         preprocessing: a `Preprocessing`, a preset of torchvision, or a callable from an RGB image to a
             (3, height, width) tensor. If not given, timm's configuration of a network of timm, else ImageNet's
             usual preprocessing.
@@ -119,8 +121,7 @@ def model_from_module(
             f"{name} came without a transform, so its images are resized to 256, cropped to 224 and normalised as "
             "ImageNet's; to change that, let the factory return (module, transform)",
         )
-    module.eval().requires_grad_(requires_grad=False)
-    identity = module_code(module) if code is None else code
+    identity = network_code(module) if code is None else code
     return Model(
         name=name,
         module=module,
@@ -145,6 +146,7 @@ def _named(
             state_dict, source = plan.own_weights()
         weights.load_weights(module, state_dict, source)
     module.eval().requires_grad_(requires_grad=False)
+    live = live_code(module)
     return Model(
         name=name,
         module=module,
@@ -152,5 +154,5 @@ def _named(
         class_names=plan.class_names,
         source=source,
         is_random=random_weights,
-        fingerprint=weights.module_fingerprint(module, plan.preprocessing),
+        fingerprint=weights.module_fingerprint(module, plan.preprocessing, *([live] if live else [])),
     )

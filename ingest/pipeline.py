@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
 from neuronlake.ingest import scoring
+from neuronlake.ingest.chosen_models import lent_modules
 from neuronlake.ingest.decoding import quiet_decoding
 from neuronlake.ingest.extract import BatchLimit, ChunkImage, ExtractedChunk, Work
 from neuronlake.ingest.failure_limit import FailureLimit
+from neuronlake.ingest.lending import evaluated
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
 from neuronlake.ingest.local_engine import ChunkWork, Engine, extract_locally
 from neuronlake.ingest.models import Model
@@ -90,6 +93,12 @@ def ingest(
     started = time.perf_counter()
     require_warehouse(warehouse)
     recipe = chosen_recipe(Recipe, recipe, settings)
+    with evaluated(lent_modules(recipe)):
+        return _ingest(warehouse, recipe, progress, command, started)
+
+
+def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: str, started: float) -> Summary:
+    """Plan, extract, load and score."""
     plan = make_plan(recipe, progress)
     registered = register(warehouse, plan)
     made_anew = forget_uneven(warehouse, registered)
@@ -224,8 +233,10 @@ def _extract_and_load(
     extract = _engine(warehouse, plan)
     failures = _failure_limit(warehouse, plan, registered)
     loading: Future[None] | None = None
-    with ThreadPoolExecutor(1, thread_name_prefix="load") as loader, quiet_decoding():
-        for chunk, extracted in extract(plan, chunks, limit, lambda seen: progress(_EXTRACTING, seen, total)):
+    extracting = extract(plan, chunks, limit, lambda seen: progress(_EXTRACTING, seen, total))
+    # closed at once, also after an error, so that networks are off the device before they are given back
+    with ThreadPoolExecutor(1, thread_name_prefix="load") as loader, closing(extracting), quiet_decoding():
+        for chunk, extracted in extracting:
             for image in extracted.failures:
                 place = image.image_id - registered.first_image_id
                 failures.add(place, plan.probe.images[place].path, image.reason)

@@ -156,7 +156,7 @@ def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer
     models = load_models(recipe)
     directions: dict[str, list[Directions]] = {}
     for layer, spec in dict.fromkeys(recipe.directions):
-        directions.setdefault(layer, []).append(load_directions(spec, trust_pickle=recipe.trust_pickle))
+        directions.setdefault(layer, []).append(load_directions(spec, trust_code=recipe.trust_code))
     layers: list[PlannedLayer] = []
     count = len(dict.fromkeys(recipe.models))
     for done, model in enumerate(models):
@@ -175,7 +175,7 @@ def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer
             for s in shapes
         ]
     progress("Loading models", count, count + 1)
-    encoder = in_precision(load_encoder(recipe.encoder), recipe.precision)
+    encoder = in_precision(load_encoder(recipe.encoder, trust_code=recipe.trust_code), recipe.precision)
     progress("Loading models", count + 1, count + 1)
     return layers, encoder
 

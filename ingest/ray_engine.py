@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +87,7 @@ class _Worker:
 
 def extract_with_ray(
     folder: Path, plan: Plan, chunks: Sequence[ChunkWork], _limit: BatchLimit, seen: Callable[[int], None]
-) -> Iterator[tuple[ChunkWork, ExtractedChunk]]:
+) -> Generator[tuple[ChunkWork, ExtractedChunk]]:
     """Chunks as workers finish them.
 
     Args:

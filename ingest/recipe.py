@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ class Recipe:
         batch_size: images in one forward pass; by the device where None.
         weights: a checkpoint for a model, by its name or as `models` spells it.
         random_weights: use random weights, for tests and timing.
-        trust_pickle: read checkpoints and networks that hold more than tensors, which can run code.
+        trust_code: read files that hold code and can run it: TorchScript, and pickles of more than tensors.
         keep_concepts: how many of each unit's best concepts to store; all where None.
         null_draws: pseudo-units behind the p-values.
         seed: of the pseudo-units, and of the sample of images.
@@ -65,7 +65,7 @@ class Recipe:
     batch_size: int | None = None
     weights: Mapping[str, Path] = field(default_factory=dict[str, Path])
     random_weights: bool = False
-    trust_pickle: bool = False
+    trust_code: bool = False
     keep_concepts: int | None = None
     null_draws: int = DEFAULT_DRAWS
     seed: int = 0
@@ -76,3 +76,10 @@ class Recipe:
     spool: Path | None = None
     limit: int | None = None
     max_failures: int | None = None
+    # what `trust_code` was called before
+    trust_pickle: InitVar[bool] = False
+
+    def __post_init__(self, trust_pickle: bool) -> None:
+        """Take the old name for the new one."""
+        if trust_pickle:
+            object.__setattr__(self, "trust_code", True)

@@ -6,12 +6,13 @@ import difflib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import polars as pl
 
 from neuronlake.ingest.concepts import load_concepts
-from neuronlake.ingest.encoders import load_stored_encoder
+from neuronlake.ingest.encoder import Encoder
+from neuronlake.ingest.encoders import in_some_precision, is_place, load_encoder, load_stored_encoder
 from neuronlake.ingest.plan import check_engine, resolve_device
 from neuronlake.ingest.register import register_concept_set, register_concepts
 from neuronlake.ingest.runs import no_progress, recorded_run
@@ -37,7 +38,8 @@ class ScoreRecipe:
         models: names of models; all where empty.
         layers: names of layers; all where empty.
         probe: name of the probe; the newest where None.
-        encoder: name of the encoder; the newest where None.
+        encoder: name of the encoder, or where it is, as for `Recipe`; the newest where None.
+        trust_code: run code that only the warehouse names, and read files that hold code.
         concepts: concept sets, joined; those of the newest scoring where empty.
         prompts: texts that each concept is put into, at ``{}``; see `prompts.joined_prompts`.
         method: a similarity function.
@@ -55,6 +57,7 @@ class ScoreRecipe:
     layers: Sequence[str] = ()
     probe: str | None = None
     encoder: str | None = None
+    trust_code: bool = False
     concepts: Sequence[str] = ()
     prompts: Sequence[str] = ("{}",)
     method: str = DEFAULT_METHOD
@@ -106,6 +109,7 @@ def score(
     check_engine(recipe.engine, recipe.workers)
     device = resolve_device(recipe.device)
     engine = choose_scoring_engine(recipe.engine, recipe.device, recipe.address, recipe.workers)
+    recipe, encoder = _with_encoder_by_name(warehouse, recipe)
     chosen = _chosen_layers(warehouse, recipe)
     first = chosen.row(0, named=True)
     basis = _basis(warehouse, recipe, first)
@@ -117,12 +121,36 @@ def score(
                 warehouse,
                 basis,
                 scoring.prompt,
-                lambda: load_stored_encoder(first["encoder"], first["encoder_source"], first["encoder_fingerprint"]),
+                lambda: encoder or _stored_encoder(first, recipe),
                 report,
             )
             score_layers(warehouse, basis, pending, scoring, engine, run_id, report)
             timing.score = time.perf_counter() - started
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started)
+
+
+def _with_encoder_by_name(warehouse: Warehouse, recipe: ScoreRecipe) -> tuple[ScoreRecipe, Encoder | None]:
+    """The recipe with the encoder by its stored name; and the encoder itself if the user said where it is.
+
+    Raises:
+        ScoringError: what is there made none of the embeddings.
+    """
+    spec = recipe.encoder
+    stored: dict[str, str] = dict(warehouse.sql("select fingerprint, name from store.encoders").fetchall())
+    if spec is None or spec in stored.values() or not is_place(spec):
+        return recipe, None
+    encoder = in_some_precision(load_encoder(spec, trust_code=recipe.trust_code), list(stored))
+    if encoder is None:
+        names = ", ".join(stored.values()) or "no encoder"
+        raise ScoringError(f"{spec} made none of the embeddings in {warehouse.path}; it holds those of {names}")
+    return replace(recipe, encoder=stored[encoder.fingerprint]), encoder
+
+
+def _stored_encoder(layer: dict[str, str], recipe: ScoreRecipe) -> Encoder:
+    """The encoder of the chosen layers, from where the warehouse says that it is."""
+    return load_stored_encoder(
+        layer["encoder"], layer["encoder_source"], layer["encoder_fingerprint"], trust_code=recipe.trust_code
+    )
 
 
 def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe) -> pl.DataFrame:

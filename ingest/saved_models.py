@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 
 from neuronlake.ingest.blueprints import ModelError, first_line
 from neuronlake.ingest.exported_files import code_in
-from neuronlake.ingest.weights import WeightsError
+from neuronlake.ingest.weights import WeightsError, load_torchscript
 
 
-def load_exported(path: Path, *, trust_pickle: bool) -> nn.Module:
+def load_exported(path: Path, *, trust_code: bool) -> nn.Module:
     """The network of a ``torch.export.save`` file, with the submodules it was exported from.
 
     Files with pickles, libraries or expressions that could run code are refused, as far as is known: torch itself does
@@ -26,7 +25,7 @@ def load_exported(path: Path, *, trust_pickle: bool) -> nn.Module:
         ModelError: it cannot be read.
         WeightsError: it could run code and is not trusted.
     """
-    if not trust_pickle:
+    if not trust_code:
         _refuse_code(path)
     try:
         program = torch.export.load(path)
@@ -54,26 +53,21 @@ def _refuse_code(path: Path) -> None:
     if found:
         raise WeightsError(
             f"{path} holds more than tensors and torch's operators ({found}), so reading it could run its code; export "
-            "it again with torch 2.8 or newer, or pass --trust-pickle if you trust who made it"
+            "it again with torch 2.8 or newer, or pass --trust-code if you trust who made it"
         )
 
 
-def load_scripted(path: Path) -> nn.Module:
+def load_scripted(path: Path, *, trust_code: bool) -> nn.Module:
     """The network of a TorchScript file, with submodules that can be hooked.
 
     Raises:
         ModelError: it cannot be read.
+        WeightsError: it is not trusted.
     """
-    with warnings.catch_warnings():
-        # torch advises against the format, which is no help to who has such a file
-        warnings.simplefilter("ignore")
-        try:
-            script = torch.jit.load(str(path), map_location="cpu")
-        except (RuntimeError, ValueError, OSError) as error:
-            raise ModelError(
-                f"{path} is not a readable TorchScript file ({first_line(error)}); save it again"
-            ) from error
-    return ScriptedNetwork(script)
+    try:
+        return ScriptedNetwork(load_torchscript(path, trust_code=trust_code))
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelError(f"{path} is not a readable TorchScript file ({first_line(error)}); save it again") from error
 
 
 class ScriptedPart(nn.Module):

@@ -15,8 +15,14 @@ if TYPE_CHECKING:
     from neuronlake.ingest.models import Model
 
 _Recipe = TypeVar("_Recipe")
-# the options' names of what can be given several times
-_SINGULAR = {"model": "models", "probe": "probes", "prompt": "prompts", "parameter": "parameters"}
+# the options' names of what can be given several times, and what a setting was called before
+_OTHER_NAMES = {
+    "model": "models",
+    "probe": "probes",
+    "prompt": "prompts",
+    "parameter": "parameters",
+    "trust_pickle": "trust_code",
+}
 
 
 class RecipeError(NeuronlakeError):
@@ -49,7 +55,7 @@ def _read(kind: type[object], settings: Mapping[str, object]) -> dict[str, Any]:
     known = [field.name for field in fields(kind)]  # pyright: ignore[reportArgumentType]  of dataclasses only
     values: dict[str, Any] = {}
     for given, value in settings.items():
-        name = given if given in known else _SINGULAR.get(given, given)
+        name = given if given in known else _OTHER_NAMES.get(given, given)
         if name not in known:
             near = difflib.get_close_matches(given, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
@@ -58,7 +64,7 @@ def _read(kind: type[object], settings: Mapping[str, object]) -> dict[str, Any]:
             continue
         if name in values:
             raise RecipeError(
-                f"{name} is given twice, once as {next(s for s, p in _SINGULAR.items() if p == name)}; give it once"
+                f"{name} is given twice, once as {next(s for s, p in _OTHER_NAMES.items() if p == name)}; give it once"
             )
         try:
             values[name] = _READERS[name](value)
@@ -205,7 +211,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "batch_size": _whole(1),
     "weights": _paths,
     "random_weights": _flag,
-    "trust_pickle": _flag,
+    "trust_code": _flag,
     "keep_concepts": _whole(2),
     "null_draws": _whole(1),
     "seed": _whole(0),

@@ -20,11 +20,14 @@ from torch import nn
 
 from neuronlake.ingest import weights
 from neuronlake.ingest.blueprints import ModelError, first_line
-from neuronlake.ingest.code import module_code
+from neuronlake.ingest.code import is_installed
 from neuronlake.ingest.imports import files_digest, forget, imported_files
+from neuronlake.ingest.live_code import live_code, network_code
 from neuronlake.ingest.saved_models import load_exported, load_scripted
 
 _NAMED = re.compile(r"([A-Za-z0-9_.-]+)=(.+)", re.DOTALL)
+# a module below a folder, so that it is found wherever a command is run
+_PLACED = re.compile(r"([\w.]+:\w+) from (.+)", re.DOTALL)
 _FILE_SUFFIXES = (".pt", ".pt2", ".pth", ".ts", ".torchscript", ".jit")
 _PARTS = ("module", "transform", "class_names")
 
@@ -60,11 +63,12 @@ def is_own(spec: str) -> bool:
 
 def default_name(spec: str) -> str:
     """The name of a user's network that was given none: the factory's, or the file's without its suffix."""
-    _, _, factory = spec.rpartition(":")
+    placed = _PLACED.fullmatch(spec)
+    _, _, factory = (placed[1] if placed else spec).rpartition(":")
     return factory if factory.isidentifier() and factory != spec else Path(spec).stem
 
 
-def load_own(spec: str, *, trust_pickle: bool = False) -> OwnModel:
+def load_own(spec: str, *, trust_code: bool = False) -> OwnModel:
     """The network of a factory or a file.
 
     Raises:
@@ -73,47 +77,50 @@ def load_own(spec: str, *, trust_pickle: bool = False) -> OwnModel:
     """
     path = Path(spec).expanduser()
     if spec.endswith(_FILE_SUFFIXES) or (path.is_file() and not spec.endswith(".py")):
-        return _from_file(path, trust_pickle=trust_pickle)
-    made, code = call_factory(spec)
+        return _from_file(path, trust_code=trust_code)
+    made, code, files = call_factory(spec)
     module, transform, class_names = _parts(spec, made)
-    identity = hashlib.sha256(f"{code} {module_code(module)}".encode()).hexdigest()
+    identity = hashlib.sha256(f"{code} {network_code(module, files)}".encode()).hexdigest()
     return OwnModel(default_name(spec), module, transform, class_names, f"factory {spec}", identity)
 
 
-def _from_file(path: Path, *, trust_pickle: bool) -> OwnModel:
+def _from_file(path: Path, *, trust_code: bool) -> OwnModel:
     """The network that a file holds, whichever kind of file it is."""
     if not path.is_file():
         raise ModelError(f"there is no file {path}{near_files(path)}")
     if path.suffix == ".pt2":
-        module = load_exported(path, trust_pickle=trust_pickle)
+        module = load_exported(path, trust_code=trust_code)
     elif weights.is_torchscript(path):
-        module = load_scripted(path)
+        module = load_scripted(path, trust_code=trust_code)
     else:
-        module = weights.unpickle(path, trust_pickle=trust_pickle)
+        module = weights.unpickle(path, trust_code=trust_code)
         if not isinstance(module, nn.Module):
             raise ModelError(
                 f"{path} holds weights, not a network; name the network with --model and pass --weights NAME={path}"
             )
     # what these files compute is in the file, not in classes that could be read
-    return OwnModel(path.stem, module, None, (), str(path), weights.sha256_of(path))
+    code, live = weights.sha256_of(path), live_code(module)
+    return OwnModel(path.stem, module, None, (), str(path), f"{code} {live}" if live else code)
 
 
-def call_factory(spec: str) -> tuple[object, str]:
-    """Call ``path/to/file.py:factory`` or ``package.module:factory``.
+def call_factory(spec: str) -> tuple[object, str, list[Path]]:
+    """Call ``path/to/file.py:factory`` or ``package.module:factory``, the latter perhaps with `` from FOLDER``.
 
     Returns:
-        What it gave, and a digest of the file it is in and of those beside it that this imports.
+        What it gave; a digest of the file it is in and of those beside it that this imports; and these files.
 
     Raises:
         ModelError: there is no such file, module or factory, or it raises.
     """
-    home, _, factory = spec.rpartition(":")
+    placed = _PLACED.fullmatch(spec)
+    home, _, factory = (placed[1] if placed else spec).rpartition(":")
     if not home or not factory.isidentifier():
         raise ModelError(f"{spec!r} names no factory; write path/to/file.py:factory or package.module:factory")
     is_file = home.endswith(".py")
     beside = _siblings(home) if is_file else {}
     forget(beside)
-    with _import_path(Path(home).expanduser().parent if is_file else Path.cwd()):
+    below = Path(placed[2]) if placed else Path.cwd()
+    with _import_path(Path(home).expanduser().parent if is_file else below):
         module = _import(home)
         call = getattr(module, factory, None)
         if not callable(call):
@@ -127,8 +134,9 @@ def call_factory(spec: str) -> tuple[object, str]:
             raise ModelError(f"{spec} raised {type(error).__name__}: {described(error)}") from error
     file = Path(str(module.__file__)) if getattr(module, "__file__", None) else None
     if file is None or not file.is_file():
-        return made, ""
-    return made, files_digest(file, beside if is_file else _siblings(home, module))
+        return made, "", []
+    imported = beside if is_file else _siblings(home, module)
+    return made, files_digest(file, imported), [file, *imported.values()]
 
 
 def _siblings(home: str, module: ModuleType | None = None) -> dict[str, Path]:
@@ -136,11 +144,24 @@ def _siblings(home: str, module: ModuleType | None = None) -> dict[str, Path]:
     file = Path(home).expanduser() if module is None else Path(module.__file__ or "")
     if module is None:
         return imported_files(file, file.parent) if file.is_file() else {}
+    return {} if is_installed(file) else imported_files(file, _root_of(module), module.__package__ or "")
+
+
+def _root_of(module: ModuleType) -> Path:
+    """The folder that a module is imported from: of a.b in a/b.py the one that a lies in."""
     package = module.__package__ or ""
-    # of a.b in a/b.py the folder that a lies in
-    root = file.parents[len(package.split(".")) if package else 0]
-    is_installed = {"site-packages", "dist-packages"} & set(file.parts)
-    return {} if is_installed else imported_files(file, root, package)
+    return Path(module.__file__ or "").absolute().parents[len(package.split(".")) if package else 0]
+
+
+def anywhere(spec: str) -> str:
+    """A factory that has been called, as `call_factory` takes it in any folder."""
+    home, _, factory = spec.rpartition(":")
+    if home.endswith(".py"):
+        return f"{Path(home).expanduser().absolute()}:{factory}"
+    module = sys.modules.get(home)
+    if module is None or not module.__file__ or is_installed(Path(module.__file__)):
+        return spec
+    return f"{spec} from {_root_of(module)}"
 
 
 def _import(home: str) -> ModuleType:

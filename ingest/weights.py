@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import urllib.error
 import urllib.request
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,23 +94,25 @@ def download(remote: RemoteFile, hint: str) -> Path:
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a TorchScript archive, such as OpenAI's original CLIP files."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def read_state_dict(path: Path, *, trust_pickle: bool = False) -> dict[str, Tensor]:
+def read_state_dict(path: Path, *, trust_code: bool = False) -> dict[str, Tensor]:
     """The tensors of a checkpoint by their names, without a ``module.`` prefix.
 
-    Reads safetensors, and pickles with ``weights_only=True``: no code in them is run, unless `trust_pickle`.
+    Reads safetensors, and pickles with ``weights_only=True``: no code in them is run. With `trust_code` also pickles
+    that hold more, and TorchScript.
 
     Raises:
         WeightsError: there is no such file, or it is no checkpoint of tensors.
     """
     if not path.is_file():
         raise WeightsError(f"there is no weights file at {path}; check the path given with --weights")
-    content = safe_tensors(path) if path.suffix == ".safetensors" else unpickle(path, trust_pickle=trust_pickle)
+    content = safe_tensors(path) if path.suffix == ".safetensors" else unpickle(path, trust_code=trust_code)
     if isinstance(content, nn.Module):
         content = content.state_dict()
     for key in _NESTED_KEYS:
@@ -132,16 +135,36 @@ def safe_tensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(_unreadable(path, error)) from error
 
 
-def unpickle(path: Path, *, trust_pickle: bool) -> Any:
-    """What a file of ``torch.save`` holds.
+def load_torchscript(path: Path, *, trust_code: bool) -> Any:
+    """The network of a TorchScript file, on the CPU. It is a program, which may write files already when it is read.
+
+    Raises:
+        WeightsError: it is not trusted.
+        RuntimeError, ValueError, OSError: it is damaged.
+    """
+    if not trust_code:
+        raise WeightsError(
+            f"{path} is a TorchScript file, which holds code that may do anything; pass --trust-code if you trust who "
+            "made it, or use a file of its state_dict()"
+        )
+    with warnings.catch_warnings():
+        # torch advises against the format, which is no help to who has such a file
+        warnings.simplefilter("ignore")
+        return torch.jit.load(str(path), map_location="cpu")
+
+
+def unpickle(path: Path, *, trust_code: bool) -> Any:
+    """What a file of ``torch.save`` holds, or the network of a TorchScript file.
 
     Raises:
         WeightsError: it is none, is cut short, or could run code and is not trusted.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
+        if is_torchscript(path):
+            return load_torchscript(path, trust_code=trust_code)
+        return torch.load(path, map_location="cpu", weights_only=not trust_code)
     except pickle.UnpicklingError as error:
-        if trust_pickle:
+        if trust_code:
             raise WeightsError(_unreadable(path, error)) from error
         if not _is_torch_file(path):
             raise WeightsError(
@@ -149,7 +172,7 @@ def unpickle(path: Path, *, trust_pickle: bool) -> Any:
             ) from error
         raise WeightsError(
             f"{path} holds more than tensors, so reading it could run its code; save its state_dict() and use that, "
-            "or pass --trust-pickle if you trust who made it"
+            "or pass --trust-code if you trust who made it"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise WeightsError(_unreadable(path, error)) from error

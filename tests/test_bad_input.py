@@ -281,7 +281,7 @@ ROWS = [
     Bad(
         "weights with code in them",
         {"--weights": "make=code.pt"},
-        "code.pt holds more than tensors.*--trust-pickle",
+        "code.pt holds more than tensors.*--trust-code",
         pickled_code,
     ),
     Bad("weights that are a text", {"--weights": "make=words.txt"}, "words.txt is no checkpoint; name a file of torch"),

@@ -71,7 +71,7 @@ def test_openais_torchscript_archive_runs_with_quickgelu(tmp_path: Path, pixels:
         published.attn_mask = mask  # no buffer in OpenAI's archives
         traced = torch.jit.trace(published, (pixels, open_clip.SimpleTokenizer()(["a", "b", "c"])))
         torch.jit.save(traced, tmp_path / "tiny.pt")
-    encoder = load_encoder(f"ViT-B-16/{tmp_path / 'tiny.pt'}")
+    encoder = load_encoder(f"ViT-B-16/{tmp_path / 'tiny.pt'}", trust_code=True)
     with torch.inference_mode():
         torch.testing.assert_close(encoder.encode_images(pixels), expected_images(network, pixels))
 

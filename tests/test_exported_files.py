@@ -1,4 +1,4 @@
-"""torch.export files that bring code along: none of it is run without --trust-pickle."""
+"""torch.export files that bring code along: none of it is run without --trust-code."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ EVIL: dict[str, Callable[[Entries, Path], None]] = {
 def test_code_in_an_exported_network_is_not_run(good: Path, tmp_path: Path, kind: str) -> None:
     trace = tmp_path / "trace"
     evil = rewritten(good, tmp_path / "evil.pt2", lambda entries: EVIL[kind](entries, trace))
-    with pytest.raises(WeightsError, match=r"could run its code; export it again .* --trust-pickle") as caught:
+    with pytest.raises(WeightsError, match=r"could run its code; export it again .* --trust-code") as caught:
         load_model(str(evil))
     assert "\n" not in str(caught.value)
     assert not trace.exists()
@@ -172,7 +172,7 @@ def test_what_is_trusted_is_run(good: Path, tmp_path: Path, kind: str) -> None:
     trace = tmp_path / "trace"
     evil = rewritten(good, tmp_path / "evil.pt2", lambda entries: EVIL[kind](entries, trace))
     with pytest.raises(ModelError):
-        load_model(str(evil), trust_pickle=True)
+        load_model(str(evil), trust_code=True)
     assert trace.exists()
 
 

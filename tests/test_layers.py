@@ -401,7 +401,7 @@ def test_a_matrix_and_a_network_are_directions_alike(tmp_path: Path, matrix: Ten
         torch.jit.script(linear).save(str(tmp_path / "encoder.pt"))
     expected = torch.ones(2, 3, 4) @ matrix.T
     from_file = load_directions(str(tmp_path / "sae.safetensors"))
-    scripted = load_directions(str(tmp_path / "encoder.pt"))
+    scripted = load_directions(str(tmp_path / "encoder.pt"), trust_code=True)
     torch.testing.assert_close(from_file.project(torch.ones(2, 3, 4), "it"), expected)
     torch.testing.assert_close(scripted.project(torch.ones(2, 3, 4), "it"), expected)
     made = load_directions(f"{tmp_path / 'code.py'}:sae")

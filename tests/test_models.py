@@ -309,9 +309,9 @@ def test_submodules_of_saved_networks_give_what_those_of_the_network_give(saved:
     images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     expected = hooked(network, layers, images)
     for kind in ("scripted", "traced", "exported"):
-        model = load_model(f"{kind}={saved[kind]}")
+        model = load_model(f"{kind}={saved[kind]}", trust_code=kind != "exported")
         torch.testing.assert_close(hooked(model.module, layers, images), expected, rtol=1e-4, atol=1e-4)
-        assert model.fingerprint == load_model(str(saved[kind])).fingerprint
+        assert model.fingerprint == load_model(str(saved[kind]), trust_code=kind != "exported").fingerprint
 
 
 def test_other_weights_for_a_saved_network(tmp_path: Path, saved: dict[str, Path]) -> None:
@@ -319,7 +319,7 @@ def test_other_weights_for_a_saved_network(tmp_path: Path, saved: dict[str, Path
     other = small_resnet()
     torch.save(other.state_dict(), tmp_path / "other.pth")
     for kind in ("scripted", "traced", "exported"):
-        model = load_model(str(saved[kind]), tmp_path / "other.pth")
+        model = load_model(str(saved[kind]), tmp_path / "other.pth", trust_code=kind != "exported")
         images = torch.zeros(2, 3, 64, 64)
         torch.testing.assert_close(model.module(images), other.eval()(images), rtol=1e-4, atol=1e-4)
 
@@ -337,7 +337,7 @@ class Evil(nn.Module):
 
 def test_code_in_a_pickled_network_is_not_run(tmp_path: Path) -> None:
     torch.save(Evil(tmp_path / "trace"), tmp_path / "evil.pt")
-    with pytest.raises(WeightsError, match=r"could run its code; .* --trust-pickle"):
+    with pytest.raises(WeightsError, match=r"could run its code; .* --trust-code"):
         load_model(str(tmp_path / "evil.pt"))
     assert not (tmp_path / "trace").exists()
 
@@ -346,7 +346,7 @@ def test_a_pickled_network_is_read_when_trusted(tmp_path: Path) -> None:
     torch.save(nn.Sequential(nn.Conv2d(3, 4, 1)), tmp_path / "whole.pt")
     with pytest.raises(WeightsError, match="could run its code"):
         load_model(str(tmp_path / "whole.pt"))
-    trusted = load_model(str(tmp_path / "whole.pt"), trust_pickle=True)
+    trusted = load_model(str(tmp_path / "whole.pt"), trust_code=True)
     assert trusted.name == "whole"
     assert isinstance(trusted.module[0], nn.Conv2d)
 

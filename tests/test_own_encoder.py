@@ -82,7 +82,7 @@ def test_another_code_is_another_encoder(file: Path) -> None:
     file.write_text(OWN.replace("mean(dim=(2, 3))", "amax(dim=(2, 3))"))
     assert load_encoder(f"{file}:make").fingerprint != before.fingerprint
     with pytest.raises(EncoderError, match="are not those that made this file's embeddings"):
-        load_stored_encoder(before.name, before.source, before.fingerprint)
+        load_stored_encoder(before.name, before.source, before.fingerprint, trust_code=True)
 
 
 def test_free_text_is_found_with_the_encoder_that_made_the_file(
@@ -101,7 +101,7 @@ def test_free_text_is_found_with_the_encoder_that_made_the_file(
             null_draws=20,
             random_weights=True,
         )
-        found = find_units(warehouse, "zebra", top=3)
+        found = find_units(warehouse, "zebra", top=3, encoder=f"mine={file}:make")
     assert found.height == 3
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import neuronlake
-from neuronlake.ingest.encoders import load_encoder
+from neuronlake.ingest.encoders import in_some_precision, load_encoder
 from neuronlake.ingest.find import find_units
-from neuronlake.ingest.precision import in_precision, split_precision
+from neuronlake.ingest.precision import in_precision
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.settings import RecipeError
 
@@ -48,9 +48,12 @@ def test_an_encoder_in_reduced_precision_gives_float32_of_length_one(tiny_clip_f
     assert in_precision(exact, "float32") is exact
 
 
-def test_a_stored_name_tells_the_precision() -> None:
-    assert split_precision("ViT-B-16/openai bfloat16") == ("ViT-B-16/openai", "bfloat16")
-    assert split_precision("ViT-B-16/openai") == ("ViT-B-16/openai", "float32")
+def test_a_stored_fingerprint_tells_the_precision(tiny_clip_folder: Path) -> None:
+    exact = load_encoder(f"local-dir:{tiny_clip_folder}")
+    for precision in ("float32", "bfloat16", "float16"):
+        wanted = in_precision(exact, precision)
+        assert in_some_precision(exact, [wanted.fingerprint]) == wanted
+    assert in_some_precision(exact, ["another"]) is None
 
 
 def test_an_unknown_precision_is_refused(tiny_recipe: Recipe, tmp_path: Path) -> None:
