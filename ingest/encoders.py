@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from neuronlake.ingest import user_models
 from neuronlake.ingest.clip_encoders import FACTORY, HUBS, open_clip_encoder, own_encoder
 from neuronlake.ingest.conse import ConseEncoder
 from neuronlake.ingest.encoder import Encoder, EncoderError
+from neuronlake.ingest.names import split_name
 from neuronlake.ingest.precision import in_precision, split_precision
 
 
@@ -17,17 +19,19 @@ def load_encoder(name: str) -> Encoder:
     Args:
         name: ``ARCH/PRETRAINED`` with names of open_clip, such as ``ViT-B-16/openai``; ``ARCH/path/to/file``;
             ``local-dir:FOLDER`` or ``hf-hub:ORGANISATION/NAME`` as open_clip has them; ``path/to/file.py:factory`` or
-            ``package.module:factory`` for one's own, see `own_encoder`; or ``conse``.
+            ``package.module:factory`` for one's own, see `own_encoder`; or ``conse``. Each may have its name before
+            it, as in ``mine=ARCH/path/to/file``.
 
     Raises:
         EncoderError: it is unknown, or its weights cannot be had.
     """
-    if name == "conse":
-        return ConseEncoder()
-    given, spec = user_models.split_name(name)
-    if ":" in spec and not name.startswith(HUBS):
+    given, spec = split_name(name)
+    if spec == "conse":
+        return ConseEncoder(given or spec)
+    if ":" in spec and not spec.startswith(HUBS):
         return own_encoder(given or user_models.default_name(spec), spec)
-    return open_clip_encoder(name)
+    encoder = open_clip_encoder(spec)
+    return replace(encoder, name=given) if given else encoder
 
 
 def load_stored_encoder(name: str, source: str, fingerprint: str) -> Encoder:

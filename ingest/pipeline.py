@@ -21,7 +21,6 @@ from neuronlake.ingest.register import Registered, register
 from neuronlake.ingest.runs import Timing, device_name, no_progress, recorded_run
 from neuronlake.ingest.scoring import Basis
 from neuronlake.ingest.settings import chosen_recipe
-from neuronlake.ingest.stored import StoredLayer
 from neuronlake.ingest.stored_recipe import as_json, resolved
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 
@@ -78,11 +77,7 @@ def ingest(
     registered = register(warehouse, plan)
     chunks = pending_chunks(warehouse, plan, registered)
     basis = _basis(plan, registered)
-    layers = [
-        StoredLayer(registered.layer_ids[layer.model.name, layer.name], layer.units, layer.fingerprint)
-        for layer in plan.layers
-    ]
-    unscored = scoring.pending_scorings(warehouse, basis, layers, plan.scoring)
+    unscored = scoring.pending_scorings(warehouse, basis, list(registered.layers), plan.scoring)
     limit = BatchLimit(plan.batch_size)
     score_engine = scoring.choose_scoring_engine(recipe.engine, recipe.device, recipe.address, recipe.workers)
     if chunks or unscored:
@@ -105,7 +100,7 @@ def ingest(
         scored_layers=len(unscored),
         layers=len(plan.layers),
         seconds=time.perf_counter() - started,
-        notes=tuple(_notes(plan, failed, _undirected_images(warehouse, registered), limit)),
+        notes=(*registered.notes, *_notes(plan, failed, _undirected_images(warehouse, registered), limit)),
     )
 
 

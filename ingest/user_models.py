@@ -6,7 +6,6 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
-import re
 import sys
 import traceback
 from collections.abc import Generator, Mapping
@@ -24,7 +23,6 @@ from neuronlake.ingest.code import module_code
 from neuronlake.ingest.imports import files_digest, forget, imported_files
 from neuronlake.ingest.saved_models import load_exported, load_scripted
 
-_NAMED = re.compile(r"([A-Za-z0-9_.-]+)=(.+)", re.DOTALL)
 _FILE_SUFFIXES = (".pt", ".pt2", ".pth", ".ts", ".torchscript", ".jit")
 _PARTS = ("module", "transform", "class_names")
 
@@ -45,12 +43,6 @@ class OwnModel:
     class_names: tuple[str, ...]
     source: str
     code: str
-
-
-def split_name(spec: str) -> tuple[str | None, str]:
-    """``NAME=SPEC`` as name and spec; what has no name keeps its own, such as ``runs/lr=0.1/net.py:make``."""
-    match = _NAMED.fullmatch(spec)
-    return (match[1], match[2]) if match else (None, spec)
 
 
 def is_own(spec: str) -> bool:
