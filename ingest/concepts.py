@@ -18,6 +18,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
 
 BUILTIN_SETS = ("broden", "imagenet", "places365")
+# Broden's; a concept file may have others
 CATEGORIES = ("color", "texture", "material", "part", "object", "scene", "none")
 # far beyond what any text encoder reads
 LONGEST_CONCEPT = 1_000
@@ -33,7 +34,7 @@ class Concept:
     """A word or phrase.
 
     Attributes:
-        category: one of CATEGORIES.
+        category: one of CATEGORIES, or a concept file's own.
         sets: names of the sets that it is in, where several were joined.
     """
 
@@ -94,8 +95,8 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
             text = tidy(concept.text)
             if len(text) > LONGEST_CONCEPT:
                 raise ConceptError(
-                    f"{part.spec} line {line}: a concept of {len(text):,} characters, more than {LONGEST_CONCEPT:,}; write "
-                    "one word or phrase a line"
+                    f"{part.spec} line {line}: a concept of {len(text):,} characters, more than {LONGEST_CONCEPT:,}; "
+                    "write one word or phrase a line"
                 )
             if not text:
                 blanks += 1
@@ -185,7 +186,7 @@ def _parse(text: str, path: Path) -> list[Concept]:
     rows = csv.DictReader(io.StringIO(text))
     if rows.fieldnames is None or "concept" not in rows.fieldnames:
         raise ConceptError(f"{path} has no column 'concept'; its first line must be: concept,category")
-    return [_with_category(row["concept"], row.get("category"), f"{path} line {rows.line_num}") for row in rows]
+    return [Concept(row["concept"] or "", category_of(row.get("category"))) for row in rows]
 
 
 def _parquet(path: Path) -> list[Concept]:
@@ -201,21 +202,17 @@ def _parquet(path: Path) -> list[Concept]:
         raise ConceptError(f"{path} has no column 'concept' of texts; it has {', '.join(frame.columns) or 'none'}")
     categories = frame["category"].cast(pl.String).to_list() if "category" in frame.columns else [None] * frame.height
     return [
-        _with_category(text, category, f"{path} row {row}")
-        for row, (text, category) in enumerate(zip(frame["concept"], categories, strict=True), start=1)
+        Concept(text or "", category_of(category)) for text, category in zip(frame["concept"], categories, strict=True)
     ]
 
 
-def _with_category(text: str | None, category: str | None, place: str) -> Concept:
-    """A concept of a table; an empty category is none.
+def category_of(text: str | None) -> str:
+    """A category as it is stored: one of CATEGORIES in whatever case it is written, any other text as it is.
 
-    Raises:
-        ConceptError: there is no such category.
+    A blank one is ``none``.
     """
-    category = (category or "none").strip().lower()
-    if category not in CATEGORIES:
-        raise ConceptError(f"{place}: category {category!r} is not one of {', '.join(CATEGORIES)}")
-    return Concept(text or "", category)
+    category = tidy(text or "") or "none"
+    return category.lower() if category.lower() in CATEGORIES else category
 
 
 def _common_words(name: str) -> list[Concept]:

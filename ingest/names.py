@@ -91,7 +91,7 @@ def require_names_differ(option: str, parts: Sequence[Part], what: str) -> None:
 
 
 def next_name(name: str, is_taken: Callable[[str], bool]) -> str:
-    """A free name that can stand before an equals sign: ``photos-2`` after ``photos``, ``words-2`` after ``words.txt``."""
+    """A free name that can stand before an equals sign: ``photos-2`` after ``photos``, ``words-2`` after words.txt."""
     stem = re.sub(r"[^\w.-]+", "-", _FILE_SUFFIX.sub("", name)).strip("-") or "other"
     counted = re.fullmatch(r"(.+)-\d+", stem)
     if counted and is_taken(counted[1]):

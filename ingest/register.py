@@ -193,9 +193,7 @@ def register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept_
 def _register_layer(warehouse: Warehouse, plan: Plan, layer: PlannedLayer) -> StoredLayer:
     """The layer, and its model."""
     model = layer.model
-    model_id = identify(
-        warehouse, model_entry(plan.recipe, model), source=model.source, is_random=model.is_random
-    )
+    model_id = identify(warehouse, model_entry(plan.recipe, model), source=model.source, is_random=model.is_random)
     known = _known(warehouse, "layers", layer.fingerprint)
     if known is not None:
         return StoredLayer(known, layer.units, layer.fingerprint)

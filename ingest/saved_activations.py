@@ -201,9 +201,7 @@ def _claim(file: ActivationFile | FeatureFile, seen: Seen, subject: str) -> dict
     return {f"width of {name}": str(seen.columns), f"{name}, {subject}": seen.fingerprint}
 
 
-def _edition(
-    warehouse: Warehouse, claims: dict[Path, dict[str, str]], files: SavedFiles
-) -> tuple[int, dict[str, str]]:
+def _edition(warehouse: Warehouse, claims: dict[Path, dict[str, str]], files: SavedFiles) -> tuple[int, dict[str, str]]:
     """The first edition that the files do not contradict, and what is claimed in it already.
 
     Raises:
@@ -230,17 +228,15 @@ def _contradiction(
 ) -> str:
     """The first file that is not what an earlier import has by its name, and how to give it another."""
     path, role = next(
-        (path, role)
-        for path, each in claims.items()
-        for role, value in each.items()
-        if known.get(role, value) != value
+        (path, role) for path, each in claims.items() for role, value in each.items() if known.get(role, value) != value
     )
     activations = {each.path: each for each in files.activations}
     features = {each.path: each for each in (*files.image_features, *files.text_features)}
+    models = {name for (name,) in warehouse.sql("select name from store.models").fetchall()}
     said = " ".join(known)
 
     def another(option: str, name: str) -> str:
-        new = next_name(name, lambda candidate: candidate in said)
+        new = next_name(name, lambda candidate: candidate in models or candidate in said)
         own = files.file_names.get(name, name)
         return f"--model {new}" if option == "--model" else renamed(option, own)(new)
 

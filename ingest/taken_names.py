@@ -105,7 +105,7 @@ def namesake(warehouse: Warehouse, entry: Entry) -> int | None:
     """The number of the row that has an entry's name and other contents, unless the entry is there itself."""
     return warehouse.scalar(
         f"select {key_of(entry.table)} from store.{entry.table} where name = $name and fingerprint <> $fingerprint"  # noqa: S608
-        f" and $fingerprint not in (select fingerprint from store.{entry.table})",  # noqa: S608
+        f" and $fingerprint not in (select fingerprint from store.{entry.table})",
         name=entry.name,
         fingerprint=entry.fingerprint,
     )
