@@ -15,7 +15,7 @@ from neuronlake.sql.warehouse import Warehouse
 
 _WHAT = {
     "models": "another network",
-    "probes": "other images",
+    "probes": "other images or labels",
     "encoders": "another encoder",
     "concept_sets": "other concepts",
 }
