@@ -204,7 +204,7 @@ def test_a_network_that_only_labels_were_imported_for_is_not_the_computed_one(
     file = tmp_path / "milan.csv"
     file.write_text("layer,unit,description\n0,0,dog\n")
     import_labels(warehouse, file, ImportOptions(model="mine", method="milan"))
-    taken = r"'mine' is taken .* by an imported network, of whose weights nothing is known; .*: models=\{\"mine-2\": \.\.\.\}"
+    taken = r"taken .* by an imported network, of whose weights nothing is known; .*: models=\{.mine-2.: \.\.\.\}"
     with pytest.raises(NameTakenError, match=taken):
         neuronlake.ingest(warehouse, models={"mine": small_network()}, **net)
     neuronlake.ingest(warehouse, models={"mine-2": small_network()}, **net)

@@ -24,8 +24,8 @@ from neuronlake.ingest.directions import DirectionsError, load_directions
 from neuronlake.ingest.extract import DeviceMemoryError
 from neuronlake.ingest.layers import choose_layers, frame_of, list_layers
 from neuronlake.ingest.models import Model, load_model, model_from_module
-from neuronlake.ingest.pooling import Frame, PoolingError, pool
 from neuronlake.ingest.names import NameTakenError
+from neuronlake.ingest.pooling import Frame, PoolingError, pool
 from neuronlake.ingest.preprocessing import Preprocessing
 from neuronlake.ingest.readings import LayerError, Reading, recorded_outputs, run, run_until_seen
 from neuronlake.ingest.recipe import Recipe

@@ -162,7 +162,7 @@ def test_a_name_taken_by_other_contents_stops_before_anything_is_computed(
         )
         assert rows() == before
     # and what it says to give is what is needed
-    given = re.sub(rf"{option.split()[0]} \S+", option, COMMAND)
+    given = re.sub(rf"{option.split(maxsplit=1)[0]} \S+", option, COMMAND)
     assert cli(monkeypatch, given) == 0
     new = option.split()[1].partition("=")[0]
     assert names(table) == [name, new]

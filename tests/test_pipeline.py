@@ -288,7 +288,7 @@ def test_two_models_under_one_name_must_be_named(tiny_recipe: Recipe, tmp_path: 
     )
     with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
         neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, layers=("fc",)))
-        with pytest.raises(NameTakenError, match="'resnet18-imagenet' is taken .* by another network"):
+        with pytest.raises(NameTakenError, match=r"'resnet18-imagenet' is taken .* by another network"):
             neuronlake.ingest(warehouse, other)
         weights = {"other": tmp_path / "other.pth"}
         neuronlake.ingest(warehouse, dataclasses.replace(other, models=("other=resnet18-imagenet",), weights=weights))

@@ -247,7 +247,7 @@ def test_other_features_under_the_same_name_are_refused_with_the_name_to_give(
     import_activations(warehouse, saved, ImportOptions(concepts=str(words)))
     torch.save(features(len(WORDS), 7), saved / "words_ViT-B16.pt")
     with pytest.raises(
-        ImportedFileError, match="another image-text model, --encoder ViT-B-16-openai-2=ViT-B-16/openai$"
+        ImportedFileError, match=r"another image-text model, --encoder ViT-B-16-openai-2=ViT-B-16/openai$"
     ):
         import_activations(warehouse, saved, ImportOptions(concepts=str(words)))
     given = ImportOptions(concepts=f"list={words}", encoder="mine=ViT-B-16/openai")
@@ -265,7 +265,7 @@ def test_a_network_of_that_name_that_was_computed_here_is_not_the_imported_one(
     model_id = identify(warehouse, entry, source="mine", is_random=False)
     warehouse.execute("insert into store.layers values (1, $id, 'layer4', 'computed', 0, 3, 'mean', null)", id=model_id)
     with pytest.raises(
-        NameTakenError, match="by another network; give this one its own: --model resnet18-places365-2$"
+        NameTakenError, match=r"by another network; give this one its own: --model resnet18-places365-2$"
     ):
         import_activations(warehouse, saved)
     assert names(warehouse, "probes") == []
