@@ -11,7 +11,8 @@ from pathlib import Path
 
 from neuronlake import NeuronlakeError
 
-_NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
+# with the # of names that version 0.1 numbered, so that what has them can be named
+_NAMED = re.compile(r"([\w.#-]+)=(.+)", re.DOTALL)
 _FILE_SUFFIX = re.compile(r"\.(txt|csv|parquet|pt|pth|bin|safetensors)$")
 
 

@@ -297,36 +297,25 @@ def test_scoring_with_known_concepts_under_another_name_says_so(
     assert names("concept_sets") == ["words.txt", "words-2"]
 
 
-def test_names_that_version_0_1_numbered_stay(work: Path) -> None:
-    """It called the second network of a name before#2, as only Python can still call one."""
-    with neuronlake.open("warehouse.duckdb") as warehouse:
-        neuronlake.ingest(
-            warehouse,
-            models={"before#2": _factory_network()},
-            layers="0,3",
-            probe="photos",
-            concepts="words.txt",
-            encoder="clip=towers.py:towers",
-            parameters={"top_k": 2},
-        )
-        summary = neuronlake.ingest(
-            warehouse,
-            models={"before": _factory_network()},
-            layers="0",
-            probe="photos",
-            concepts="words.txt",
-            encoder="clip=towers.py:towers",
-            parameters={"top_k": 2},
-        )
-        assert "before is in the warehouse as 'before#2'; it keeps that name" in summary.notes
-        assert summary.did_nothing
+def test_names_that_version_0_1_numbered_stay(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It called the second network of a name before#2; typed, such names still lead to what has them."""
+    retrain()
+    write_image(work / "more" / "photos" / "0.png", 50)
+    numbered = COMMAND.replace("before=", "before#2=")
+    both = numbered.replace("--probe photos", "--probe photos --probe photos#2=more/photos")
+    assert cli(monkeypatch, numbered) == 0
+    assert cli(monkeypatch, both) == 0
+    before = rows()
+    capsys.readouterr()
+    for command in (COMMAND, both):
+        assert cli(monkeypatch, command) == 0
+        assert "nothing to do" in (said := capsys.readouterr().err)
+        assert ("note: before is in the warehouse as 'before#2'; it keeps that name" in said) == (command == COMMAND)
+    assert rows() == before
     assert names("models") == ["before", "before#2"]
-
-
-def _factory_network() -> tuple[nn.Module, neuronlake.Preprocessing]:
-    torch.manual_seed(1)
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 6))
-    return network, neuronlake.Preprocessing(16, 16, (0.5,) * 3, (0.5,) * 3)
+    assert names("probes") == ["photos", "photos + photos#2"]
 
 
 # --- what a run leaves that came to nothing
