@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,7 @@ from neuronlake.sql import hints
 if TYPE_CHECKING:
     from neuronlake.ingest.pipeline import Summary
     from neuronlake.ingest.recipe import Recipe
+    from neuronlake.sql.warehouse import Warehouse
 
 _NETWORKS, _IMAGES, _LABELS, _MACHINES = "Networks", "Images", "Labels", "Where it runs"
 
@@ -82,7 +84,7 @@ def ingest(
     directions: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="LAYER=FILE",
+            metavar="LAYER=[NAME=]FILE",
             help="Dissect directions in a layer's space: a safetensors or npz file with a units x channels matrix, or "
             "a network from channels to units, as --model takes it. Repeat for more.",
             show_default=False,
@@ -120,6 +122,7 @@ def ingest(
     probe: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="[NAME=]PROBE",
             help="A folder of images, at any depth (a subfolder's name is its images' label); a csv or Parquet list "
             "with a column path; a Parquet file with images; a tar, or shards as shards-{000..003}.tar; "
             "torchvision:CIFAR10@ROOT; or an address as s3://bucket/folder. Repeat to put several together.",
@@ -158,8 +161,9 @@ def ingest(
     concepts: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="[NAME=]CONCEPTS",
             help="imagenet, places365, broden, common:N (the N most frequent English words), or a file: text with one "
-            "concept a line, csv or Parquet with columns concept and category. Repeat to join.",
+            "concept a line, csv or Parquet with columns concept and category (any text). Repeat to join.",
             show_default=False,
             rich_help_panel=_LABELS,
         ),
@@ -167,6 +171,7 @@ def ingest(
     encoder: Annotated[
         str | None,
         typer.Option(
+            metavar="[NAME=]ENCODER",
             help="ARCH/PRETRAINED of open_clip, ARCH/path/to/file, your own as path/to/file.py:factory, or conse "
             "(needs no download).",
             show_default="ViT-B-16/openai",
@@ -252,7 +257,7 @@ def ingest(
     if list_layers:
         _print_layers(chosen)
     elif dry_run:
-        _print_estimate(chosen)
+        _print_estimate(chosen, warehouse)
     else:
         summary = _run_ingest(warehouse, chosen)
         _print_summary(summary, warehouse)
@@ -296,12 +301,12 @@ def _print_layers(recipe: Recipe) -> None:
         tables.print_frame(found, tables.chosen_format(None), found.height)
 
 
-def _print_estimate(recipe: Recipe) -> None:
+def _print_estimate(recipe: Recipe, warehouse: Path) -> None:
     """What a run would do, as lines for a reader."""
     from neuronlake.ingest.estimate import estimate
 
-    with progress_bars() as progress:
-        found = estimate(recipe, progress)
+    with _to_look_up(warehouse) as opened, progress_bars() as progress:
+        found = estimate(recipe, progress, opened)
     units = sum(count for _, _, count in found.layers)
     typer.echo(f"{found.images:,} images, chunks: {found.chunks:,}")
     for model, layer, count in found.layers:
@@ -314,6 +319,22 @@ def _print_estimate(recipe: Recipe) -> None:
         f"up to {readable_seconds(found.score_seconds)} for the scores"
     )
     typer.echo("nothing was written; what the warehouse holds already is not done again")
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _to_look_up(warehouse: Path) -> AbstractContextManager[Warehouse | None]:
+    """The warehouse to read, if it is there; where another process writes it, its names go unchecked."""
+    from neuronlake.sql.failures import WarehouseError
+    from neuronlake.sql.opening import open_warehouse
+
+    if not warehouse.is_file() or warehouse.stat().st_size == 0:
+        return nullcontext()
+    try:
+        return open_warehouse(warehouse, allow_files=False)
+    except WarehouseError as error:
+        typer.echo(f"note: whether its names are free was not looked up: {error}", err=True)
+        return nullcontext()
 
 
 def demo(

@@ -92,7 +92,8 @@ def import_labels(
     concepts: Annotated[
         str | None,
         typer.Option(
-            help="Name of the concept set; else from args.txt. With saved activations, the file with the concepts."
+            help="Name of the concept set; else from args.txt. With saved activations, the file with the concepts; "
+            "there it, the encoder and the probe may have a name before them, as in mine=broden."
         ),
     ] = None,
     probe: Annotated[str | None, typer.Option(help="Name of the images; else from args.txt.")] = None,

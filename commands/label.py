@@ -88,6 +88,8 @@ def score(
         typer.echo(f"{done}, into {warehouse}", err=True)
     else:
         typer.echo(f"nothing to do: {warehouse} holds all of it", err=True)
+    for note in summary.notes:
+        typer.echo(f"note: {note}", err=True)
 
 
 def evaluate(

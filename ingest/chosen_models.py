@@ -9,6 +9,7 @@ from torch import nn
 from neuronlake.ingest import user_models
 from neuronlake.ingest.blueprints import ModelError
 from neuronlake.ingest.models import Model, load_model
+from neuronlake.ingest.names import split_name
 from neuronlake.ingest.recipe import Recipe
 
 
@@ -20,7 +21,7 @@ def load_models(recipe: Recipe) -> Iterator[Model]:
         WeightsError: weights cannot be had or do not fit.
     """
     wanted = list(dict.fromkeys(recipe.models))
-    names = [_name_of(model) for model in wanted]
+    names = [name_of(model) for model in wanted]
     for name in names:
         if names.count(name) > 1:
             raise ModelError(f"two of the models are called {name}; name them apart, as in --model other=SPEC")
@@ -43,9 +44,9 @@ def _wanted(recipe: Recipe, model: str | Model, name: str) -> Model:
     return load_model(model, weights_file, random_weights=recipe.random_weights, trust_code=recipe.trust_code)
 
 
-def _name_of(model: str | Model) -> str:
+def name_of(model: str | Model) -> str:
     """What a model is called in the warehouse."""
     if isinstance(model, Model):
         return model.name
-    given, body = user_models.split_name(model)
+    given, body = split_name(model)
     return given or (user_models.default_name(body) if user_models.is_own(body) else body)

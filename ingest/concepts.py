@@ -15,8 +15,10 @@ from pathlib import Path
 import polars as pl
 
 from neuronlake import NeuronlakeError
+from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
 
 BUILTIN_SETS = ("broden", "imagenet", "places365")
+# Broden's; a concept file may have others
 CATEGORIES = ("color", "texture", "material", "part", "object", "scene", "none")
 # far beyond what any text encoder reads
 LONGEST_CONCEPT = 1_000
@@ -32,7 +34,7 @@ class Concept:
     """A word or phrase.
 
     Attributes:
-        category: one of CATEGORIES.
+        category: one of CATEGORIES, or a concept file's own.
         sets: names of the sets that it is in, where several were joined.
     """
 
@@ -49,6 +51,13 @@ class ConceptSet:
     concepts: tuple[Concept, ...]
     dropped_duplicates: int
     dropped_blanks: int
+    parts: tuple[Part, ...]
+
+    @property
+    def entry(self) -> Entry:
+        """Its place among the names of a warehouse."""
+        first = self.parts[0]
+        return Entry("concept_sets", self.name, self.fingerprint, first.name, renamed("--concepts", first.spec))
 
     @property
     def texts(self) -> list[str]:
@@ -69,36 +78,41 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
 
     Args:
         names: ``imagenet``, ``places365``, ``broden``, ``common:N``, or a path to a text file with one
-            concept a line, or to a csv or Parquet file with columns concept and, if you like, category.
+            concept a line, or to a csv or Parquet file with columns concept and, if you like, category. Each may have
+            its name before it, as in ``mine=words.txt``.
 
     Raises:
         ConceptError: a set is unknown or unreadable, holds no concept, or one that is no word or phrase.
+        NameTakenError: two of the sets have one name.
     """
     gathered: dict[str, Concept] = {}
     read = blanks = 0
-    for name in names:
-        for line, concept in enumerate(_read(name), start=1):
+    parts = [_part(name) for name in names]
+    require_names_differ("--concepts", list(dict.fromkeys(parts)), "concept sets")
+    for part in parts:
+        for line, concept in enumerate(_read(part.spec), start=1):
             read += 1
             text = tidy(concept.text)
             if len(text) > LONGEST_CONCEPT:
                 raise ConceptError(
-                    f"{name} line {line}: a concept of {len(text):,} characters, more than {LONGEST_CONCEPT:,}; write "
-                    "one word or phrase a line"
+                    f"{part.spec} line {line}: a concept of {len(text):,} characters, more than {LONGEST_CONCEPT:,}; "
+                    "write one word or phrase a line"
                 )
             if not text:
                 blanks += 1
                 continue
             known = gathered.get(same_text(text), Concept(text))
             category = concept.category if known.category == "none" else known.category
-            sets = tuple(dict.fromkeys((*known.sets, _display_name(name))))
+            sets = tuple(dict.fromkeys((*known.sets, part.name)))
             gathered[same_text(text)] = Concept(known.text, category, sets)
     if not gathered:
         raise ConceptError(f"{' and '.join(names) or 'the concept set'} holds no concept; write one a line")
     return ConceptSet(
-        name=" + ".join(_display_name(name) for name in names),
+        name=" + ".join(part.name for part in parts),
         concepts=tuple(gathered.values()),
         dropped_duplicates=read - blanks - len(gathered),
         dropped_blanks=blanks,
+        parts=tuple(parts),
     )
 
 
@@ -118,9 +132,11 @@ def builtin_names(name: str) -> tuple[str, ...]:
     return tuple(concept.text for concept in _builtin(name))
 
 
-def _display_name(name: str) -> str:
-    """The name by which the warehouse knows a set: a file's without its folder."""
-    return Path(name).name if name not in BUILTIN_SETS and not name.startswith("common:") else name
+def _part(text: str) -> Part:
+    """A set and the name by which the warehouse knows it: the user's, or a file's without its folder."""
+    given, spec = split_name(text)
+    is_file = spec not in BUILTIN_SETS and not spec.startswith("common:")
+    return Part(given or (Path(spec).name if is_file else spec), spec)
 
 
 def _read(name: str) -> Iterable[Concept]:
@@ -170,7 +186,7 @@ def _parse(text: str, path: Path) -> list[Concept]:
     rows = csv.DictReader(io.StringIO(text))
     if rows.fieldnames is None or "concept" not in rows.fieldnames:
         raise ConceptError(f"{path} has no column 'concept'; its first line must be: concept,category")
-    return [_with_category(row["concept"], row.get("category"), f"{path} line {rows.line_num}") for row in rows]
+    return [Concept(row["concept"] or "", category_of(row.get("category"))) for row in rows]
 
 
 def _parquet(path: Path) -> list[Concept]:
@@ -186,21 +202,17 @@ def _parquet(path: Path) -> list[Concept]:
         raise ConceptError(f"{path} has no column 'concept' of texts; it has {', '.join(frame.columns) or 'none'}")
     categories = frame["category"].cast(pl.String).to_list() if "category" in frame.columns else [None] * frame.height
     return [
-        _with_category(text, category, f"{path} row {row}")
-        for row, (text, category) in enumerate(zip(frame["concept"], categories, strict=True), start=1)
+        Concept(text or "", category_of(category)) for text, category in zip(frame["concept"], categories, strict=True)
     ]
 
 
-def _with_category(text: str | None, category: str | None, place: str) -> Concept:
-    """A concept of a table; an empty category is none.
+def category_of(text: str | None) -> str:
+    """A category as it is stored: one of CATEGORIES in whatever case it is written, any other text as it is.
 
-    Raises:
-        ConceptError: there is no such category.
+    A blank one is ``none``.
     """
-    category = (category or "none").strip().lower()
-    if category not in CATEGORIES:
-        raise ConceptError(f"{place}: category {category!r} is not one of {', '.join(CATEGORIES)}")
-    return Concept(text or "", category)
+    category = tidy(text or "") or "none"
+    return category.lower() if category.lower() in CATEGORIES else category
 
 
 def _common_words(name: str) -> list[Concept]:

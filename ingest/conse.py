@@ -29,9 +29,8 @@ class ConseEncoder:
     knows what ImageNet's classes know, and little of textures.
     """
 
-    name = "conse"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "conse") -> None:
+        self.name = name
         self._classifier = models.load_model(_MODEL)
         self._sentences = _load_sentence_encoder()
         self.source = f"{self._classifier.source}; {SENTENCES}"

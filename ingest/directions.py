@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import user_models, weights
+from neuronlake.ingest.names import split_name
 
 _MATRIX_SUFFIXES = (".npz", ".safetensors")
 _MATRIX_NAMES = ("directions", "weight")
@@ -27,13 +28,16 @@ class Directions:
     """What a layer's channels are projected onto.
 
     Attributes:
-        name: the file's without its suffix, or the factory's.
+        name: as the user gave it; else the file's without its suffix, or the factory's.
+        spec: where they are.
+        source: the same, as messages call it.
         module: (..., channels) float32 -> (..., units), alike at each position.
         channels: how many it takes; None where only trying tells.
         fingerprint: of its contents.
     """
 
     name: str
+    spec: str
     source: str
     module: nn.Module
     channels: int | None
@@ -75,7 +79,7 @@ def load_directions(spec: str, *, trust_code: bool = False) -> Directions:
     Args:
         spec: a safetensors or npz file with a (units, channels) matrix, called ``directions`` or ``weight`` or the
             only one there is, and perhaps a ``bias`` of (units,); or a network from channels to units, as
-            `models.load_model` takes a user's own.
+            `models.load_model` takes a user's own. Each may have its name before it, as in ``pca=features.npz``.
         trust_code: read a file that holds more than tensors, which can run code.
 
     Raises:
@@ -83,13 +87,16 @@ def load_directions(spec: str, *, trust_code: bool = False) -> Directions:
         ModelError: the network cannot be made.
         WeightsError: the file is damaged.
     """
+    given, spec = split_name(spec)
     path = Path(spec).expanduser()
     if path.suffix in _MATRIX_SUFFIXES:
         module: nn.Module = _linear(path)
-        return Directions(path.stem, path.name, module, int(module.in_features), weights.module_fingerprint(module))
+        name = given or path.stem
+        return Directions(name, spec, path.name, module, int(module.in_features), weights.module_fingerprint(module))
     own = user_models.load_own(spec, trust_code=trust_code)
     module = own.module.eval().requires_grad_(requires_grad=False)
-    return Directions(own.name, own.source, module, None, weights.module_fingerprint(module, own.code))
+    fingerprint = weights.module_fingerprint(module, own.code)
+    return Directions(given or own.name, spec, own.source, module, None, fingerprint)
 
 
 def _linear(path: Path) -> nn.Linear:

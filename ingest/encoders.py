@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from neuronlake.ingest import user_models
 from neuronlake.ingest.clip_encoders import FACTORY, HUBS, OPEN_CLIP, open_clip_encoder, own_encoder
 from neuronlake.ingest.conse import SENTENCES, ConseEncoder
 from neuronlake.ingest.encoder import Encoder, EncoderError
+from neuronlake.ingest.names import split_name
 from neuronlake.ingest.precision import PRECISIONS, in_precision
 
 
@@ -17,19 +19,21 @@ def load_encoder(name: str, *, trust_code: bool = False) -> Encoder:
     Args:
         name: ``ARCH/PRETRAINED`` with names of open_clip, such as ``ViT-B-16/openai``; ``ARCH/path/to/file``;
             ``local-dir:FOLDER`` or ``hf-hub:ORGANISATION/NAME`` as open_clip has them; ``path/to/file.py:factory`` or
-            ``package.module:factory`` for one's own, see `own_encoder`; or ``conse``.
+            ``package.module:factory`` for one's own, see `own_encoder`; or ``conse``. Each may have its name before
+            it, as in ``mine=ARCH/path/to/file``.
         trust_code: read files that hold code, as OpenAI's TorchScript does. A factory is code that its caller named.
 
     Raises:
         EncoderError: it is unknown, or its weights cannot be had.
         WeightsError: they are in a file that holds code and is not trusted.
     """
-    if name == "conse":
-        return ConseEncoder()
-    given, spec = user_models.split_name(name)
+    given, spec = split_name(name)
+    if spec == "conse":
+        return ConseEncoder(given or spec)
     if is_factory(spec):
         return own_encoder(given or user_models.default_name(spec), spec)
-    return open_clip_encoder(name, trust_code=trust_code)
+    encoder = open_clip_encoder(spec, trust_code=trust_code)
+    return replace(encoder, name=given) if given else encoder
 
 
 def is_factory(spec: str) -> bool:
@@ -39,7 +43,7 @@ def is_factory(spec: str) -> bool:
 
 def is_place(text: str) -> bool:
     """Whether a text says where an encoder's files are, rather than how it is called."""
-    _, spec = user_models.split_name(text)
+    _, spec = split_name(text)
     return is_factory(spec) or Path(spec.partition("/")[2]).expanduser().is_file()
 
 

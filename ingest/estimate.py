@@ -22,6 +22,8 @@ from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.runs import no_progress
 from neuronlake.ingest.scoring_engine import score_units
 from neuronlake.ingest.similarity import Cosines
+from neuronlake.ingest.taken_names import check_names
+from neuronlake.sql.warehouse import Warehouse
 
 # measured by benchmarks/warehouse.py with 200 million activations; small warehouses take more
 _ACTIVATION_BYTES = 3.4
@@ -45,6 +47,7 @@ class Estimate:
         stored_bytes: about how large the warehouse would become.
         extract_seconds: for decoding and forward passes, from a few images.
         score_seconds: at most, for similarities and p-values, from a part of the images and concepts.
+        notes: what the warehouse, where one was given, knows by another name.
     """
 
     images: int
@@ -56,21 +59,28 @@ class Estimate:
     stored_bytes: int
     extract_seconds: float
     score_seconds: float
+    notes: tuple[str, ...] = ()
 
 
-def estimate(recipe: Recipe, progress: Progress = no_progress) -> Estimate:
+def estimate(recipe: Recipe, progress: Progress = no_progress, warehouse: Warehouse | None = None) -> Estimate:
     """Plan a run and try it on a few images; nothing is written.
+
+    Args:
+        recipe: what the run would do.
+        progress: called with a stage, the number done and the total.
+        warehouse: that the run would write to; whether it takes the names is looked up.
 
     Raises:
         NeuronlakeError: something about the recipe or its inputs is wrong, as for `ingest`.
     """
     with evaluated(lent_modules(recipe)):
-        return _estimate(recipe, progress)
+        return _estimate(recipe, progress, warehouse)
 
 
-def _estimate(recipe: Recipe, progress: Progress) -> Estimate:
+def _estimate(recipe: Recipe, progress: Progress, warehouse: Warehouse | None) -> Estimate:
     """Plan the run and try it."""
     plan = make_plan(recipe, progress)
+    notes = check_names(warehouse, plan) if warehouse else ()
     images, units = len(plan.probe.images), sum(layer.units for layer in plan.layers)
     concepts = len(plan.concept_set.concepts)
     similarities = units * min(concepts, plan.scoring.keep_concepts or concepts)
@@ -91,6 +101,7 @@ def _estimate(recipe: Recipe, progress: Progress) -> Estimate:
         ),
         extract_seconds=_seconds_of_an_image(plan, progress) * images,
         score_seconds=sum(_seconds_of_scoring(plan, layer.units) for layer in plan.layers),
+        notes=notes,
     )
 
 

@@ -22,8 +22,9 @@ from neuronlake.ingest.label_files import (
     model_of_name,
     read_label_file,
 )
-from neuronlake.ingest.register import free_name
-from neuronlake.sql.warehouse import Value, Warehouse, utc_now
+from neuronlake.ingest.names import Entry
+from neuronlake.ingest.register import identify
+from neuronlake.sql.warehouse import Warehouse, utc_now
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def import_labels(
 
     Raises:
         ImportedFileError: a file is malformed or contradicts labels that are there; nothing of it is imported.
+        NameTakenError: a name stands for something else; nothing of the file is imported.
     """
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
@@ -176,7 +178,7 @@ class _Writer:
     def _layer(self, place: int, name: str, units: int) -> int:
         """The layer of that name, of the model of that name, whether computed here or imported before."""
         model = self._options.model
-        model_id = self._named("models", model, source="imported", is_random=False, shares_name=True)
+        model_id = self._model()
         position = self._positions.get(name, place)
         found = self._warehouse.sql(
             "select layer_id, units from store.layers where model_id = $model_id and name = $name",
@@ -209,26 +211,21 @@ class _Writer:
         self._warehouse.insert("layers", pl.DataFrame([row]))
         return layer_id
 
-    def _named(self, table: str, name: str | None, *, shares_name: bool = False, **columns: Any) -> int:
-        """What is known by its name alone; it never passes for something of the same name that was computed here."""
-        key = f"{table.removesuffix('s')}_id"
-        fingerprint = f"imported:{name}"
-        same = (
-            "name = $name or fingerprint = $fingerprint order by name = $name desc"
-            if shares_name
-            else "fingerprint = $fingerprint"
-        )
-        given: dict[str, Value] = {"fingerprint": fingerprint}
-        if shares_name:
-            given["name"] = name
-        known = self._warehouse.scalar(f"select {key} from store.{table} where {same}", **given)  # noqa: S608
+    def _model(self) -> int:
+        """The model of that name, whether computed here or imported: the user says that the labels are of it."""
+        name = str(self._options.model)
+        known = self._warehouse.scalar("select model_id from store.models where name = $name", name=name)
         if known is not None:
             return int(known)
-        number = self._warehouse.next_id(table, key)
-        shown = name if shares_name else free_name(self._warehouse, table, f"{name} (imported)")
-        row = {key: number, "name": shown, "fingerprint": fingerprint, **columns}
-        self._warehouse.insert(table, pl.DataFrame([row]))
-        return number
+        entry = Entry("models", name, f"imported:{name}", name, lambda new: f"--model {new}")
+        return identify(self._warehouse, entry, source="imported", is_random=False)
+
+    def _named(self, table: str, name: str | None, **columns: Any) -> int:
+        """What is known by its name alone; it never passes for something of the same name that was computed here."""
+        option = {"probes": "--probe", "encoders": "--encoder", "concept_sets": "--concepts"}[table]
+        shown = f"{name} (imported)"
+        entry = Entry(table, shown, f"imported:{name}", str(name), lambda new: f"{option} {new}")
+        return identify(self._warehouse, entry, **columns)
 
     def _concepts(self, concept_set_id: int, rows: list[LabelRow]) -> dict[str, int]:
         """Numbers of the labels, which join the concept set: of an imported one, only its labels are known."""

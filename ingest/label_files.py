@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.concepts import CATEGORIES, tidy
+from neuronlake.ingest.concepts import category_of, tidy
 
 UNKNOWN = "unknown"
 _COLUMNS = ("layer", "unit", "description", "similarity")
@@ -150,16 +150,15 @@ def _parse_row(place: str, row: Mapping[str | Any, Any], how: _Format) -> LabelR
     if value is not None and not math.isfinite(value):
         raise ImportedFileError(f"{place}: the {how.columns['similarity']} is {similarity!r}, not a number")
     description = tidy(row[how.columns["description"]]) or None
-    category = row["category"].strip() if how.is_netdissect else None
-    if category and category not in CATEGORIES:
-        raise ImportedFileError(f"{place}: category {category!r} is not one of {', '.join(CATEGORIES)}")
-    if description and category is not None:
-        description = _broden_name(description, category)
+    category = None
+    if how.is_netdissect:
+        category = category_of(row["category"]) if row["category"].strip() else None
+        description = _broden_name(description, category) if description else None
     layer = (row.get(how.columns["layer"]) or "").strip() or how.layer
-    return LabelRow(layer, int(unit) - how.first_unit, description, value if description else None, category or None)
+    return LabelRow(layer, int(unit) - how.first_unit, description, value if description else None, category)
 
 
-def _broden_name(label: str, category: str) -> str:
+def _broden_name(label: str, category: str | None) -> str:
     """A label of NetDissect as the built-in set broden spells it: `ice_cream_parlor-s` is a scene."""
     return (label.removesuffix("-s") if category == "scene" else label).replace("_", " ")
 

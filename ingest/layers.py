@@ -83,7 +83,9 @@ def choose_layers(
         place = place_of(model.name, text, names)
         for reading in (Reading(model.name, place, frame, pooling, onto) for onto in projections):
             if reading.name in asked:
-                raise LayerError(f"two directions of {text} are called {reading.name}; give one file another name")
+                raise LayerError(
+                    f"two directions of {text} are called {reading.name}; name one: --directions {text}=NAME=FILE"
+                )
             asked[reading.name] = [reading]
     outcomes = inspect_layers(model, [reading for readings in asked.values() for reading in readings])
     chosen: dict[str, LayerShape] = {}

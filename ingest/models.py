@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from neuronlake.ingest import user_models, weights
 from neuronlake.ingest.blueprints import Blueprint, ModelError, blueprint, timm_preprocessing
 from neuronlake.ingest.live_code import live_code, network_code
+from neuronlake.ingest.names import split_name
 from neuronlake.ingest.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preparation, Preprocessing, prepared_by
 
 _RANDOM_WEIGHTS_SEED = 0
@@ -62,7 +63,7 @@ def load_model(
         WeightsError: its weights cannot be had or do not fit.
         TransformError: its transform does not work.
     """
-    given, body = user_models.split_name(spec)
+    given, body = split_name(spec)
     # also a factory's random weights are the same in each run
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_RANDOM_WEIGHTS_SEED)

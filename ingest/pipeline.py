@@ -26,7 +26,6 @@ from neuronlake.ingest.runs import Timing, device_name, no_progress, recorded_ru
 from neuronlake.ingest.scoring import Basis
 from neuronlake.ingest.settings import chosen_recipe
 from neuronlake.ingest.spool import close_folder, own_folder
-from neuronlake.ingest.stored import StoredLayer
 from neuronlake.ingest.stored_recipe import as_json, resolved
 from neuronlake.ingest.uneven import forget_uneven
 from neuronlake.sql import hints
@@ -104,11 +103,7 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
     made_anew = forget_uneven(warehouse, registered)
     chunks = pending_chunks(warehouse, plan, registered)
     basis = _basis(plan, registered)
-    layers = [
-        StoredLayer(registered.layer_ids[layer.model.name, layer.name], layer.units, layer.fingerprint)
-        for layer in plan.layers
-    ]
-    unscored = scoring.pending_scorings(warehouse, basis, layers, plan.scoring)
+    unscored = scoring.pending_scorings(warehouse, basis, list(registered.layers), plan.scoring)
     limit = BatchLimit(plan.batch_size)
     score_engine = scoring.choose_scoring_engine(recipe.engine, recipe.device, recipe.address, recipe.workers)
     if chunks or unscored:
@@ -130,6 +125,7 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
         layers=len(plan.layers),
         seconds=time.perf_counter() - started,
         notes=(
+            *registered.notes,
             *made_anew,
             *_notes(warehouse, plan, len(failed), _undirected_images(warehouse, registered), limit),
         ),

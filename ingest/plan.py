@@ -17,7 +17,7 @@ from neuronlake.ingest.layers import choose_layers
 from neuronlake.ingest.models import Model
 from neuronlake.ingest.pooling import POOLINGS
 from neuronlake.ingest.precision import PRECISIONS, in_precision
-from neuronlake.ingest.probes import Probe, load_probe, require_present
+from neuronlake.ingest.probes import Probe, check_probes, load_probe
 from neuronlake.ingest.readings import Reading
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.scoring_settings import Scoring, resolve_scoring
@@ -113,7 +113,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     if recipe.max_failures is not None and recipe.max_failures < 0:
         raise RecipeError(f"--max-failures must be 0 or more, not {recipe.max_failures}")
     check_engine(recipe.engine, recipe.workers)
-    require_present(recipe.probes)
+    check_probes(recipe.probes)
     concept_set = load_concepts(recipe.concepts)
     layers, encoder = load_networks(recipe, progress)
     probe = load_probe(
@@ -158,8 +158,10 @@ def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer
     for layer, spec in dict.fromkeys(recipe.directions):
         directions.setdefault(layer, []).append(load_directions(spec, trust_code=recipe.trust_code))
     layers: list[PlannedLayer] = []
+    known: dict[str, str] = {}
     count = len(dict.fromkeys(recipe.models))
     for done, model in enumerate(models):
+        _require_new(model.fingerprint, model.name, known, "network")
         progress("Loading models", done, count + 1)
         shapes = choose_layers(model, list(dict.fromkeys(recipe.layers)), recipe.pooling, directions)
         layers += [
@@ -174,10 +176,23 @@ def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer
             )
             for s in shapes
         ]
+    for layer in layers:
+        _require_new(layer.fingerprint, f"{layer.stored_name} of {layer.model.name}", known, "directions")
     progress("Loading models", count, count + 1)
     encoder = in_precision(load_encoder(recipe.encoder, trust_code=recipe.trust_code), recipe.precision)
     progress("Loading models", count + 1, count + 1)
     return layers, encoder
+
+
+def _require_new(fingerprint: str, name: str, known: dict[str, str], what: str) -> None:
+    """Refuse what is in the plan already, and would be stored twice; names are kept by fingerprint in `known`.
+
+    Raises:
+        RecipeError: it is.
+    """
+    other = known.setdefault(fingerprint, name)
+    if other != name:
+        raise RecipeError(f"{other} and {name} are the same {what} under two names; give one of them")
 
 
 def batch_size_for(device: torch.device) -> int:

@@ -69,3 +69,11 @@ class ReducedEncoder:
 def in_precision(encoder: Encoder, precision: str) -> Encoder:
     """The encoder as it is, or with its images in reduced precision."""
     return encoder if precision == "float32" else ReducedEncoder(encoder, precision)
+
+
+def split_precision(name: str) -> tuple[str, str]:
+    """An encoder's stored name as its own name and the precision."""
+    for precision in PRECISIONS:
+        if name.endswith(f" {precision}"):
+            return name.removesuffix(f" {precision}"), precision
+    return name, "float32"

@@ -57,6 +57,11 @@ def is_dataset(text: str) -> bool:
     return text.startswith(PREFIX)
 
 
+def dataset_name(text: str) -> str:
+    """The data set's name."""
+    return _name_and_root(text)[0]
+
+
 def absolute_root(text: str) -> str:
     """The same data set, with a folder that means the same wherever it is read from."""
     name, root = _name_and_root(text)
@@ -69,8 +74,8 @@ def _name_and_root(text: str) -> tuple[str, str]:
     return name, str(Path(root or DEFAULT_ROOT).expanduser())
 
 
-def dataset_images(text: str) -> tuple[str, list[ProbeImage]]:
-    """Name and images of ``torchvision:NAME`` or ``torchvision:NAME@ROOT``, with the names of their classes.
+def dataset_images(text: str) -> list[ProbeImage]:
+    """The images of ``torchvision:NAME`` or ``torchvision:NAME@ROOT``, with the names of their classes.
 
     The data set is made as ``NAME(root=ROOT)``, so it is the split that this gives; nothing is downloaded.
 
@@ -91,7 +96,7 @@ def dataset_images(text: str) -> tuple[str, list[ProbeImage]]:
             paths = [f"item-{item:0{digits}}" for item in range(len(labels))]
             sources = [DatasetItem(name, root, item) for item in range(len(labels))]
     rows = zip(paths, labels, sources, strict=True)
-    return name, [ProbeImage(readable_text(path), label, source) for path, label, source in rows]
+    return [ProbeImage(readable_text(path), label, source) for path, label, source in rows]
 
 
 @lru_cache(maxsize=4)

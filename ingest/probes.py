@@ -14,8 +14,9 @@ from pathlib import Path
 from neuronlake.ingest.decoding import decode, quiet_decoding
 from neuronlake.ingest.failure_limit import FailureLimit
 from neuronlake.ingest.locations import Location, ProbeError, is_address
+from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
 from neuronlake.ingest.probe_broden import broden_images, is_broden
-from neuronlake.ingest.probe_datasets import dataset_images, is_dataset
+from neuronlake.ingest.probe_datasets import dataset_images, dataset_name, is_dataset
 from neuronlake.ingest.probe_lists import csv_images, parquet_images
 from neuronlake.ingest.probe_sources import (
     FileBytes,
@@ -44,8 +45,19 @@ class Probe:
     """A set of images, in the order of their list, or else of their paths."""
 
     name: str
-    location: str
     images: tuple[ProbeImage, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def location(self) -> str:
+        """Where its images are."""
+        return " + ".join(part.spec for part in self.parts)
+
+    @property
+    def entry(self) -> Entry:
+        """Its place among the names of a warehouse."""
+        first = self.parts[0]
+        return Entry("probes", self.name, self.fingerprint, first.name, renamed("--probe", first.spec))
 
     @property
     def fingerprint(self) -> str:
@@ -75,7 +87,7 @@ def load_probe(
             Broden's with its ``index.csv``; a csv or Parquet list of files; a Parquet file that holds images; a tar;
             shards of these two, as ``shards-{000..003}.tar`` or a folder of them; a data set of torchvision, as
             ``torchvision:CIFAR10`` or ``torchvision:CIFAR10@ROOT``. All but the last may lie at an address that fsspec
-            knows, as ``s3://bucket/folder``.
+            knows, as ``s3://bucket/folder``. Each may have its name before it, as in ``mine=photos``.
         limit: take a random sample of so many images, in their order; all where None.
         seed: of the sample.
         max_failures: see `FailureLimit`.
@@ -83,9 +95,10 @@ def load_probe(
 
     Raises:
         ProbeError: there is no such probe, it is given twice, or has no image, or too many that cannot be read.
+        NameTakenError: two of them have one name.
     """
-    _require_each_once(locations)
-    name, images = _combine([_list_images(str(location)) for location in locations])
+    parts = check_probes(locations)
+    name, images = _combine([(part.name, _list_images(part.spec)) for part in parts])
     if limit is not None and limit < len(images):
         name = f"{name}:{limit}"
         places = random.Random(seed).sample(range(len(images)), limit)  # noqa: S311  no secret
@@ -93,31 +106,48 @@ def load_probe(
     failures = FailureLimit(name, len(images), max_failures)
     hashed = _hash(images, failures, progress or (lambda _done, _total: None))
     _require_a_readable_image(hashed, failures)
-    return Probe(name, " + ".join(str(location) for location in locations), tuple(hashed))
+    return Probe(name, tuple(hashed), tuple(parts))
 
 
-def require_present(locations: Sequence[str | Path]) -> None:
-    """Refuse paths that lead nowhere, at once; what else may be wrong shows when the probe is read.
+def check_probes(locations: Sequence[str | Path]) -> list[Part]:
+    """Names of probes and where they are; what else may be wrong shows when they are read.
 
     Raises:
-        ProbeError: one does.
+        ProbeError: a path leads nowhere, or two are the same.
+        NameTakenError: two have one name.
     """
-    for text in map(str, locations):
+    parts = [_part(str(location)) for location in locations]
+    for text in (part.spec for part in parts):
         if not is_dataset(text) and not is_address(text) and "{" not in text:
             path = Path(text).expanduser()
             if not path.exists():
                 raise ProbeError(f"there is no {path}; --probe takes {_KINDS}")
+    _require_each_once([part.spec for part in parts])
+    require_names_differ("--probe", parts, "probes")
+    return parts
 
 
-def _require_each_once(locations: Sequence[str | Path]) -> None:
+def split_probe(text: str) -> tuple[str | None, str]:
+    """``NAME=PROBE`` as name and probe; a pattern exists where the first file does that it stands for."""
+    return (None, text) if Path(next(_expand(text), text)).expanduser().exists() else split_name(text)
+
+
+def _part(text: str) -> Part:
+    """A probe and what it is called: as the user says, or as the last part of its path."""
+    given, spec = split_probe(text)
+    if given or is_dataset(spec):
+        return Part(given or dataset_name(spec), spec)
+    return Part(re.sub(r"\.(csv|parquet|tar)$", "", Location.of(spec).name), spec)
+
+
+def _require_each_once(locations: Sequence[str]) -> None:
     """Images that are there twice would count twice in every activation and score.
 
     Raises:
         ProbeError: two of the locations are the same.
     """
     seen: set[str] = set()
-    for location in locations:
-        text = str(location)
+    for text in locations:
         place = text if is_address(text) else str(Path(text).expanduser().resolve())
         if place in seen:
             raise ProbeError(f"the probe {text} is given twice, so its images would count twice; give it once")
@@ -125,20 +155,15 @@ def _require_each_once(locations: Sequence[str | Path]) -> None:
 
 
 def _combine(probes: Sequence[tuple[str, list[ProbeImage]]]) -> tuple[str, list[ProbeImage]]:
-    """Names of probes and their images as one; two of one name are told apart by a number."""
+    """Names of probes and their images as one."""
     if len(probes) == 1:
         return probes[0]
-    parts: dict[str, list[ProbeImage]] = {}
-    for name, images in probes:
-        count = 1
-        while (part := name if count == 1 else f"{name}#{count}") in parts:
-            count += 1
-        parts[part] = [replace(image, path=f"{part}/{image.path}", part=part) for image in images]
-    return " + ".join(parts), [image for images in parts.values() for image in images]
+    images = [replace(image, path=f"{name}/{image.path}", part=name) for name, mine in probes for image in mine]
+    return " + ".join(name for name, _ in probes), images
 
 
-def _list_images(text: str) -> tuple[str, list[ProbeImage]]:
-    """The name of a probe and its images, not yet read."""
+def _list_images(text: str) -> list[ProbeImage]:
+    """The images of a probe, not yet read."""
     if is_dataset(text):
         return dataset_images(text)
     shards = list(dict.fromkeys(islice(_expand(text), _MOST_SHARDS + 1)))
@@ -154,7 +179,7 @@ def _list_images(text: str) -> tuple[str, list[ProbeImage]]:
         images = _file_images(location)
     if not images:
         raise ProbeError(f"{location} holds no images; it needs files such as .jpg or .png, at any depth")
-    return re.sub(r"\.(csv|parquet|tar)$", "", location.name), images
+    return images
 
 
 def _reader(file: Location) -> Callable[[Location], list[ProbeImage]] | None:

@@ -23,7 +23,8 @@ class Recipe:
         models: names of models or where they are, see `models.load_model`; or models themselves, see
             `models.model_from_module`.
         layers: names of layers or patterns, the same for every model; see `layers.choose_layers`.
-        probes: folders, lists or tars of images, see `probes.load_probe`; several are put together.
+        probes: folders, lists or tars of images, see `probes.load_probe`; several are put together. Each may have a
+            name before it, as in ``mine=photos``; so may the concepts, the encoder and the files of directions.
         concepts: concept sets, joined; see `concepts.load_concepts`.
         encoder: see `encoders.load_encoder`.
         prompts: texts that each concept is put into, at ``{}``; the mean of several counts. See

@@ -8,8 +8,19 @@ from typing import Any
 import polars as pl
 
 from neuronlake.ingest.concepts import ConceptSet
+from neuronlake.ingest.names import Entry
 from neuronlake.ingest.plan import Plan, PlannedLayer
 from neuronlake.ingest.probes import Probe
+from neuronlake.ingest.stored import StoredLayer
+from neuronlake.ingest.taken_names import (
+    check_names,
+    empty_namesakes,
+    encoder_entry,
+    key_of,
+    layer_namesake,
+    make_room,
+    model_entry,
+)
 from neuronlake.sql.warehouse import Warehouse
 
 _LARGE_PROBE = 16_384
@@ -21,7 +32,7 @@ _CHUNKS_OF_SMALL_PROBE = 16
 
 @dataclass(frozen=True)
 class Registered:
-    """Numbers of what the plan names."""
+    """Numbers of what the plan names, and a line for each thing that the warehouse knows by another name."""
 
     probe_id: int
     first_image_id: int
@@ -31,23 +42,26 @@ class Registered:
     concept_set_id: int
     concept_ids: tuple[int, ...]
     layer_ids: dict[tuple[str, str], int]
+    layers: tuple[StoredLayer, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def register(warehouse: Warehouse, plan: Plan) -> Registered:
-    """Write rows for what the warehouse does not know yet, in one transaction, and return all numbers."""
+    """Write rows for what the warehouse does not know yet, in one transaction, and return all numbers.
+
+    Raises:
+        NameTakenError: a name stands for something else there; nothing was changed.
+    """
+    notes = check_names(warehouse, plan)
+    empty_namesakes(warehouse, plan)
     with warehouse.transaction():
         probe_id = register_probe(warehouse, plan.probe, plan.recipe.chunk_images)
         encoder_id = identify(
-            warehouse,
-            "encoders",
-            plan.encoder.fingerprint,
-            name=plan.encoder.name,
-            dimensions=plan.encoder.dimensions,
-            source=plan.encoder.source,
+            warehouse, encoder_entry(plan), dimensions=plan.encoder.dimensions, source=plan.encoder.source
         )
         concept_ids = register_concepts(warehouse, plan.concept_set.texts)
         concept_set_id = register_concept_set(warehouse, plan.concept_set, concept_ids)
-        layer_ids = {(layer.model.name, layer.name): _register_layer(warehouse, layer) for layer in plan.layers}
+        layers = [_register_layer(warehouse, plan, layer) for layer in plan.layers]
     first = int(warehouse.scalar("select min(image_id) from store.images where probe_id = $id", id=probe_id))
     return Registered(
         probe_id=probe_id,
@@ -57,43 +71,36 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
         encoder_id=encoder_id,
         concept_set_id=concept_set_id,
         concept_ids=tuple(concept_ids),
-        layer_ids=layer_ids,
+        layer_ids={
+            (layer.model.name, layer.name): stored.layer_id for layer, stored in zip(plan.layers, layers, strict=True)
+        },
+        layers=tuple(layers),
+        notes=notes,
     )
 
 
 def _known(warehouse: Warehouse, table: str, fingerprint: str) -> int | None:
     """The number of the row with that fingerprint."""
-    key = f"{table.removesuffix('s')}_id"
-    return warehouse.scalar(f"select {key} from store.{table} where fingerprint = $f", f=fingerprint)  # noqa: S608
+    return warehouse.scalar(f"select {key_of(table)} from store.{table} where fingerprint = $f", f=fingerprint)  # noqa: S608
 
 
-def identify(warehouse: Warehouse, table: str, fingerprint: str, *, name: str, **columns: Any) -> int:
+def identify(warehouse: Warehouse, entry: Entry, **columns: Any) -> int:
     """The number of the row with that fingerprint; made if there is none.
 
-    Names are what users group by, so two different things never share one: the second gets ``#2``.
+    Names are what users group by, so two different things never share one.
+
+    Raises:
+        NameTakenError: something else has its name.
     """
-    known = _known(warehouse, table, fingerprint)
+    known = _known(warehouse, entry.table, entry.fingerprint)
     if known is not None:
         return known
-    key = f"{table.removesuffix('s')}_id"
-    number = warehouse.next_id(table, key)
-    row = {key: number, "name": free_name(warehouse, table, name), "fingerprint": fingerprint, **columns}
-    warehouse.insert(table, pl.DataFrame([row]))
+    make_room(warehouse, entry)
+    key = key_of(entry.table)
+    number = warehouse.next_id(entry.table, key)
+    row = {key: number, "name": entry.name, "fingerprint": entry.fingerprint, **columns}
+    warehouse.insert(entry.table, pl.DataFrame([row]))
     return number
-
-
-def free_name(warehouse: Warehouse, table: str, name: str) -> str:
-    """The name, with a number where something else has it already."""
-    return _numbered(name, {row[0] for row in warehouse.sql(f"select name from store.{table}").fetchall()})  # noqa: S608
-
-
-def _numbered(name: str, taken: set[str]) -> str:
-    """The name, with a number if it is taken."""
-    candidate, count = name, 1
-    while candidate in taken:
-        count += 1
-        candidate = f"{name}#{count}"
-    return candidate
 
 
 def default_chunk_images(images: int) -> int:
@@ -108,16 +115,22 @@ def default_chunk_images(images: int) -> int:
     return min(max(wanted, _SMALLEST_CHUNK), _LARGEST_CHUNK_OF_SMALL_PROBE)
 
 
-def register_probe(warehouse: Warehouse, probe: Probe, chunk_images: int | None = None) -> int:
-    """The number of the probe; it and its images are written if it is not known."""
+def register_probe(
+    warehouse: Warehouse, probe: Probe, chunk_images: int | None = None, entry: Entry | None = None
+) -> int:
+    """The number of the probe; it and its images are written if it is not known.
+
+    Raises:
+        NameTakenError: another has its name.
+    """
+    # one that gave way to another in a run that was killed as it did
+    warehouse.execute("delete from store.probes where images = 0 and location <> 'imported'")
     known = _known(warehouse, "probes", probe.fingerprint)
     if known is not None:
         return known
     probe_id = identify(
         warehouse,
-        "probes",
-        probe.fingerprint,
-        name=probe.name,
+        entry or probe.entry,
         location=probe.location,
         images=len(probe.images),
         chunk_images=chunk_images or default_chunk_images(len(probe.images)),
@@ -150,15 +163,17 @@ def register_concepts(warehouse: Warehouse, texts: list[str]) -> list[int]:
 
 
 def register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept_ids: list[int]) -> int:
-    """The number of the concept set; it and its members are written if it is not known."""
+    """The number of the concept set; it and its members are written if it is not known.
+
+    Raises:
+        NameTakenError: another has its name.
+    """
     known = _known(warehouse, "concept_sets", concept_set.fingerprint)
     if known is not None:
         return known
     concept_set_id = identify(
         warehouse,
-        "concept_sets",
-        concept_set.fingerprint,
-        name=concept_set.name,
+        concept_set.entry,
         concepts=len(concept_set.concepts),
         dropped_duplicates=concept_set.dropped_duplicates,
         dropped_blanks=concept_set.dropped_blanks,
@@ -175,27 +190,23 @@ def register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept_
     return concept_set_id
 
 
-def _register_layer(warehouse: Warehouse, layer: PlannedLayer) -> int:
+def _register_layer(warehouse: Warehouse, plan: Plan, layer: PlannedLayer) -> StoredLayer:
     """The layer, and its model."""
     model = layer.model
-    model_id = identify(
-        warehouse,
-        "models",
-        model.fingerprint,
-        name=model.name,
-        source=model.source,
-        is_random=model.is_random,
-    )
+    model_id = identify(warehouse, model_entry(plan.recipe, model), source=model.source, is_random=model.is_random)
     known = _known(warehouse, "layers", layer.fingerprint)
     if known is not None:
-        return known
+        return StoredLayer(known, layer.units, layer.fingerprint)
+    other = layer_namesake(warehouse, layer)
+    if other is not None and other["is_imported"]:
+        return _take_over(warehouse, layer, other)
+    if other is not None:
+        warehouse.execute("delete from store.layers where layer_id = $id", id=other["layer_id"])
     layer_id = warehouse.next_id("layers", "layer_id")
-    # other directions may come under the same file's name
-    taken = warehouse.sql("select name from store.layers where model_id = $id", id=model_id).fetchall()
     row = {
         "layer_id": layer_id,
         "model_id": model_id,
-        "name": _numbered(layer.stored_name, {name for (name,) in taken}),
+        "name": layer.stored_name,
         "fingerprint": layer.fingerprint,
         "position": layer.position,
         "units": layer.units,
@@ -203,4 +214,18 @@ def _register_layer(warehouse: Warehouse, layer: PlannedLayer) -> int:
         "receptive_field": layer.receptive_field,
     }
     warehouse.insert("layers", pl.DataFrame([row], schema_overrides={"receptive_field": pl.Float32}))
-    return layer_id
+    return StoredLayer(layer_id, layer.units, layer.fingerprint)
+
+
+def _take_over(warehouse: Warehouse, layer: PlannedLayer, labelled: dict[str, Any]) -> StoredLayer:
+    """A layer that was known by labels that were imported for it; its fingerprint stays, for scorings refer to it."""
+    warehouse.execute(
+        "update store.layers set position = $position, units = $units, pooling = $pooling,"
+        " receptive_field = $receptive_field where layer_id = $layer_id",
+        position=layer.position,
+        units=layer.units,
+        pooling=layer.pooling,
+        receptive_field=layer.receptive_field,
+        layer_id=labelled["layer_id"],
+    )
+    return StoredLayer(labelled["layer_id"], layer.units, labelled["fingerprint"])

@@ -26,6 +26,7 @@ from neuronlake.ingest.scoring import (
 from neuronlake.ingest.scoring_settings import DEFAULT_DRAWS, DEFAULT_METHOD, ScoringError, resolve_scoring
 from neuronlake.ingest.settings import chosen_recipe
 from neuronlake.ingest.stored import StoredLayer
+from neuronlake.ingest.taken_names import name_note
 from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 
@@ -78,6 +79,7 @@ class ScoreSummary:
     layers: int
     scored_layers: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def score(
@@ -126,7 +128,8 @@ def score(
             )
             score_layers(warehouse, basis, pending, scoring, engine, run_id, report)
             timing.score = time.perf_counter() - started
-    return ScoreSummary(len(layers), len(pending), time.perf_counter() - started)
+    notes = tuple(name_note(warehouse, load_concepts(recipe.concepts).entry)) if recipe.concepts else ()
+    return ScoreSummary(len(layers), len(pending), time.perf_counter() - started, notes)
 
 
 def _with_encoder_by_name(warehouse: Warehouse, recipe: ScoreRecipe) -> tuple[ScoreRecipe, Encoder | None]:

@@ -1,8 +1,8 @@
 """CLIP-Dissect's saved_activations into the warehouse, to be scored and asked again without a network.
 
-The files say what they are by name alone, and CLIP-Dissect never looks whether their contents still fit. So all
-files of an import make up an edition: what an earlier import has under the same name with other contents belongs to
-another edition, with models, encoders and numbered images of its own, and nothing is ever scored across them.
+The files say what they are by name alone, and CLIP-Dissect never looks whether their contents still fit. So what an
+earlier import has under the same name with other contents is refused, with the name to give. Version 0.1 put it into
+another edition, with models, encoders and numbered images of its own, and warehouses that have some keep them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from neuronlake.ingest import saved_files
 from neuronlake.ingest.imported import record_import
 from neuronlake.ingest.label_files import ImportedFileError, ImportOptions
+from neuronlake.ingest.names import next_name, renamed
 from neuronlake.ingest.probes import Probe
 from neuronlake.ingest.saved_files import ActivationFile, FeatureFile, SavedFiles
 from neuronlake.ingest.saved_load import SavedLoader
@@ -36,6 +37,7 @@ class ActivationImport:
         left_out: names of the text features whose concepts are not known.
         unreadable: images of the probe folder that could not be read; they are left out.
         warehouse: the file that they were imported into.
+        notes: what the warehouse knows by another name.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class ActivationImport:
     left_out: tuple[str, ...]
     unreadable: int
     warehouse: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def is_new(self) -> bool:
@@ -56,6 +59,7 @@ class ActivationImport:
         yield from self.loaded
         for name in self.left_out:
             yield f"note: {name} is left out; --concepts names the file with the concepts it is about"
+        yield from (f"note: {note}" for note in self.notes)
         if self.unreadable:
             ask = hints.command("cli sql failed_images", self.warehouse)
             yield f"note: {self.unreadable} images could not be read and are left out: {ask}"
@@ -88,7 +92,9 @@ def import_activations(
     concepts are imported where the options name the file with the concepts.
 
     Raises:
-        ImportedFileError: a file's name or contents make no sense, or files contradict each other; nothing is changed.
+        ImportedFileError: a file's name or contents make no sense, or files contradict each other or what was imported
+            before; nothing is changed.
+        NameTakenError: a name stands for something else; nothing is changed.
     """
     options = options or ImportOptions()
     if options.method or options.layer or options.columns or options.first_unit:
@@ -97,7 +103,7 @@ def import_activations(
         )
     progress = progress or (lambda _stage, _done, _total: None)
     files = saved_files.sort_files(saved_files.find_saved_files(path), options)
-    words = read_words(Path(options.concepts), files.text_features) if options.concepts else None
+    words = read_words(options.concepts, files.text_features) if options.concepts else None
     if not (files.activations or files.image_features or words):
         raise ImportedFileError(
             f"{path} holds no activations and no image features that are known by their names; "
@@ -107,14 +113,15 @@ def import_activations(
     images = _count_images(files, seen)
     folder = _folder_probe(images, options)
     claims = _claims(files, words, seen, folder)
-    edition, known = _edition(warehouse, _all_of(claims))
+    edition, known = _edition(warehouse, claims, files)
     new = {file: each for file, each in claims.items() if not each.items() <= known.items()}
     probes = {name: folder or numbered_probe(name, count, edition) for name, count in images.items()}
-    unreadable = 0
+    unreadable, notes = 0, list[str]()
     if new:
         with warehouse.transaction():
             loader = SavedLoader(warehouse, edition, {file: seen[file].fingerprint for file in new}, progress)
             unreadable = loader.load(files, words, probes)
+            notes = list(dict.fromkeys(loader.notes))
             recipe = {"imported": str(path), "edition": edition, "claims": _all_of(new)}
             record_import(warehouse, loader.run_id, command, recipe)
     return ActivationImport(
@@ -123,6 +130,7 @@ def import_activations(
         left_out=tuple(each.path.name for each in files.text_features if not words or each not in words.files),
         unreadable=unreadable,
         warehouse=warehouse.path,
+        notes=tuple(notes),
     )
 
 
@@ -198,8 +206,12 @@ def _claim(file: ActivationFile | FeatureFile, seen: Seen, subject: str) -> dict
     return {f"width of {name}": str(seen.columns), f"{name}, {subject}": seen.fingerprint}
 
 
-def _edition(warehouse: Warehouse, claims: dict[str, str]) -> tuple[int, dict[str, str]]:
-    """The first edition that these claims do not contradict, and what is claimed in it already."""
+def _edition(warehouse: Warehouse, claims: dict[Path, dict[str, str]], files: SavedFiles) -> tuple[int, dict[str, str]]:
+    """The first edition that the files do not contradict, and what is claimed in it already.
+
+    Raises:
+        ImportedFileError: they contradict all that there are.
+    """
     editions: dict[int, dict[str, str]] = {}
     recipes = warehouse.sql(
         "select recipe from store.runs where json_exists(recipe, '$.claims') and status = 'finished'"
@@ -209,6 +221,35 @@ def _edition(warehouse: Warehouse, claims: dict[str, str]) -> tuple[int, dict[st
         editions.setdefault(recipe["edition"], {}).update(recipe["claims"])
     for number in sorted(editions):
         known = editions[number]
-        if all(known.get(role, value) == value for role, value in claims.items()):
+        if all(known.get(role, value) == value for role, value in _all_of(claims).items()):
             return number, known
-    return max(editions, default=0) + 1, {}
+    if editions:
+        raise ImportedFileError(_contradiction(warehouse, editions[min(editions)], claims, files))
+    return 1, {}
+
+
+def _contradiction(
+    warehouse: Warehouse, known: dict[str, str], claims: dict[Path, dict[str, str]], files: SavedFiles
+) -> str:
+    """The first file that is not what an earlier import has by its name, and how to give it another."""
+    path, role = next(
+        (path, role) for path, each in claims.items() for role, value in each.items() if known.get(role, value) != value
+    )
+    activations = {each.path: each for each in files.activations}
+    features = {each.path: each for each in (*files.image_features, *files.text_features)}
+    models = {name for (name,) in warehouse.sql("select name from store.models").fetchall()}
+    said = " ".join(known)
+
+    def another(option: str, name: str) -> str:
+        new = next_name(name, lambda candidate: candidate in models or candidate in said)
+        own = files.file_names.get(name, name)
+        return f"--model {new}" if option == "--model" else renamed(option, own)(new)
+
+    if path in activations:
+        hint = f"if it is of another network, {another('--model', activations[path].model)}"
+    else:
+        hint = f"if it is of another image-text model, {another('--encoder', features[path].clip)}"
+    if path in activations or features[path] in files.image_features:
+        probe = (activations.get(path) or features[path]).probe
+        hint += f"; if it is of other images, {another('--probe', probe)}"
+    return f"{path} is not what {warehouse.path} holds as {role}; give it a name of its own: {hint}"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from neuronlake.ingest.label_files import ImportedFileError, ImportOptions
+from neuronlake.ingest.names import split_name
 
 # CLIP models as their files spell them, without the slash, and as open_clip calls them
 CLIP_NAMES = {
@@ -81,11 +82,16 @@ class FeatureFile:
 
 @dataclass(frozen=True)
 class SavedFiles:
-    """The files of a folder, by what they hold."""
+    """The files of a folder, by what they hold.
+
+    Attributes:
+        file_names: for what the user gave another name, the one that it has in the files' names.
+    """
 
     activations: tuple[ActivationFile, ...]
     image_features: tuple[FeatureFile, ...]
     text_features: tuple[FeatureFile, ...]
+    file_names: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -106,20 +112,26 @@ def find_saved_files(path: Path) -> list[Path]:
 def sort_files(paths: Sequence[Path], options: ImportOptions) -> SavedFiles:
     """Tell by their names what the files hold; with a probe in the options, the files of that one alone.
 
+    Probe and encoder may have another name before theirs, as in ``mine=broden``.
+
     Raises:
         ImportedFileError: a name does not say it.
     """
-    clips = {**CLIP_NAMES, **({options.encoder.replace("/", ""): options.encoder} if options.encoder else {})}
+    probe_name, probe = split_name(options.probe or "")
+    clip_name, clip = split_name(options.encoder or "")
+    clips = {stem: clip_name or name if name == clip else name for stem, name in CLIP_NAMES.items()}
+    if clip and clip not in CLIP_NAMES.values():
+        clips[clip.replace("/", "")] = clip_name or clip
     features = [found for path in paths if (found := _feature_file(path, clips))]
     others = sorted(set(paths) - {each.path for each in features})
-    given = {options.probe} if options.probe else set[str]()
+    given = {probe} if probe else set[str]()
     probes = given or {*_PROBES, *(each.subject for each in features)}
     activations: list[ActivationFile] = []
     for path in others:
         found = _activation_file(path, probes, options.model)
         if found:
             activations.append(found)
-        elif not given or path.stem.startswith(f"{options.probe}_"):
+        elif not given or path.stem.startswith(f"{probe}_"):
             raise ImportedFileError(
                 f"{path} is not named PROBE_MODEL_LAYER.pt with a probe and a model that are known; "
                 "name them as they stand there with --probe and --model"
@@ -127,9 +139,10 @@ def sort_files(paths: Sequence[Path], options: ImportOptions) -> SavedFiles:
     _check_one_model({each.architecture for each in activations}, options)
     shown = given or {*_PROBES, *(each.probe for each in activations)}
     return SavedFiles(
-        tuple(activations),
-        tuple(each for each in features if each.subject in shown),
+        tuple(replace(each, probe=probe_name or each.probe) for each in activations),
+        tuple(replace(each, subject=probe_name or each.subject) for each in features if each.subject in shown),
         tuple(each for each in features if each.subject not in {*shown, *_PROBES}),
+        {name: own for name, own in ((probe_name, probe), (clip_name, clip)) if name},
     )
 
 

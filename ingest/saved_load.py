@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from neuronlake.ingest.blueprints import layer_positions
 from neuronlake.ingest.extract import ExtractedChunk, PreparedImage, TopCandidates, top_rows
 from neuronlake.ingest.label_files import ImportedFileError
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
+from neuronlake.ingest.names import Entry, renamed
 from neuronlake.ingest.probes import Probe
-from neuronlake.ingest.register import Registered, free_name, identify, register_probe
+from neuronlake.ingest.register import Registered, identify, register_probe
 from neuronlake.ingest.saved_files import ActivationFile, FeatureFile, Matrix, SavedFiles
 from neuronlake.ingest.saved_probes import load_pictures
 from neuronlake.ingest.saved_texts import SavedWords, load_texts, read_text_features
+from neuronlake.ingest.taken_names import name_note
 from neuronlake.sql.warehouse import Warehouse
 
 Progress = Callable[[str, int, int], None]
@@ -36,13 +38,16 @@ class SavedLoader:
         self._fingerprints = fingerprints
         self._progress = progress
         self._done = 0
+        self._file_names: Mapping[str, str] = {}
+        self.notes: list[str] = []
         self.run_id = warehouse.next_id("runs", "run_id")
 
     def load(self, files: SavedFiles, words: SavedWords | None, probes: dict[str, Probe]) -> int:
         """Load the files whose fingerprints were given; returns how many images could not be read."""
+        self._file_names = files.file_names
         unreadable = 0
         for name, probe in probes.items():
-            registered = self._register(probe)
+            registered = self._register(probe, files.file_names.get(name, name))
             images = len(probe.images)
             load_pictures(
                 self._warehouse, registered, probe, lambda done, of=images: self._progress("Reading images", done, of)
@@ -58,13 +63,16 @@ class SavedLoader:
         for file in words.files if words else ():
             if words and file.path in self._fingerprints:
                 matrix = self._same(file.path, read_text_features(words, file))
-                load_texts(self._warehouse, words, file, matrix, self._encoder(file, matrix.shape[1]))
+                encoder_id = self._encoder(file, matrix.shape[1])
+                self.notes += load_texts(self._warehouse, words, file, matrix, encoder_id)
                 self._count()
         return unreadable
 
-    def _register(self, probe: Probe) -> Registered:
+    def _register(self, probe: Probe, file_name: str) -> Registered:
         """The probe's numbers; those of layers and encoders are filled in file by file."""
-        probe_id = register_probe(self._warehouse, probe)
+        entry = replace(probe.entry, option=renamed("--probe", file_name))
+        self.notes += name_note(self._warehouse, entry)
+        probe_id = register_probe(self._warehouse, probe, entry=entry)
         first = int(self._warehouse.scalar("select min(image_id) from store.images where probe_id = $id", id=probe_id))
         return Registered(
             probe_id=probe_id,
@@ -129,28 +137,16 @@ class SavedLoader:
 
     def _encoder(self, file: FeatureFile, dimensions: int) -> int:
         """The encoder of this edition; of its code and weights nothing is known."""
-        return identify(
-            self._warehouse,
-            "encoders",
-            f"saved activations: {file.clip}, edition {self._edition}",
-            name=f"{file.clip} (imported)",
-            dimensions=dimensions,
-            source="imported",
-        )
+        fingerprint = f"saved activations: {file.clip}, edition {self._edition}"
+        option = renamed("--encoder", self._file_names.get(file.clip, file.clip))
+        entry = Entry("encoders", f"{file.clip} (saved activations)", fingerprint, file.clip, option)
+        return identify(self._warehouse, entry, dimensions=dimensions, source="imported")
 
     def _model(self, name: str) -> tuple[int, str]:
         """The model of this edition and its fingerprint; the first edition's is the one that imported labels are of."""
         fingerprint = f"imported:{name}" if self._edition == 1 else f"imported:{name}, edition {self._edition}"
-        is_free = free_name(self._warehouse, "models", name) == name
-        model_id = identify(
-            self._warehouse,
-            "models",
-            fingerprint,
-            name=name if is_free else f"{name} (imported)",
-            source="imported",
-            is_random=False,
-        )
-        return model_id, fingerprint
+        entry = Entry("models", name, fingerprint, name, lambda new: f"--model {new}")
+        return identify(self._warehouse, entry, source="imported", is_random=False), fingerprint
 
     def _layer(self, file: ActivationFile, units: int) -> int:
         """The layer of this edition's model, which imported labels may have named already."""

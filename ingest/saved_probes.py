@@ -16,6 +16,7 @@ from neuronlake.ingest.extract import ChunkImage, ExtractedChunk, FailedImage, p
 from neuronlake.ingest.label_files import ImportedFileError
 from neuronlake.ingest.load import ChunkParts, load_chunk
 from neuronlake.ingest.locations import Location, ProbeError
+from neuronlake.ingest.names import Part
 from neuronlake.ingest.probe_sources import FileBytes, ProbeImage, is_image_name
 from neuronlake.ingest.probes import Probe
 from neuronlake.ingest.register import Registered
@@ -42,9 +43,9 @@ def numbered_probe(name: str, images: int, edition: int) -> Probe:
     """A probe of images of which nothing is known but their number; `cli verify` asks for no pictures of them."""
     contents = f"unknown: {name} of {images} images, edition {edition}"
     return Probe(
-        name=f"{name} (imported)",
-        location="imported",
+        name=f"{name} (saved activations)",
         images=tuple(ProbeImage(f"image {number}", None, _NoBytes(), contents) for number in range(images)),
+        parts=(Part(name, "imported"),),
     )
 
 
@@ -71,7 +72,7 @@ def folder_probe(name: str, folder: Path, images: int) -> Probe:
             ProbeImage(path.as_posix(), path.parent.name or None, FileBytes(Location(str(root / path))), digest)
             for path, digest in zip((file.relative_to(root) for file in files), digests, strict=True)
         )
-    return Probe(name=name, location=str(root), images=found)
+    return Probe(name=name, images=found, parts=(Part(name, str(root)),))
 
 
 def _image_files(root: Path) -> list[Path]:

@@ -12,8 +12,10 @@ from neuronlake.ingest import saved_files
 from neuronlake.ingest.concepts import ConceptSet, load_concepts, tidy
 from neuronlake.ingest.label_files import ImportedFileError
 from neuronlake.ingest.load import embedding_rows
+from neuronlake.ingest.names import split_name
 from neuronlake.ingest.register import register_concept_set, register_concepts
 from neuronlake.ingest.saved_files import FeatureFile, Matrix
+from neuronlake.ingest.taken_names import name_note
 from neuronlake.sql.warehouse import Warehouse
 
 # CLIP-Dissect embeds the plain concept
@@ -41,19 +43,21 @@ class SavedWords:
     files: tuple[FeatureFile, ...]
 
 
-def read_words(path: Path, files: tuple[FeatureFile, ...]) -> SavedWords:
+def read_words(text: str, files: tuple[FeatureFile, ...]) -> SavedWords:
     """The words of a file, one a line, and the features among the files that are named for it.
+
+    It may have another name before its own, as in ``mine=data/20k.txt``.
 
     Raises:
         ImportedFileError: there is no such file, or there are no such features.
         ConceptError: it is not a file of concepts.
     """
-    path = path.expanduser()
+    path = Path(split_name(text)[1]).expanduser()
     if not path.is_file() or path.suffix.lower() == ".csv":
         raise ImportedFileError(
             f"--concepts takes the text file that CLIP-Dissect read, one concept a line, not {path}"
         )
-    concept_set = load_concepts((str(path),))
+    concept_set = load_concepts((text,))
     # features are named for the concepts' file up to its first full stop
     mine = tuple(file for file in files if file.subject == path.name.split(".")[0])
     if not mine:
@@ -84,12 +88,18 @@ def read_text_features(words: SavedWords, file: FeatureFile) -> Matrix:
     return Matrix(saved_files.unit_rows(file.path, matrix.values), matrix.fingerprint)
 
 
-def load_texts(warehouse: Warehouse, words: SavedWords, file: FeatureFile, features: Tensor, encoder_id: int) -> None:
+def load_texts(
+    warehouse: Warehouse, words: SavedWords, file: FeatureFile, features: Tensor, encoder_id: int
+) -> tuple[str, ...]:
     """Write the concept set, and the embeddings of those of its concepts that this encoder has not embedded.
+
+    Returns:
+        A line if the warehouse knows the set by another name.
 
     Raises:
         ImportedFileError: a word that was imported before has another embedding here.
     """
+    notes = tuple(name_note(warehouse, words.concept_set.entry))
     concept_ids = register_concepts(warehouse, words.concept_set.texts)
     register_concept_set(warehouse, words.concept_set, concept_ids)
     embeddings = features[list(words.rows)]  # (concepts, dimensions)
@@ -112,3 +122,4 @@ def load_texts(warehouse: Warehouse, words: SavedWords, file: FeatureFile, featu
         numbers = np.array([concept_ids[place] for place in missing], dtype=np.int32)
         rows = embedding_rows("concept_id", numbers, embeddings[missing])
         warehouse.insert("concept_embeddings", rows, encoder_id=encoder_id, prompt=_PROMPT)
+    return notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 import tomli_w
 
 from neuronlake.ingest.locations import is_address
+from neuronlake.ingest.names import split_name
 from neuronlake.ingest.plan import Plan
 from neuronlake.ingest.probe_datasets import absolute_root, is_dataset
+from neuronlake.ingest.probes import split_probe
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.settings import RecipeError
-from neuronlake.ingest.user_models import split_name
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -26,10 +27,10 @@ def resolved(plan: Plan) -> Recipe:
         recipe,
         models=tuple(_model(model) if isinstance(model, str) else model for model in recipe.models),
         probes=tuple(_probe(probe) for probe in recipe.probes),
-        concepts=tuple(_if_there(concepts) for concepts in recipe.concepts),
+        concepts=tuple(_named(split_name(concepts), _if_there) for concepts in recipe.concepts),
         encoder=_encoder(recipe.encoder),
         parameters=plan.scoring.parameters,
-        directions=tuple((layer, _spec(file)) for layer, file in recipe.directions),
+        directions=tuple((layer, _model(file)) for layer, file in recipe.directions),
         weights={name: _absolute(str(file)) for name, file in recipe.weights.items()},
         spool=recipe.spool and recipe.spool.absolute(),
     )
@@ -90,9 +91,14 @@ def _if_there(text: str) -> str:
 
 
 def _model(text: str) -> str:
-    """A model as `models.load_model` takes it."""
-    name, spec = split_name(text)
-    return f"{name}={_spec(spec)}" if name else _spec(spec)
+    """A model as `models.load_model` takes it, or directions."""
+    return _named(split_name(text), _spec)
+
+
+def _named(given: tuple[str | None, str], absolute: Callable[[str], str]) -> str:
+    """``NAME=SPEC`` with a spec that means the same in any folder."""
+    name, spec = given
+    return f"{name}={absolute(spec)}" if name else absolute(spec)
 
 
 def _spec(text: str) -> str:
@@ -102,7 +108,12 @@ def _spec(text: str) -> str:
 
 
 def _encoder(text: str) -> str:
-    """``local-dir:FOLDER``, ``path/to/file.py:factory`` or ``ARCH/path/to/file``."""
+    """``local-dir:FOLDER``, ``path/to/file.py:factory`` or ``ARCH/path/to/file``, with or without a name."""
+    return _named(split_name(text), _encoder_spec)
+
+
+def _encoder_spec(text: str) -> str:
+    """The same without a name."""
     kind, separator, folder = text.partition(":")
     if kind == "local-dir":
         return f"{kind}{separator}{_absolute(folder)}"
@@ -111,7 +122,12 @@ def _encoder(text: str) -> str:
 
 
 def _probe(text: str) -> str:
-    """A path, an address, or a data set of torchvision with its folder."""
+    """A path, an address, or a data set of torchvision with its folder, with or without a name."""
+    return _named(split_probe(text), _probe_spec)
+
+
+def _probe_spec(text: str) -> str:
+    """The same without a name."""
     if is_address(text):
         return text
     return absolute_root(text) if is_dataset(text) else str(_absolute(text))

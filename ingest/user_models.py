@@ -25,7 +25,6 @@ from neuronlake.ingest.imports import files_digest, forget, imported_files
 from neuronlake.ingest.live_code import live_code, network_code
 from neuronlake.ingest.saved_models import load_exported, load_scripted
 
-_NAMED = re.compile(r"([A-Za-z0-9_.-]+)=(.+)", re.DOTALL)
 # a module below a folder, so that it is found wherever a command is run
 _PLACED = re.compile(r"([\w.]+:\w+) from (.+)", re.DOTALL)
 _FILE_SUFFIXES = (".pt", ".pt2", ".pth", ".ts", ".torchscript", ".jit")
@@ -48,12 +47,6 @@ class OwnModel:
     class_names: tuple[str, ...]
     source: str
     code: str
-
-
-def split_name(spec: str) -> tuple[str | None, str]:
-    """``NAME=SPEC`` as name and spec; what has no name keeps its own, such as ``runs/lr=0.1/net.py:make``."""
-    match = _NAMED.fullmatch(spec)
-    return (match[1], match[2]) if match else (None, spec)
 
 
 def is_own(spec: str) -> bool:

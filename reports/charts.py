@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import colorsys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import altair as alt
@@ -17,13 +19,37 @@ CATEGORY_COLORS = {
     "scene": "#009e73",
     "none": "#8c8c8c",
 }
+# Of a concept file's own categories, each far from the seven and from those before it.
+OWN_CATEGORY_COLORS = (
+    *("#7ab814", "#e6194c", "#7c6cef", "#776c22", "#8a0f7a", "#61d1d1"),
+    *("#d17d61", "#3319e6", "#e619cc", "#adca91", "#9e2e4a", "#14b852"),
+)
 MODEL_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 ALL_LAYERS = "all layers"
 _BAR_STEP = 19
 _LONGEST_LEGEND = 300
+_GOLDEN_RATIO = 0.618
 
 
-def learnt_concepts(concepts: pl.DataFrame, model: str) -> alt.Chart | alt.LayerChart:
+def category_colors(categories: Iterable[str]) -> dict[str, str]:
+    """Broden's categories and these, each with its colour: own ones in alphabetical order, before none.
+
+    Args:
+        categories: all that a report shows, so that each has one colour in all of its charts.
+    """
+    own = sorted({*categories} - {*CATEGORY_COLORS})
+    colors = dict(CATEGORY_COLORS)
+    grey = colors.pop("none")
+    for place, category in enumerate(own):
+        if place < len(OWN_CATEGORY_COLORS):
+            colors[category] = OWN_CATEGORY_COLORS[place]
+        else:  # hues that lie apart however many there are
+            shade = colorsys.hls_to_rgb(place * _GOLDEN_RATIO % 1, 0.35 + 0.15 * (place % 3), 0.5)
+            colors[category] = "#" + "".join(f"{round(255 * part):02x}" for part in shade)
+    return {**colors, "none": grey}
+
+
+def learnt_concepts(concepts: pl.DataFrame, model: str, colors: Mapping[str, str]) -> alt.Chart | alt.LayerChart:
     """How many units of a model learned each concept, in one of its layers or in all.
 
     The part of a bar in full colour is the units whose label is better than chance; all of it where none is known.
@@ -31,6 +57,7 @@ def learnt_concepts(concepts: pl.DataFrame, model: str) -> alt.Chart | alt.Layer
     Args:
         concepts: columns layer (or ALL_LAYERS), concept, category, units, significant; some rows a layer.
         model: for the title.
+        colors: of the categories, see `category_colors`.
     """
     layer = alt.param(name="layer", value=ALL_LAYERS)
     base = (
@@ -49,9 +76,11 @@ def learnt_concepts(concepts: pl.DataFrame, model: str) -> alt.Chart | alt.Layer
     units = alt.X("units:Q", title="units with this label", axis=alt.Axis(tickMinStep=1))
     paleness = 0.4 if concepts["significant"].count() > 0 else 1.0
     bars = base.mark_bar(cursor="pointer", size=_BAR_STEP - 3, opacity=paleness).encode(
-        x=units, color=_category_color()
+        x=units, color=_category_color(colors)
     )
-    significant = base.mark_bar(cursor="pointer", size=_BAR_STEP - 3).encode(x="significant:Q", color=_category_color())
+    significant = base.mark_bar(cursor="pointer", size=_BAR_STEP - 3).encode(
+        x="significant:Q", color=_category_color(colors)
+    )
     counts = base.mark_text(align="left", dx=4).encode(x="units:Q", text="units:Q")
     longest = int(concepts.group_by("layer").len()["len"].max() or 1)  # pyright: ignore[reportArgumentType]  a number
     return _titled((bars + significant + counts).add_params(layer), model, _BAR_STEP * longest)
@@ -81,14 +110,15 @@ def layer_measure(layers: pl.DataFrame, measure: str, title: str, axis_title: st
     return _titled(chart, title, 200)
 
 
-def category_mix(mix: pl.DataFrame, model: str) -> Any:
+def category_mix(mix: pl.DataFrame, model: str, colors: Mapping[str, str]) -> Any:
     """Categories of the labels of each layer of a model, as shares that add up to 1.
 
     Args:
         mix: columns layer, position, category, units, share; one row a layer and category.
         model: for the title.
+        colors: of the categories, see `category_colors`.
     """
-    places = {category: place for place, category in enumerate(CATEGORY_COLORS)}
+    places = {category: place for place, category in enumerate(colors)}
     placed = mix.with_columns(place=pl.col("category").replace_strict(places, return_dtype=pl.Int32))
     chart = (
         alt.Chart(placed)
@@ -102,7 +132,7 @@ def category_mix(mix: pl.DataFrame, model: str) -> Any:
                 scale=alt.Scale(domain=[0, 1]),
                 stack="zero",
             ),
-            color=_category_color(),
+            color=_category_color(colors),
             order=alt.Order("place:Q"),
             tooltip=["layer:N", "category:N", "units:Q", alt.Tooltip("share:Q", format=".1%")],
         )
@@ -146,12 +176,13 @@ def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
     return _titled(chart, "Labels that both models have", _BAR_STEP * counts["concept"].n_unique())
 
 
-def own_concepts(concepts: pl.DataFrame, model: str) -> Any:
+def own_concepts(concepts: pl.DataFrame, model: str, colors: Mapping[str, str]) -> Any:
     """Units with each concept that only this model learned.
 
     Args:
         concepts: columns concept, category, units; one row a concept.
         model: for the title.
+        colors: of the categories, see `category_colors`.
     """
     chart = (
         alt.Chart(concepts)
@@ -159,7 +190,7 @@ def own_concepts(concepts: pl.DataFrame, model: str) -> Any:
         .encode(
             y=alt.Y("concept:N", title=None, sort="-x"),
             x=alt.X("units:Q", title="units with this label", axis=alt.Axis(tickMinStep=1)),
-            color=_category_color(),
+            color=_category_color(colors),
             tooltip=["concept:N", "category:N", "units:Q"],
         )
     )
@@ -198,12 +229,12 @@ def _titled(chart: Any, title: str, height: int) -> Any:
     return chart.properties(title=title, width="container", height=height, autosize=fit)
 
 
-def _category_color() -> alt.Color:
+def _category_color(colors: Mapping[str, str]) -> alt.Color:
     """Colour by category, the same in every chart."""
     return alt.Color(
         "category:N",
         title="category",
-        scale=alt.Scale(domain=list(CATEGORY_COLORS), range=list(CATEGORY_COLORS.values())),
+        scale=alt.Scale(domain=list(colors), range=list(colors.values())),
         legend=alt.Legend(orient="bottom", columns=4, symbolType="square", symbolOpacity=1),
     )
 

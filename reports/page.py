@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,11 @@ class Answers:
     def knows_chance(self) -> bool:
         """Whether any label has a q-value; imported labels have none."""
         return self.layers["significant"].count() > 0
+
+    @cached_property
+    def category_colors(self) -> dict[str, str]:
+        """Of Broden's categories, and of all others that a label has."""
+        return charts.category_colors(self.ask("category_mix")[0]["category"])
 
     def ask(self, name: str, **parameters: str) -> tuple[pl.DataFrame, str]:
         """A named query's answer, and its SQL spelled out."""
@@ -186,7 +192,7 @@ def _render(answers: Answers) -> str:
         specs={figure.key: figure.spec for figure in figures},
         units=_units(answers),
         images=_images(answers),
-        category_colors=charts.CATEGORY_COLORS,
+        category_colors=answers.category_colors,
         run=answers.warehouse.query("recent_runs", top="1").pl().to_dicts(),
         provenance=answers.warehouse.query("provenance", **answers.parameters).pl().to_dicts(),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -242,7 +248,7 @@ def _learnt(answers: Answers) -> Iterator[Figure]:
     for place, model in enumerate(answers.models):
         mine = both.filter(pl.col("model") == model).drop("model")
         if not mine.is_empty():
-            chart = charts.learnt_concepts(mine, model)
+            chart = charts.learnt_concepts(mine, model, answers.category_colors)
             yield Figure(f"learnt-{place}", "learnt", chart, f"{sql};\n\n{layer_sql}", mine)
 
 
@@ -263,7 +269,8 @@ def _by_layer(answers: Answers) -> Iterator[Figure]:
     for place, model in enumerate(answers.models):
         mine = mix.filter(pl.col("model") == model)
         if not mine.is_empty():
-            yield Figure(f"mix-{place}", "mix", charts.category_mix(mine, model), mix_sql, mine)
+            chart = charts.category_mix(mine, model, answers.category_colors)
+            yield Figure(f"mix-{place}", "mix", chart, mix_sql, mine)
 
 
 def _across_models(answers: Answers) -> Iterator[Figure]:
@@ -279,7 +286,9 @@ def _across_models(answers: Answers) -> Iterator[Figure]:
     for place, model in enumerate(answers.models):
         mine = own.filter(pl.col("model") == model)
         if not mine.is_empty():
-            yield Figure(f"own-{place}", "own", charts.own_concepts(mine, model), own_sql, mine)
+            yield Figure(
+                f"own-{place}", "own", charts.own_concepts(mine, model, answers.category_colors), own_sql, mine
+            )
 
 
 def _totals(answers: Answers) -> list[tuple[str, str]]:

@@ -258,6 +258,11 @@ ROWS = [
         {"--model": "make=nets.py:make", "+--model": "nets.py:make"},
         "called make; name them apart",
     ),
+    Bad(
+        "a model given by two names",
+        {"+--model": "other=nets.py:make"},
+        "make and other are the same network under two names; give one",
+    ),
     Bad("weights for a model that is not there", {"--weights": "other=a.pt"}, "--weights names 'other'.*make"),
     Bad("weights are missing", {"--weights": "make=a.pt"}, "no weights file at a.pt; check the path"),
     Bad(
@@ -296,6 +301,12 @@ ROWS = [
     # probes
     Bad("a probe is missing", {"--probe": "fotos"}, "there is no fotos; --probe takes a folder"),
     Bad("a probe given twice", {"+--probe": "./photos/"}, "photos/ is given twice.*; give it once"),
+    Bad(
+        "two probes of one name",
+        {"+--probe": "more/photos"},
+        "two of the probes are called photos; .*: --probe photos-2=more/photos",
+        lambda: shutil.copytree("photos", "more/photos"),
+    ),
     Bad("a text as probe", {"--probe": "words.txt"}, "words.txt is no probe that can be read; --probe takes"),
     Bad("an empty folder", {"--probe": "empty"}, "empty holds no images", lambda: Path("empty").mkdir()),
     Bad(
@@ -388,10 +399,10 @@ ROWS = [
         text("c.csv", "word\ncat\n"),
     ),
     Bad(
-        "an unknown category",
-        {"--concepts": "c.csv"},
-        "c.csv line 2: category 'animal' is not one of",
-        text("c.csv", "concept,category\ncat,animal\n"),
+        "two concept files of one name",
+        {"+--concepts": "more/words.txt"},
+        "two of the concept sets are called words.txt; .*: --concepts words-2=more/words.txt",
+        lambda: (Path("more").mkdir(), shutil.copy("words.txt", "more")),
     ),
     Bad(
         "concepts in a Parquet that is none",

@@ -24,6 +24,7 @@ from neuronlake.ingest.directions import DirectionsError, load_directions
 from neuronlake.ingest.extract import DeviceMemoryError
 from neuronlake.ingest.layers import choose_layers, frame_of, list_layers
 from neuronlake.ingest.models import Model, load_model, model_from_module
+from neuronlake.ingest.names import NameTakenError
 from neuronlake.ingest.pooling import Frame, PoolingError, pool
 from neuronlake.ingest.preprocessing import Preprocessing
 from neuronlake.ingest.readings import LayerError, Reading, recorded_outputs, run, run_until_seen
@@ -464,9 +465,15 @@ def test_directions_are_dissected_beside_their_layer(
             for layer in ("stem", "stem/pca")
         }
         save_npz(tmp_path / "pca.npz", directions=matrix * 2)
+        with pytest.raises(NameTakenError, match=rf"by other directions; .* --directions stem=pca-2={spec}$"):
+            neuronlake.ingest(warehouse, recipe)
+        recipe = dataclasses.replace(recipe, directions=(("stem", f"doubled={spec}"),))
         assert neuronlake.ingest(warehouse, recipe).scored_layers == 1
+        again = neuronlake.ingest(warehouse, dataclasses.replace(recipe, directions=(("stem", f"twofold={spec}"),)))
+        assert again.did_nothing
+        assert "stem/twofold of toy is in the warehouse as 'stem/doubled'; it keeps that name" in again.notes
         names = {row[0] for row in warehouse.sql("select name from store.layers").fetchall()}
-        assert names == {"stem", "twice", "stem/pca", "stem/pca#2"}
+        assert names == {"stem", "twice", "stem/pca", "stem/doubled"}
     plain, projected = (
         torch.from_numpy(
             frame.pivot(on="unit", index="image", values="activation").sort("image").drop("image").to_numpy()

@@ -19,6 +19,7 @@ from neuronlake.ingest import pipeline
 from neuronlake.ingest.encoders import load_encoder
 from neuronlake.ingest.load import load_chunk
 from neuronlake.ingest.models import load_model
+from neuronlake.ingest.names import NameTakenError
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql.warehouse import Warehouse
 from tiny import CONCEPTS, write_image
@@ -139,7 +140,7 @@ def test_another_layer_is_added_without_touching_the_encoder(
         assert warehouse.scalar("select count(distinct setting) from scorings") == 1
 
 
-def test_changed_images_are_a_new_probe_and_never_stale_activations(
+def test_changed_images_are_a_new_probe_with_a_name_of_its_own_and_never_stale_activations(
     tiny_recipe: Recipe, image_folder: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "images"
@@ -148,12 +149,16 @@ def test_changed_images_are_a_new_probe_and_never_stale_activations(
     with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
         neuronlake.ingest(warehouse, recipe)
         write_image(folder / "even" / "00.png", seed=999)
-        neuronlake.ingest(warehouse, recipe)
+        with pytest.raises(
+            NameTakenError, match=r"'images' is taken .* by other images or labels; .* --probe images-2="
+        ):
+            neuronlake.ingest(warehouse, recipe)
+        neuronlake.ingest(warehouse, dataclasses.replace(recipe, probes=(f"changed={folder}",)))
         changed = warehouse.sql(
             "select probe, activation from activations where layer = 'fc' and unit = 0 and image = 'even/00.png'"
             " order by probe"
         ).fetchall()
-        assert [row[0] for row in changed] == ["images", "images#2"]
+        assert [row[0] for row in changed] == ["changed", "images"]
         assert changed[0][1] != changed[1][1]
         assert warehouse.scalar("select count(distinct setting) from scorings") == 2
 
@@ -275,7 +280,7 @@ def test_keep_concepts_stores_the_best_of_each_unit(tiny_recipe: Recipe, tiny_wa
     assert labels.equals(all_labels)
 
 
-def test_two_models_under_one_name_get_two_names(tiny_recipe: Recipe, tmp_path: Path) -> None:
+def test_two_models_under_one_name_must_be_named(tiny_recipe: Recipe, tmp_path: Path) -> None:
     torch.manual_seed(11)
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "other.pth")
     other = dataclasses.replace(
@@ -283,11 +288,14 @@ def test_two_models_under_one_name_get_two_names(tiny_recipe: Recipe, tmp_path: 
     )
     with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
         neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, layers=("fc",)))
-        neuronlake.ingest(warehouse, other)
+        with pytest.raises(NameTakenError, match=r"'resnet18-imagenet' is taken .* by another network"):
+            neuronlake.ingest(warehouse, other)
+        weights = {"other": tmp_path / "other.pth"}
+        neuronlake.ingest(warehouse, dataclasses.replace(other, models=("other=resnet18-imagenet",), weights=weights))
         rows = warehouse.sql("select model, is_random, units from scorings order by scoring").fetchall()
-        assert rows == [("resnet18-imagenet", True, 1000), ("resnet18-imagenet#2", False, 1000)]
+        assert rows == [("resnet18-imagenet", True, 1000), ("other", False, 1000)]
         overlap = warehouse.sql("select model_a, model_b, layer from model_overlap").fetchall()
-        assert overlap == [("resnet18-imagenet", "resnet18-imagenet#2", "fc")]
+        assert overlap == [("other", "resnet18-imagenet", "fc")]
 
 
 def test_max_pooling_is_a_layer_of_its_own(tiny_warehouse: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:

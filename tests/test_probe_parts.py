@@ -29,13 +29,10 @@ def test_images_of_several_probes_keep_the_name_of_theirs(tmp_path: Path) -> Non
     ]
 
 
-def test_parts_of_one_name_are_numbered_and_one_probe_alone_has_no_parts(tmp_path: Path) -> None:
-    for folder in ("x/images", "y/images"):
-        (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "a.png").write_bytes(png())
-    both = load_probe(tmp_path / "x" / "images", tmp_path / "y" / "images")
-    assert [image.path for image in both.images] == ["images/a.png", "images#2/a.png"]
-    (alone,) = load_probe(tmp_path / "x" / "images").images
+def test_one_probe_alone_has_no_parts(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(png())
+    (alone,) = load_probe(tmp_path / "images").images
     assert (alone.path, alone.part) == ("a.png", None)
 
 

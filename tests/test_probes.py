@@ -82,11 +82,11 @@ def test_fingerprints_of_folders_are_those_of_existing_warehouses(tmp_path: Path
 def test_the_same_images_with_other_labels_are_stored_beside_the_first(tmp_path: Path, tiny_recipe: Recipe) -> None:
     for number in range(4):
         write_image(tmp_path / f"a/{number}.png", number)
-    recipe = dataclasses.replace(tiny_recipe, probes=(str(tmp_path / "list.csv"),), layers=("fc",))
     with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
         for label in ("x", "y"):
             lines = [f"a/{number}.png,{label}" for number in range(4)]
             (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines]))
+            recipe = dataclasses.replace(tiny_recipe, probes=(f"{label}={tmp_path / 'list.csv'}",), layers=("fc",))
             assert not neuronlake.ingest(warehouse, recipe).did_nothing
             assert neuronlake.ingest(warehouse, recipe).did_nothing
         assert warehouse.sql("select label, count(*) from store.images group by label order by label").fetchall() == [

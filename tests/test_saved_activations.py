@@ -15,7 +15,10 @@ from torch.nn.functional import normalize
 
 from neuronlake.ingest import similarity, stored
 from neuronlake.ingest.imported import ImportedFileError, ImportOptions, import_labels
+from neuronlake.ingest.models import model_from_module
+from neuronlake.ingest.names import Entry, NameTakenError
 from neuronlake.ingest.probes import load_probe
+from neuronlake.ingest.register import identify
 from neuronlake.ingest.saved_activations import import_activations
 from neuronlake.ingest.similarity import Cosines
 from neuronlake.sql.opening import open_warehouse
@@ -104,9 +107,9 @@ def test_activations_become_rows_with_the_names_that_the_files_have(warehouse: W
         ("layer3:max", 2, "max"),
         ("layer4", 3, "mean"),
     ]
-    assert warehouse.sql("select name, images from store.probes").fetchall() == [("broden (imported)", IMAGES)]
+    assert warehouse.sql("select name, images from store.probes").fetchall() == [("broden (saved activations)", IMAGES)]
     assert warehouse.sql("select name, dimensions from store.encoders").fetchall() == [
-        ("ViT-B-16/openai (imported)", 4)
+        ("ViT-B-16/openai (saved activations)", 4)
     ]
     found = warehouse.sql(
         "select image, activation from activations where layer = 'layer4' and unit = 0 order by image_id"
@@ -198,7 +201,7 @@ def test_a_file_more_is_imported_alone(warehouse: Warehouse, saved: Path, words:
     again = import_activations(warehouse, saved, ImportOptions(concepts=str(words)))
     assert again.loaded == ("broden_resnet18_places_fc.pt: 6 x 3", "words_ViT-B16.pt: 4 x 4")
     assert warehouse.sql("select distinct model, probe from activations").fetchall() == [
-        ("resnet18-places365", "broden (imported)")
+        ("resnet18-places365", "broden (saved activations)")
     ]
     assert warehouse.sql("select name from store.layers order by position").fetchall() == [
         ("layer3:max",),
@@ -208,19 +211,29 @@ def test_a_file_more_is_imported_alone(warehouse: Warehouse, saved: Path, words:
     assert faults(warehouse) == []
 
 
-def test_other_contents_under_the_same_name_are_another_thing(warehouse: Warehouse, saved: Path) -> None:
+def test_other_contents_under_the_same_name_are_refused_with_the_name_to_give(
+    warehouse: Warehouse, saved: Path
+) -> None:
     """The trap of stale files: nothing of the one import is ever scored with the other's images or encoder."""
     import_activations(warehouse, saved)
+    before = counts(warehouse)
     torch.save(ACTIVATIONS.flip(0), saved / "broden_resnet18_places_layer4.pt")
-    import_activations(warehouse, saved)
+    with pytest.raises(ImportedFileError) as refused:
+        import_activations(warehouse, saved)
+    assert str(refused.value) == (
+        f"{saved}/broden_resnet18_places_layer4.pt is not what {warehouse.path} holds as layer4 of resnet18-places365, "
+        "6 images of broden; give it a name of its own: if it is of another network, --model resnet18-places365-2; "
+        "if it is of other images, --probe broden-2=broden"
+    )
+    assert counts(warehouse) == before
+    import_activations(warehouse, saved, ImportOptions(model="resnet18-places365-2"))
+    import_activations(warehouse, saved, ImportOptions(model="third", probe="broden-2=broden"))
     assert warehouse.sql("select distinct model, probe from activations order by model").fetchall() == [
-        ("resnet18-places365", "broden (imported)"),
-        ("resnet18-places365 (imported)", "broden (imported)#2"),
+        ("resnet18-places365", "broden (saved activations)"),
+        ("resnet18-places365-2", "broden (saved activations)"),
+        ("third", "broden-2 (saved activations)"),
     ]
-    assert warehouse.sql("select name from store.encoders order by 1").fetchall() == [
-        ("ViT-B-16/openai (imported)",),
-        ("ViT-B-16/openai (imported)#2",),
-    ]
+    assert names(warehouse, "encoders") == ["ViT-B-16/openai (saved activations)"]
     before = counts(warehouse)
     torch.save(ACTIVATIONS, saved / "broden_resnet18_places_layer4.pt")
     assert not import_activations(warehouse, saved).is_new
@@ -228,12 +241,67 @@ def test_other_contents_under_the_same_name_are_another_thing(warehouse: Warehou
     assert faults(warehouse) == []
 
 
+def test_other_features_under_the_same_name_are_refused_with_the_name_to_give(
+    warehouse: Warehouse, saved: Path, words: Path
+) -> None:
+    import_activations(warehouse, saved, ImportOptions(concepts=str(words)))
+    torch.save(features(len(WORDS), 7), saved / "words_ViT-B16.pt")
+    with pytest.raises(
+        ImportedFileError, match=r"another image-text model, --encoder ViT-B-16-openai-2=ViT-B-16/openai$"
+    ):
+        import_activations(warehouse, saved, ImportOptions(concepts=str(words)))
+    given = ImportOptions(concepts=f"list={words}", encoder="mine=ViT-B-16/openai")
+    imported = import_activations(warehouse, saved, given)
+    assert "note: list is in the warehouse as 'words.txt'; it keeps that name" in list(imported.lines())
+    assert names(warehouse, "encoders") == ["ViT-B-16/openai (saved activations)", "mine (saved activations)"]
+    assert faults(warehouse) == []
+
+
+def test_a_network_of_that_name_that_was_computed_here_is_not_the_imported_one(
+    warehouse: Warehouse, saved: Path
+) -> None:
+    model = model_from_module("resnet18-places365", torch.nn.Conv2d(3, 2, 3))
+    entry = Entry("models", model.name, model.fingerprint, model.name, str)
+    model_id = identify(warehouse, entry, source="mine", is_random=False)
+    warehouse.execute("insert into store.layers values (1, $id, 'layer4', 'computed', 0, 3, 'mean', null)", id=model_id)
+    with pytest.raises(
+        NameTakenError, match=r"by another network; give this one its own: --model resnet18-places365-2$"
+    ):
+        import_activations(warehouse, saved)
+    assert names(warehouse, "probes") == []
+    import_activations(warehouse, saved, ImportOptions(model="resnet18-places365-2"))
+    assert names(warehouse, "models") == ["resnet18-places365", "resnet18-places365-2"]
+
+
+def test_labels_and_activations_of_one_run_of_clip_dissect_go_together(
+    warehouse: Warehouse, saved: Path, words: Path, tmp_path: Path
+) -> None:
+    """Each names probe, encoder and concepts, of which the labels know no more than that."""
+    labels = tmp_path / "descriptions.csv"
+    labels.write_text("layer,unit,description,similarity\nlayer4,0,dog,0.5\n")
+    given = ImportOptions("resnet18-places365", "soft_wpmi", "ViT-B-16/openai", "words.txt", "broden")
+    import_labels(warehouse, labels, given)
+    import_activations(warehouse, saved, ImportOptions(concepts=str(words)))
+    assert not import_labels(warehouse, labels, given)[0].is_new
+    assert names(warehouse, "models") == ["resnet18-places365"]
+    assert names(warehouse, "probes") == ["broden (imported)", "broden (saved activations)"]
+    assert names(warehouse, "encoders") == ["ViT-B-16/openai (imported)", "ViT-B-16/openai (saved activations)"]
+    assert names(warehouse, "concept_sets") == ["words.txt (imported)", "words.txt"]
+    assert faults(warehouse) == []
+
+
+def names(warehouse: Warehouse, table: str) -> list[str]:
+    """What a table calls its rows, in the order in which they came."""
+    key = f"{table.removesuffix('s')}_id"
+    return [name for (name,) in warehouse.sql(f"select name from store.{table} order by {key}").fetchall()]
+
+
 def test_a_layer_over_two_probes_is_one_layer(warehouse: Warehouse, saved: Path) -> None:
     torch.save(ACTIVATIONS[:4], saved / "imagenet_val_resnet18_places_layer4.pt")
     import_activations(warehouse, saved)
     assert warehouse.sql(
         "select probe, count(*) from activations where layer = 'layer4' group by all order by all"
-    ).fetchall() == [("broden (imported)", 18), ("imagenet_val (imported)", 12)]
+    ).fetchall() == [("broden (saved activations)", 18), ("imagenet_val (saved activations)", 12)]
     assert counts(warehouse)["layers"] == 2
     assert faults(warehouse) == []
 
@@ -380,7 +448,7 @@ def test_own_models_and_probes_are_named_as_in_the_files(warehouse: Warehouse, s
     imported = import_activations(warehouse, saved, ImportOptions(probe="my_photos", model="my-net"))
     assert imported.loaded == ("my_photos_my_net_block_2.out.pt: 6 x 3",)
     assert warehouse.sql("select distinct model, layer, probe from activations").fetchall() == [
-        ("my-net", "block_2.out", "my_photos (imported)")
+        ("my-net", "block_2.out", "my_photos (saved activations)")
     ]
 
 

@@ -1,4 +1,4 @@
--- How does what a model learned change with depth: distinct concepts, significance, and categories?
+-- How does what a model learned change with depth: distinct concepts, significance, and categories (own: not Broden's)?
 --   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
 with categories as (
     select
@@ -9,6 +9,12 @@ with categories as (
         coalesce(sum(share) filter (category = 'part'), 0) as part,
         coalesce(sum(share) filter (category = 'object'), 0) as object,
         coalesce(sum(share) filter (category = 'scene'), 0) as scene,
+        coalesce(
+            sum(share) filter (
+                category not in ('color', 'texture', 'material', 'part', 'object', 'scene', 'none')
+            ),
+            0
+        ) as own,
         coalesce(sum(share) filter (category = 'none'), 0) as none
     from category_by_layer
     group by scoring

@@ -1,6 +1,6 @@
 -- One row per concept and concept set: which concepts units could be labelled with.
 --   position: place in the set, from 0
---   category: texture, object, part, scene, material, color or none
+--   category: Broden's texture, object, part, scene, material and color, a concept file's own, or none
 --   sets: where several sets were joined, those that the concept is in
 select
     concept_sets.name as concept_set,

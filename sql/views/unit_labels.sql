@@ -1,7 +1,7 @@
 -- One row per unit of a scoring: the concept it stands for, and whether that is better than chance.
 -- A unit that is dead (the same activation for every image, to five digits) or not finite has a row without a concept.
 --   concept: the concept with the highest similarity
---   category: texture, object, part, scene, material, color, or none; null where there is no concept
+--   category: texture, object, part, scene, material, color, a concept file's own, or none; null without a concept
 --   similarity: score of the label; compares only within its scoring
 --   runner_up: the second best concept
 --   margin: similarity of the label minus that of the runner-up; the best single sign of a right label with soft_wpmi
