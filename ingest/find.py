@@ -13,6 +13,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest import similarity, stored
 from neuronlake.ingest.encoders import load_stored_encoder
 from neuronlake.ingest.prompts import embed_texts
+from neuronlake.sql.settings import chosen_setting
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -24,7 +25,7 @@ def find_units(
     warehouse: Warehouse,
     text: str,
     *,
-    setting: int | None = None,
+    setting: int | str | None = None,
     top: int = 20,
     images: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
@@ -34,7 +35,7 @@ def find_units(
     Args:
         warehouse: to read.
         text: anything the encoder's text side takes.
-        setting: number of the setting to score under; the newest where None.
+        setting: number of the setting to score under, or its method; the newest where None.
         top: how many units.
         images: how many of the images that excite each unit most to name, up to 20.
         progress: called with a stage, the number done and the total.
@@ -44,11 +45,16 @@ def find_units(
         concepts, for that unit), label (the best stored concept) and images (a list of paths).
 
     Raises:
+        SettingError: the warehouse holds no scoring, or none of that setting.
         FindError: there are no activations and embeddings under this setting, or the encoder has changed.
     """
-    layers = warehouse.query("scored_layers", setting="" if setting is None else str(setting)).pl()
+    shown = chosen_setting(warehouse, setting)
+    layers = warehouse.query("scored_layers", setting=str(shown.number)).pl()
     if layers.is_empty():
-        raise FindError(f"{warehouse.path} holds no activations to search under this setting; run `cli ingest`")
+        raise FindError(
+            f"{warehouse.path} holds no activations to search under setting {shown.short}; choose another with "
+            "--setting (`cli sql settings` lists them), or run `cli ingest`"
+        )
     first = layers.row(0, named=True)
     encoder = load_stored_encoder(first["encoder"], first["encoder_source"], first["encoder_fingerprint"])
     wanted = embed_texts(encoder, first["prompt"], [text])
@@ -66,9 +72,9 @@ def find_units(
     if progress:
         progress("Scoring layers", layers.height, layers.height)
     if not found:
-        raise FindError("no unit of this setting is alive; look at `cli sql layer_summary`")
+        raise FindError(f"no unit of setting {shown.short} is alive; look at `cli sql layer_summary`")
     best = pl.concat(found).sort("similarity", descending=True).head(top)
-    return _with_labels(warehouse, best, {"setting": str(first["setting"]), "images": str(images)})
+    return _with_labels(warehouse, best, {"setting": str(shown.number), "images": str(images)})
 
 
 def _score(

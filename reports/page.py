@@ -21,6 +21,7 @@ import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.reports import charts
 from neuronlake.sql import catalog
+from neuronlake.sql.settings import Setting, chosen_setting
 from neuronlake.sql.warehouse import Warehouse
 
 IMAGES_PER_UNIT = 5
@@ -31,7 +32,7 @@ _ALL_CONCEPTS = "1000000"
 
 
 class ReportError(NeuronlakeError):
-    """There is nothing to report."""
+    """The report cannot be written there."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ class Answers:
     """What the warehouse says about one setting.
 
     Attributes:
-        setting: method, encoder, concept set, probe, pooling and number of the setting.
+        setting: that is reported.
         layers: one row a layer, of the query layer_progression.
         parameters: of every query here.
     """
 
     warehouse: Warehouse
-    setting: dict[str, Any]
+    setting: Setting
     layers: pl.DataFrame
     parameters: dict[str, str]
 
@@ -81,16 +82,17 @@ class Answers:
         return self.warehouse.query(name, **given).pl(), catalog.named_query(name).spelled_out(given)
 
 
-def write_report(warehouse: Warehouse, path: str | Path, setting: int | None = None) -> None:
+def write_report(warehouse: Warehouse, path: str | Path, setting: int | str | None = None) -> None:
     """Write the report of one setting; of a warehouse without any, a page that says what is missing.
 
     Args:
         warehouse: to read.
         path: the HTML file.
-        setting: number of the setting, as in the view scorings; the newest where None.
+        setting: number of the setting, as in the view scorings, or its method; the newest where None.
 
     Raises:
-        ReportError: the warehouse has no such setting, or the page's folder does not exist.
+        SettingError: the warehouse has no such setting.
+        ReportError: the page's folder does not exist.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -99,20 +101,20 @@ def write_report(warehouse: Warehouse, path: str | Path, setting: int | None = N
     path.write_text(_render_empty(warehouse) if is_empty else _render(_ask_setting(warehouse, setting)), "utf-8")
 
 
-def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: int | None = None) -> list[Path]:
+def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: int | str | None = None) -> list[Path]:
     """Write each chart of the report to a file of its own, or the numbers it draws.
 
     Args:
         warehouse: to read.
         folder: made if it is not there.
         file_format: ``svg``, ``png`` (at twice the size) or ``csv``.
-        setting: number of the setting; the newest where None.
+        setting: number of the setting, or its method; the newest where None.
 
     Returns:
         The files, in the order of the page.
 
     Raises:
-        ReportError: the warehouse holds no scoring, or none of that setting.
+        SettingError: the warehouse holds no scoring, or none of that setting.
     """
     answers = _ask_setting(warehouse, setting)
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,36 +132,28 @@ def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: 
     return written
 
 
-def altair_charts(warehouse: Warehouse, setting: int | None = None) -> dict[str, Any]:
+def altair_charts(warehouse: Warehouse, setting: int | str | None = None) -> dict[str, Any]:
     """The charts of the report as Altair objects, for a notebook or to change.
 
     Args:
         warehouse: to read.
-        setting: number of the setting; the newest where None.
+        setting: number of the setting, or its method; the newest where None.
 
     Returns:
         Each chart by its name, in the order of the page.
 
     Raises:
-        ReportError: the warehouse holds no scoring, or none of that setting.
+        SettingError: the warehouse holds no scoring, or none of that setting.
     """
     figures = _figures(_ask_setting(warehouse, setting))
     return {figure.key: figure.chart.properties(width=_PAPER_WIDTH) for figure in figures}
 
 
-def _ask_setting(warehouse: Warehouse, setting: int | None) -> Answers:
+def _ask_setting(warehouse: Warehouse, setting: int | str | None) -> Answers:
     """The setting to report, and what its layers are."""
-    settings = warehouse.query("settings").pl()
-    chosen = settings if setting is None else settings.filter(pl.col("setting") == setting)
-    if chosen.is_empty():
-        known = ", ".join(str(number) for number in settings["setting"].to_list())
-        reason = (
-            f"has no setting {setting}; it has {known}" if known else "holds no scoring yet; run `cli ingest` first"
-        )
-        raise ReportError(f"{warehouse.path} {reason}")
-    row = chosen.row(0, named=True)
-    parameters = {"setting": str(row["setting"])}
-    return Answers(warehouse, row, warehouse.query("layer_progression", **parameters).pl(), parameters)
+    chosen = chosen_setting(warehouse, setting)
+    parameters = {"setting": str(chosen.number)}
+    return Answers(warehouse, chosen, warehouse.query("layer_progression", **parameters).pl(), parameters)
 
 
 def _render(answers: Answers) -> str:

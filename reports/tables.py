@@ -122,6 +122,7 @@ def print_unit(card: UnitCard) -> None:
             highlight=False,
             markup=False,
         )
+    console.print(str(card.setting), style="dim", highlight=False, markup=False)
     if label["status"] == "dead":
         return  # all images are alike to it
     if not card.concepts.is_empty():

@@ -16,9 +16,9 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import neuronlake
+from neuronlake import NeuronlakeError
 from neuronlake.ingest import models
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.reports.page import ReportError
 from neuronlake.reports.unit import read_unit, write_unit_page
 from tiny import write_image
 
@@ -305,7 +305,7 @@ def test_a_warehouse_without_scorings_says_what_is_missing(
 ) -> None:
     with neuronlake.open(tmp_path / "empty.duckdb", write=True) as warehouse:
         neuronlake.write_report(warehouse, tmp_path / "empty.html")
-        with pytest.raises(ReportError, match="holds no scoring yet"):
+        with pytest.raises(NeuronlakeError, match="holds no scoring yet"):
             neuronlake.write_report(warehouse, tmp_path / "other.html", setting=7)
     half = Path(shutil.copy(tiny_warehouse, tmp_path / "half.duckdb"))
     with neuronlake.open(half, write=True) as warehouse:

@@ -507,7 +507,9 @@ def test_label_agreement_compares_units_that_both_settings_label(warehouse: Ware
     ]
     assert ask(warehouse, "label_agreement", columns) == expected
     assert ask(warehouse, "label_agreement", columns, setting="5") == expected
-    assert ask(warehouse, "label_agreement", columns, setting="7") == []
+    assert ask(warehouse, "label_agreement", columns, setting="soft_wpmi") == expected
+    with pytest.raises(NeuronlakeError, match=r"has no setting 7; it has 5 \(cos_similarity\), 1 \(soft_wpmi\)"):
+        ask(warehouse, "label_agreement", columns, setting="7")
 
 
 def test_similar_units_share_images_for_which_both_fire(warehouse: Warehouse) -> None:

@@ -1,5 +1,5 @@
 -- Which concepts did most neurons of each model learn, over all its layers?
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 --   $top: integer = 20; how many concepts of each model
 select
     model,
@@ -10,6 +10,6 @@ select
     significant,
     rank
 from model_concepts
-where setting = coalesce($setting::integer, (select max(setting) from scorings))
+where setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
 qualify row_number() over (partition by model order by units desc, concept asc) <= $top::integer
 order by model asc, units desc, concept asc
