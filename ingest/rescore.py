@@ -93,7 +93,8 @@ def score(
         **settings: of `ScoreRecipe`, where none is given.
 
     Raises:
-        NeuronlakeError: nothing stored fits, or a setting makes no sense; nothing was changed.
+        NeuronlakeError: nothing stored fits, a setting makes no sense, or the encoder cannot be had or takes no
+            concept of these; nothing was changed.
     """
     require_warehouse(warehouse)
     recipe = chosen_recipe(ScoreRecipe, recipe, settings)
@@ -107,11 +108,11 @@ def score(
     engine = choose_scoring_engine(recipe.engine, recipe.device, recipe.address, recipe.workers)
     chosen = _chosen_layers(warehouse, recipe)
     first = chosen.row(0, named=True)
-    basis = _basis(warehouse, recipe, first)
     layers = [StoredLayer(*row) for row in chosen.select("layer_id", "units", "layer_fingerprint").iter_rows()]
-    pending = pending_scorings(warehouse, basis, layers, scoring)
-    if pending:
-        with recorded_run(warehouse, command, device, json.dumps(asdict(recipe))) as (run_id, timing):
+    with warehouse.transaction():  # new concepts come with their embeddings, or not at all
+        basis = _basis(warehouse, recipe, first)
+        pending = pending_scorings(warehouse, basis, layers, scoring)
+        if pending:
             embed_concepts(
                 warehouse,
                 basis,
@@ -119,6 +120,8 @@ def score(
                 lambda: load_stored_encoder(first["encoder"], first["encoder_source"], first["encoder_fingerprint"]),
                 report,
             )
+    if pending:
+        with recorded_run(warehouse, command, device, json.dumps(asdict(recipe))) as (run_id, timing):
             score_layers(warehouse, basis, pending, scoring, engine, run_id, report)
             timing.score = time.perf_counter() - started
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started)
@@ -159,9 +162,8 @@ def _basis(warehouse: Warehouse, recipe: ScoreRecipe, layer: dict[str, object]) 
     if recipe.concepts:
         concept_set = load_concepts(recipe.concepts)
         fingerprint = concept_set.fingerprint
-        with warehouse.transaction():
-            concept_ids = register_concepts(warehouse, concept_set.texts)
-            concept_set_id = register_concept_set(warehouse, concept_set, concept_ids)
+        concept_ids = register_concepts(warehouse, concept_set.texts)
+        concept_set_id = register_concept_set(warehouse, concept_set, concept_ids)
     else:
         concept_set_id = warehouse.scalar(
             "select concept_set_id from store.scorings where probe_id = $probe_id and encoder_id = $encoder_id"

@@ -28,7 +28,6 @@ IMAGES_PER_UNIT = 5
 _CONCEPTS_PER_CHART = 20
 _PAPER_WIDTH = 420
 _HEADLINE_CONCEPTS = 5
-_ALL_CONCEPTS = "1000000"
 
 
 class ReportError(NeuronlakeError):
@@ -225,7 +224,7 @@ def _learnt(answers: Answers) -> Iterator[Figure]:
     top = str(_CONCEPTS_PER_CHART)
     over_all, sql = answers.ask("most_learnt_concepts", top=top)
     by_layer, layer_sql = answers.ask("most_frequent_concepts", top=top)
-    columns = ["model", "layer", "concept", "category", "units", "significant"]
+    columns = ["model", "layer", "concept", "category", "counted", "units", "significant"]
     both = pl.concat([over_all.with_columns(layer=pl.lit(charts.ALL_LAYERS)).select(columns), by_layer.select(columns)])
     for place, model in enumerate(answers.models):
         mine = both.filter(pl.col("model") == model).drop("model")
@@ -288,17 +287,11 @@ def _totals(answers: Answers) -> list[tuple[str, str]]:
 
 
 def _headlines(answers: Answers) -> list[dict[str, Any]]:
-    """For each model, the concepts that most of its units learned, and by how many.
-
-    Only labels better than chance count; all of them where imported labels say nothing of chance.
-    """
-    counted = "significant" if answers.knows_chance else "units"
-    every, _ = answers.ask("most_learnt_concepts", top=_ALL_CONCEPTS)
-    ranked = every.select("model", "concept", units=counted).filter(pl.col("units") > 0)
-    best = ranked.sort("units", descending=True, maintain_order=True)
+    """For each model, the first concepts of its chart of the most learnt, and by how many units."""
+    best, _ = answers.ask("most_learnt_concepts", top=str(_HEADLINE_CONCEPTS))
+    learnt = best.filter(pl.col("counted") > 0)
     return [
-        {"model": model, "concepts": best.filter(pl.col("model") == model).head(_HEADLINE_CONCEPTS).to_dicts()}
-        for model in answers.models
+        {"model": model, "concepts": learnt.filter(pl.col("model") == model).to_dicts()} for model in answers.models
     ]
 
 
