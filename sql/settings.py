@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuronlake import NeuronlakeError
@@ -49,8 +50,13 @@ class Setting:
 
 def all_settings(warehouse: Warehouse) -> list[Setting]:
     """All settings of a warehouse, the newest first."""
+    return settings_of(warehouse.query("settings").pl())
+
+
+def settings_of(answer: pl.DataFrame) -> list[Setting]:
+    """The rows of the query `settings`."""
     columns = ("setting", "method", "encoder", "concept_set", "probe", "pooling")
-    return [Setting(*row) for row in warehouse.query("settings").pl().select(columns).iter_rows()]
+    return [Setting(*row) for row in answer.select(columns).iter_rows()]
 
 
 def chosen_setting(warehouse: Warehouse, chosen: int | str | None = None) -> Setting:
@@ -61,9 +67,17 @@ def chosen_setting(warehouse: Warehouse, chosen: int | str | None = None) -> Set
     Raises:
         SettingError: there is none, or several have this method.
     """
-    known = all_settings(warehouse)
+    return choose_setting(warehouse.path, all_settings(warehouse), chosen)
+
+
+def choose_setting(path: Path, known: Sequence[Setting], chosen: int | str | None) -> Setting:
+    """As `chosen_setting` has it, of the settings of the file at a path.
+
+    Raises:
+        SettingError: there is none, or several have this method.
+    """
     if not known:
-        raise SettingError(f"{warehouse.path} holds no scoring yet; run `cli ingest` first")
+        raise SettingError(f"{path} holds no scoring yet; run `cli ingest` first")
     if chosen is None:
         return known[0]
     found = (
@@ -75,10 +89,8 @@ def chosen_setting(warehouse: Warehouse, chosen: int | str | None = None) -> Set
         return found[0]
     if found:
         listed = "; ".join(map(str, found))
-        raise SettingError(
-            f"{warehouse.path} has {len(found)} settings of the method {chosen}; give a number: {listed}"
-        )
-    raise SettingError(f"{warehouse.path} has no setting {chosen}; it has {', '.join(each.short for each in known)}")
+        raise SettingError(f"{path} has {len(found)} settings of the method {chosen}; give a number: {listed}")
+    raise SettingError(f"{path} has no setting {chosen}; it has {', '.join(each.short for each in known)}")
 
 
 def setting_note(warehouse: Warehouse, query: str, parameters: dict[str, str], answer: pl.DataFrame) -> str | None:

@@ -15,7 +15,7 @@ import psutil
 
 from neuronlake.sql import catalog
 from neuronlake.sql.failures import QueryError, WarehouseError, plain_errors
-from neuronlake.sql.settings import chosen_setting
+from neuronlake.sql.settings import choose_setting, settings_of
 
 # Of the file's pages while a run extracts or scores, which read little twice and need the memory for tensors.
 _PAGES_DURING_RUN = 512 * 2**20
@@ -89,7 +89,8 @@ class Warehouse:
         query = catalog.named_query(name)
         values = query.bind(parameters)
         if setting := values.get("setting"):
-            values["setting"] = str(chosen_setting(self, setting).number)
+            known = settings_of(self.query("settings").pl())
+            values["setting"] = str(choose_setting(self.path, known, setting).number)
         return self.sql(query.body, **values)
 
     def ask(self, text: str, parameters: dict[str, str]) -> duckdb.DuckDBPyRelation | None:
