@@ -16,6 +16,7 @@ import small_warehouse
 
 import neuronlake
 from neuronlake import NeuronlakeError
+from neuronlake.ingest.find import FindError, find_units
 from neuronlake.reports.export import export_descriptions
 from neuronlake.reports.page import write_charts
 from neuronlake.reports.unit import UnitError, read_unit
@@ -159,6 +160,12 @@ def test_what_another_setting_has_is_said_to_be_there(warehouse: Warehouse) -> N
         read_unit(warehouse, "beta", "head", 0)
     with pytest.raises(UnitError, match=r"no model 'gamma' under setting 5 .*; it has alpha"):
         read_unit(warehouse, "gamma", "head", 0)
+
+
+def test_a_search_without_activations_says_under_which_setting(warehouse: Warehouse) -> None:
+    warehouse.execute("delete from store.units")
+    with pytest.raises(FindError, match=r"no activations to search under setting 5 \(cos_similarity\); choose another"):
+        find_units(warehouse, "cat")
 
 
 # --- every answer says which
