@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ import small_warehouse
 import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.find import FindError, find_units
+from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.export import export_descriptions
 from neuronlake.reports.page import write_charts
 from neuronlake.reports.unit import UnitError, read_unit
@@ -70,6 +73,20 @@ def test_the_newest_setting_is_that_of_the_scoring_made_last(warehouse: Warehous
     assert "tail,0,sky,0.5" in beta.read_text()
     write_charts(warehouse, tmp_path / "charts", "csv")
     assert "tail" in pl.read_csv(tmp_path / "charts" / "layers-concepts.csv")["layer"].to_list()
+
+
+def test_another_layer_after_other_scores_is_what_is_shown(
+    tiny_warehouse: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    with neuronlake.open(shutil.copy(tiny_warehouse, tmp_path / "copy.duckdb")) as warehouse:
+        neuronlake.score(warehouse, method="cos_similarity", layers="fc")
+        assert chosen_setting(warehouse).method == "cos_similarity"
+        neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, layers=("layer4",)))
+        assert read_unit(warehouse, "resnet18-imagenet", "layer4", 0).setting.method == "soft_wpmi(top_k=5)"
+        assert warehouse.query("layer_progression").pl()["layer"].to_list() == ["layer3", "layer4", "fc"]
+        # what is there already is not scored again, so nothing is newer
+        assert neuronlake.score(warehouse, method="cos_similarity", layers="fc").scored_layers == 0
+        assert chosen_setting(warehouse).method == "soft_wpmi(top_k=5)"
 
 
 def test_every_named_query_shows_the_newest_setting_where_none_is_given(warehouse: Warehouse) -> None:
