@@ -57,15 +57,19 @@ def sql(
     """Ask the warehouse: free SQL, a named query, or a file."""
     from neuronlake.reports import tables
     from neuronlake.sql.opening import open_warehouse
+    from neuronlake.sql.settings import setting_note
 
     shape = tables.chosen_format(output_format)
     # DuckDB hears of Ctrl-C only between its tasks, which can be minutes; to end at once is as safe
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open_warehouse(warehouse, write=write, allow_files=allow_files) as opened:
-        relation = opened.ask(_query_text(query, file), pairs("a parameter", parameters))
+        text, given = _query_text(query, file), pairs("a parameter", parameters)
+        relation = opened.ask(text, given)
         if relation is not None:
             # a terminal needs one row more than it shows, to know that there are more
             frame = relation.limit(limit + 1).pl() if shape == "table" else relation.pl()
+            if note := setting_note(opened, text, given, frame):
+                typer.echo(note, err=True)
             tables.print_frame(frame, shape, limit)
             if frame.is_empty():
                 typer.echo("no rows", err=True)
@@ -147,19 +151,22 @@ def find(
     from neuronlake.ingest.find import find_units
     from neuronlake.reports import tables
     from neuronlake.sql.opening import open_warehouse
+    from neuronlake.sql.settings import chosen_setting
 
     shape = tables.chosen_format(output_format)
     with open_warehouse(warehouse) as opened, progress_bars() as progress:
+        shown = chosen_setting(opened, setting)
         found = find_units(
             opened,
             text,
-            setting=setting,
+            setting=shown.number,
             top=top,
             images=images,
             encoder=encoder,
             trust_code=bool(trust_code),
             progress=progress,
         )
+    typer.echo(shown, err=True)
     tables.print_frame(found, shape, top)
 
 

@@ -40,10 +40,13 @@ def report(
     if output_format not in ("svg", "png", "csv"):
         raise UsageError(f"there is no format {output_format!r}; choose html, svg, png or csv")
     from neuronlake.reports.page import write_charts
+    from neuronlake.sql.settings import chosen_setting
 
     with open_warehouse(warehouse, allow_files=False) as opened:
-        for path in write_charts(opened, output or Path(f"{stem}-charts"), output_format, setting):
+        shown = chosen_setting(opened, setting)
+        for path in write_charts(opened, output or Path(f"{stem}-charts"), output_format, shown.number):
             typer.echo(path)
+    typer.echo(shown, err=True)
 
 
 def export(
@@ -56,10 +59,13 @@ def export(
     """Write a description file per model, with CLIP-Dissect's columns: layer, unit, description, similarity."""
     from neuronlake.reports.export import export_descriptions
     from neuronlake.sql.opening import open_warehouse
+    from neuronlake.sql.settings import chosen_setting
 
     with open_warehouse(warehouse, allow_files=False) as opened:
-        for path in export_descriptions(opened, output, setting):
+        shown = chosen_setting(opened, setting)
+        for path in export_descriptions(opened, output, shown.number):
             typer.echo(path)
+    typer.echo(shown, err=True)
 
 
 def verify(warehouse: WarehouseFile = DEFAULT_WAREHOUSE) -> None:
@@ -125,7 +131,7 @@ def import_labels(
         typer.echo(line, err=True)
 
 
-def write_page(warehouse: Path, page: Path, setting: int | None) -> None:
+def write_page(warehouse: Path, page: Path, setting: str | None) -> None:
     """Write the page and say where it is."""
     from neuronlake.reports.page import write_report
     from neuronlake.sql.opening import open_warehouse

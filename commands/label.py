@@ -104,8 +104,12 @@ def evaluate(
         ),
     ] = None,
     setting: Annotated[
-        int | None,
-        typer.Option(help="One setting; all that the layer was scored under if not given.", show_default=False),
+        str | None,
+        typer.Option(
+            metavar="NUMBER|METHOD",
+            help="One setting; all that the layer was scored under if not given.",
+            show_default=False,
+        ),
     ] = None,
     device: Device = None,
     output_format: OutputFormat = None,

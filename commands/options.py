@@ -42,9 +42,11 @@ OutputFormat = Annotated[
     ),
 ]
 Setting = Annotated[
-    int | None,
+    str | None,
     typer.Option(
-        help="The setting to show (`cli sql settings` lists them); the newest if not given.", show_default=False
+        metavar="NUMBER|METHOD",
+        help="The setting to show (`cli sql settings` lists them); the newest if not given.",
+        show_default=False,
     ),
 ]
 Prompt = Annotated[

@@ -32,6 +32,7 @@ from neuronlake.ingest.scoring_engine import Labels, score_units
 from neuronlake.ingest.scoring_settings import Scoring
 from neuronlake.ingest.similarity import Cosines, top_image_indices
 from neuronlake.sql import hints
+from neuronlake.sql.settings import chosen_setting
 from neuronlake.sql.warehouse import Warehouse
 
 # a unit's top images in the half that verifies: those whose activation is in the highest 5 %
@@ -67,7 +68,7 @@ def evaluate(
     layer: str,
     *,
     truth: str | None = None,
-    setting: int | None = None,
+    setting: int | str | None = None,
     device: str = "auto",
     seed: int = 0,
     progress: Callable[[str, int, int], None] = no_progress,
@@ -83,7 +84,7 @@ def evaluate(
         layer: name of the layer.
         truth: a built-in set whose lines are the units' names in order, or a file: one name a line with a blank
             line for a unit without, or a csv file with columns unit and name.
-        setting: number of a setting; all of the layer's where None.
+        setting: number of a setting, or its method; all of the layer's where None.
         device: where to compute.
         seed: of the halves, the random concepts and the bootstrap.
         progress: called with a stage, the number done and the total.
@@ -92,10 +93,12 @@ def evaluate(
         Rows of the view `evaluations`: one a setting and measure.
 
     Raises:
+        SettingError: there is no such setting.
         EvaluationError: the layer has no scoring with stored activations, or the truth names no concept.
     """
     names = None if truth is None else load_truth(truth)
     where = resolve_device(device)
+    key = None if truth is None else _truth_key(truth)
     rows = _scorings(warehouse, model, layer, setting)
     for done, row in enumerate(rows):
         progress("Evaluating", done, len(rows))
@@ -104,15 +107,23 @@ def evaluate(
             look = hints.command("cli sql layer_summary", warehouse.path)
             raise EvaluationError(f"no unit of {model} {layer} is alive; look at `{look}`")
         found = measures_of_halves(scored, seed) if names is None else measures_of_names(scored, names, seed)
-        _store(warehouse, row["scoring"], truth, found)
+        _store(warehouse, row["scoring"], key, found)
     progress("Evaluating", len(rows), len(rows))
     kept = warehouse.sql(
         "select * from evaluations where model = $model and layer = $layer and truth is not distinct from $truth",
         model=model,
         layer=layer,
-        truth=None if truth is None else Path(truth).name,
+        truth=key,
     ).pl()
     return kept.filter(pl.col("scoring").is_in([row["scoring"] for row in rows]))
+
+
+def _truth_key(truth: str) -> str:
+    """By what the measures against these names are known: a set's name, or a file's whole path.
+
+    Files of one name in two folders are two truths; the same file, changed since, is measured anew.
+    """
+    return truth if truth in BUILTIN_SETS else str(Path(truth).expanduser().resolve())
 
 
 def load_truth(truth: str) -> dict[int, str]:
@@ -225,7 +236,7 @@ def measures_of_halves(scored: _Scored, seed: int) -> list[Measured]:
     return found
 
 
-def _scorings(warehouse: Warehouse, model: str, layer: str, setting: int | None) -> list[dict[str, Any]]:
+def _scorings(warehouse: Warehouse, model: str, layer: str, setting: int | str | None) -> list[dict[str, Any]]:
     """Rows of the query `scored_layers` for one layer, under all settings or one."""
     known = warehouse.sql("select distinct model, layer, setting from scorings order by all").fetchall()
     settings = [number for name, of_layer, number in known if (name, of_layer) == (model, layer)]
@@ -237,11 +248,12 @@ def _scorings(warehouse: Warehouse, model: str, layer: str, setting: int | None)
             f"{warehouse.path} has no labels of {model} {layer}; {hint}"
             f"`{hints.command('cli status', warehouse.path)}` shows what it has"
         )
-    if setting is not None and setting not in settings:
+    chosen = settings if setting is None else [chosen_setting(warehouse, setting).number]
+    if not set(chosen) <= set(settings):
         raise EvaluationError(f"{model} {layer} has no setting {setting}; it has {', '.join(map(str, settings))}")
     rows = [
         row
-        for number in (settings if setting is None else [setting])
+        for number in chosen
         for row in warehouse.query("scored_layers", setting=str(number)).pl().iter_rows(named=True)
         if (row["model"], row["layer"]) == (model, layer)
     ]
@@ -279,13 +291,12 @@ def _read(warehouse: Warehouse, row: dict[str, Any], device: torch.device) -> _S
 
 def _store(warehouse: Warehouse, scoring_id: int, truth: str | None, found: Sequence[Measured]) -> None:
     """Put the measures in the place of those that were there for the same scoring and truth."""
-    name = None if truth is None else Path(truth).name
     numbers = ("value", "low", "high")
     rows = pl.DataFrame(
         [
             {
                 "scoring_id": scoring_id,
-                "truth": name,
+                "truth": truth,
                 "measure": m.measure,
                 "value": m.value,
                 "low": m.low,
@@ -300,6 +311,6 @@ def _store(warehouse: Warehouse, scoring_id: int, truth: str | None, found: Sequ
         warehouse.execute(
             "delete from store.evaluations where scoring_id = $scoring_id and truth is not distinct from $truth",
             scoring_id=scoring_id,
-            truth=name,
+            truth=truth,
         )
         warehouse.insert("evaluations", rows)

@@ -14,6 +14,7 @@ from neuronlake.ingest import similarity, stored
 from neuronlake.ingest.encoders import load_stored_encoder
 from neuronlake.ingest.prompts import embed_texts
 from neuronlake.sql import hints
+from neuronlake.sql.settings import chosen_setting
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -25,7 +26,7 @@ def find_units(
     warehouse: Warehouse,
     text: str,
     *,
-    setting: int | None = None,
+    setting: int | str | None = None,
     top: int = 20,
     images: int = 1,
     encoder: str | None = None,
@@ -37,7 +38,7 @@ def find_units(
     Args:
         warehouse: to read.
         text: anything the encoder's text side takes.
-        setting: number of the setting to score under; the newest where None.
+        setting: number of the setting to score under, or its method; the newest where None.
         top: how many units.
         images: how many of the images that excite each unit most to name, up to 20.
         encoder: where the encoder is, as for `Recipe`; if not given, where the warehouse says.
@@ -49,12 +50,17 @@ def find_units(
         concepts, for that unit), label (the best stored concept) and images (a list of paths).
 
     Raises:
+        SettingError: the warehouse holds no scoring, or none of that setting.
         FindError: there are no activations and embeddings under this setting, or the encoder has changed.
     """
-    layers = warehouse.query("scored_layers", setting="" if setting is None else str(setting)).pl()
+    shown = chosen_setting(warehouse, setting)
+    layers = warehouse.query("scored_layers", setting=str(shown.number)).pl()
     if layers.is_empty():
         run = hints.command("cli ingest", warehouse.path)
-        raise FindError(f"{warehouse.path} holds no activations to search under this setting; run `{run}`")
+        raise FindError(
+            f"{warehouse.path} holds no activations to search under setting {shown.short}; choose another with "
+            f"--setting (`{hints.command('cli sql settings', warehouse.path)}` lists them), or run `{run}`"
+        )
     first = layers.row(0, named=True)
     network = load_stored_encoder(
         first["encoder"],
@@ -79,9 +85,9 @@ def find_units(
         progress("Scoring layers", layers.height, layers.height)
     if not found:
         look = hints.command("cli sql layer_summary", warehouse.path)
-        raise FindError(f"no unit of this setting is alive; look at `{look}`")
+        raise FindError(f"no unit of setting {shown.short} is alive; look at `{look}`")
     best = pl.concat(found).sort("similarity", descending=True).head(top)
-    return _with_labels(warehouse, best, {"setting": str(first["setting"]), "images": str(images)})
+    return _with_labels(warehouse, best, {"setting": str(shown.number), "images": str(images)})
 
 
 def _score(

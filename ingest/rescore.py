@@ -99,7 +99,8 @@ def score(
         **settings: of `ScoreRecipe`, where none is given.
 
     Raises:
-        NeuronlakeError: nothing stored fits, or a setting makes no sense; nothing was changed.
+        NeuronlakeError: nothing stored fits, a setting makes no sense, or the encoder cannot be had or takes no
+            concept of these; nothing was changed.
     """
     require_warehouse(warehouse)
     recipe = chosen_recipe(ScoreRecipe, recipe, settings)
@@ -114,11 +115,11 @@ def score(
     recipe, encoder = _with_encoder_by_name(warehouse, recipe)
     chosen = _chosen_layers(warehouse, recipe)
     first = chosen.row(0, named=True)
-    basis = _basis(warehouse, recipe, first)
     layers = [StoredLayer(*row) for row in chosen.select("layer_id", "units", "layer_fingerprint").iter_rows()]
-    pending = pending_scorings(warehouse, basis, layers, scoring)
-    if pending:
-        with recorded_run(warehouse, command, device, json.dumps(asdict(recipe))) as (run_id, timing):
+    with warehouse.transaction():  # new concepts come with their embeddings, or not at all
+        basis = _basis(warehouse, recipe, first)
+        pending = pending_scorings(warehouse, basis, layers, scoring)
+        if pending:
             embed_concepts(
                 warehouse,
                 basis,
@@ -126,6 +127,8 @@ def score(
                 lambda: encoder or _stored_encoder(first, recipe),
                 report,
             )
+    if pending:
+        with recorded_run(warehouse, command, device, json.dumps(asdict(recipe))) as (run_id, timing):
             score_layers(warehouse, basis, pending, scoring, engine, run_id, report)
             timing.score = time.perf_counter() - started
     notes = tuple(name_note(warehouse, load_concepts(recipe.concepts).entry)) if recipe.concepts else ()
@@ -192,9 +195,8 @@ def _basis(warehouse: Warehouse, recipe: ScoreRecipe, layer: dict[str, object]) 
     if recipe.concepts:
         concept_set = load_concepts(recipe.concepts)
         fingerprint = concept_set.fingerprint
-        with warehouse.transaction():
-            concept_ids = register_concepts(warehouse, concept_set.texts)
-            concept_set_id = register_concept_set(warehouse, concept_set, concept_ids)
+        concept_ids = register_concepts(warehouse, concept_set.texts)
+        concept_set_id = register_concept_set(warehouse, concept_set, concept_ids)
     else:
         concept_set_id = warehouse.scalar(
             "select concept_set_id from store.scorings where probe_id = $probe_id and encoder_id = $encoder_id"

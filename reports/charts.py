@@ -53,18 +53,25 @@ def learnt_concepts(concepts: pl.DataFrame, model: str, colors: Mapping[str, str
     """How many units of a model learned each concept, in one of its layers or in all.
 
     The part of a bar in full colour is the units whose label is better than chance; all of it where none is known.
+    These are counted, and put the bars in order.
 
     Args:
-        concepts: columns layer (or ALL_LAYERS), concept, category, units, significant; some rows a layer.
+        concepts: columns layer (or ALL_LAYERS), concept, category, counted, units, significant; some rows a layer.
         model: for the title.
         colors: of the categories, see `category_colors`.
     """
     layer = alt.param(name="layer", value=ALL_LAYERS)
+    knows_chance = concepts["significant"].count() > 0
     base = (
         alt.Chart(concepts)
         .transform_filter("datum.layer == layer")
+        .transform_calculate(
+            # as the query has it: by what is counted, and where that is equal by all units
+            place="datum.counted + datum.units / 1e6",
+            shown="datum.counted == datum.units ? '' + datum.units : datum.counted + ' of ' + datum.units",
+        )
         .encode(
-            y=alt.Y("concept:N", title=None, sort=alt.EncodingSortField("units", op="max", order="descending")),
+            y=alt.Y("concept:N", title=None, sort=alt.EncodingSortField("place", op="max", order="descending")),
             tooltip=[
                 alt.Tooltip("concept:N"),
                 alt.Tooltip("category:N"),
@@ -74,16 +81,18 @@ def learnt_concepts(concepts: pl.DataFrame, model: str, colors: Mapping[str, str
         )
     )
     units = alt.X("units:Q", title="units with this label", axis=alt.Axis(tickMinStep=1))
-    paleness = 0.4 if concepts["significant"].count() > 0 else 1.0
+    paleness = 0.4 if knows_chance else 1.0
     bars = base.mark_bar(cursor="pointer", size=_BAR_STEP - 3, opacity=paleness).encode(
         x=units, color=_category_color(colors)
     )
     significant = base.mark_bar(cursor="pointer", size=_BAR_STEP - 3).encode(
         x="significant:Q", color=_category_color(colors)
     )
-    counts = base.mark_text(align="left", dx=4).encode(x="units:Q", text="units:Q")
+    counts = base.mark_text(align="left", dx=4).encode(x="units:Q", text="shown:N")
     longest = int(concepts.group_by("layer").len()["len"].max() or 1)  # pyright: ignore[reportArgumentType]  a number
-    return _titled((bars + significant + counts).add_params(layer), model, _BAR_STEP * longest)
+    counted = "labels better than chance (q < 0.05), of all" if knows_chance else "all labels"
+    title = alt.Title(model, subtitle=counted)
+    return _titled((bars + significant + counts).add_params(layer), title, _BAR_STEP * longest)
 
 
 def layer_measure(layers: pl.DataFrame, measure: str, title: str, axis_title: str, form: str) -> Any:
@@ -223,7 +232,7 @@ def layer_similarity(pairs: pl.DataFrame, model_a: str, model_b: str) -> Any:
     )
 
 
-def _titled(chart: Any, title: str, height: int) -> Any:
+def _titled(chart: Any, title: str | alt.Title, height: int) -> Any:
     """A chart as wide as its place on the page."""
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
     return chart.properties(title=title, width="container", height=height, autosize=fit)

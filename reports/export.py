@@ -5,35 +5,27 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from neuronlake import NeuronlakeError
 from neuronlake.reports.tables import write_description_file
+from neuronlake.sql.settings import chosen_setting
 from neuronlake.sql.warehouse import Warehouse
 
 
-class ExportError(NeuronlakeError):
-    """Description files cannot be written as asked."""
-
-
-def export_descriptions(warehouse: Warehouse, folder: Path, setting: int | None = None) -> list[Path]:
+def export_descriptions(warehouse: Warehouse, folder: Path, setting: int | str | None = None) -> list[Path]:
     """Write one file per model: layer, unit, description, similarity; a dead unit has neither of the last two.
 
     Args:
         warehouse: to read.
         folder: made if it is not there.
-        setting: number of the setting to export; the newest where None.
+        setting: number of the setting to export, or its method; the newest where None.
 
     Returns:
         The files, in alphabetical order of the models.
 
     Raises:
-        ExportError: the warehouse has no such setting.
+        SettingError: the warehouse holds no scoring, or none of that setting.
         OutputError: a file cannot be written there.
     """
-    known = warehouse.query("settings").pl()["setting"].to_list()
-    if setting is not None and setting not in known:
-        numbers = ", ".join(str(number) for number in known) or "none"
-        raise ExportError(f"{warehouse.path} has no setting {setting}; it has {numbers}")
-    chosen = "" if setting is None else str(setting)
+    chosen = str(chosen_setting(warehouse, setting).number)
     progression = warehouse.query("layer_progression", setting=chosen).pl()
     written: list[Path] = []
     for model in sorted(set(progression["model"].to_list())):

@@ -14,7 +14,7 @@
     const axis = { labelColor: ink, titleColor: quiet, gridColor: line, domainColor: line, tickColor: line,
       titleFontWeight: "normal", labelFontSize: 12, labelLimit: 190 };
     return { background: "transparent", view: { stroke: null }, axis, mark: { tooltip: true },
-      text: { color: ink, fontSize: 12 }, title: { color: ink, fontSize: 15, anchor: "start", offset: 8 },
+      text: { color: ink, fontSize: 12 }, title: { color: ink, subtitleColor: quiet, fontSize: 15, anchor: "start", offset: 8 },
       legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12 }, font: "system-ui, sans-serif" };
   };
   const draw = async () => {

@@ -23,17 +23,17 @@ from neuronlake import NeuronlakeError
 from neuronlake.reports import charts
 from neuronlake.reports.files import check_output, make_folder, write_output
 from neuronlake.sql import catalog, hints
+from neuronlake.sql.settings import Setting, chosen_setting
 from neuronlake.sql.warehouse import Warehouse
 
 IMAGES_PER_UNIT = 5
 _CONCEPTS_PER_CHART = 20
 _PAPER_WIDTH = 420
 _HEADLINE_CONCEPTS = 5
-_ALL_CONCEPTS = "1000000"
 
 
 class ReportError(NeuronlakeError):
-    """There is nothing to report."""
+    """The report cannot be written there."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Answers:
     """What the warehouse says about one setting.
 
     Attributes:
-        setting: method, encoder, concept set, probe, pooling and number of the setting.
+        setting: that is reported.
         layers: one row a layer, of the query layer_progression.
         parameters: of every query here.
     """
 
     warehouse: Warehouse
-    setting: dict[str, Any]
+    setting: Setting
     layers: pl.DataFrame
     parameters: dict[str, str]
 
@@ -88,16 +88,16 @@ class Answers:
         return self.warehouse.query(name, **given).pl(), catalog.named_query(name).spelled_out(given)
 
 
-def write_report(warehouse: Warehouse, path: str | Path, setting: int | None = None) -> None:
+def write_report(warehouse: Warehouse, path: str | Path, setting: int | str | None = None) -> None:
     """Write the report of one setting; of a warehouse without any, a page that says what is missing.
 
     Args:
         warehouse: to read.
         path: the HTML file.
-        setting: number of the setting, as in the view scorings; the newest where None.
+        setting: number of the setting, as in the view scorings, or its method; the newest where None.
 
     Raises:
-        ReportError: the warehouse has no such setting.
+        SettingError: the warehouse has no such setting.
         OutputError: the page cannot be written there.
     """
     path = Path(path)
@@ -107,20 +107,20 @@ def write_report(warehouse: Warehouse, path: str | Path, setting: int | None = N
     write_output(path, page.encode())
 
 
-def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: int | None = None) -> list[Path]:
+def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: int | str | None = None) -> list[Path]:
     """Write each chart of the report to a file of its own, or the numbers it draws.
 
     Args:
         warehouse: to read.
         folder: made if it is not there.
         file_format: ``svg``, ``png`` (at twice the size) or ``csv``.
-        setting: number of the setting; the newest where None.
+        setting: number of the setting, or its method; the newest where None.
 
     Returns:
         The files, in the order of the page.
 
     Raises:
-        ReportError: the warehouse holds no scoring, or none of that setting.
+        SettingError: the warehouse holds no scoring, or none of that setting.
         OutputError: a file cannot be written there.
     """
     answers = _ask_setting(warehouse, setting)
@@ -140,35 +140,28 @@ def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: 
     return written
 
 
-def altair_charts(warehouse: Warehouse, setting: int | None = None) -> dict[str, Any]:
+def altair_charts(warehouse: Warehouse, setting: int | str | None = None) -> dict[str, Any]:
     """The charts of the report as Altair objects, for a notebook or to change.
 
     Args:
         warehouse: to read.
-        setting: number of the setting; the newest where None.
+        setting: number of the setting, or its method; the newest where None.
 
     Returns:
         Each chart by its name, in the order of the page.
 
     Raises:
-        ReportError: the warehouse holds no scoring, or none of that setting.
+        SettingError: the warehouse holds no scoring, or none of that setting.
     """
     figures = _figures(_ask_setting(warehouse, setting))
     return {figure.key: figure.chart.properties(width=_PAPER_WIDTH) for figure in figures}
 
 
-def _ask_setting(warehouse: Warehouse, setting: int | None) -> Answers:
+def _ask_setting(warehouse: Warehouse, setting: int | str | None) -> Answers:
     """The setting to report, and what its layers are."""
-    settings = warehouse.query("settings").pl()
-    chosen = settings if setting is None else settings.filter(pl.col("setting") == setting)
-    if chosen.is_empty():
-        known = ", ".join(str(number) for number in settings["setting"].to_list())
-        run = hints.command("cli ingest", warehouse.path)
-        reason = f"has no setting {setting}; it has {known}" if known else f"holds no scoring yet; run `{run}` first"
-        raise ReportError(f"{warehouse.path} {reason}")
-    row = chosen.row(0, named=True)
-    parameters = {"setting": str(row["setting"])}
-    return Answers(warehouse, row, warehouse.query("layer_progression", **parameters).pl(), parameters)
+    chosen = chosen_setting(warehouse, setting)
+    parameters = {"setting": str(chosen.number)}
+    return Answers(warehouse, chosen, warehouse.query("layer_progression", **parameters).pl(), parameters)
 
 
 def _render(answers: Answers) -> str:
@@ -243,7 +236,7 @@ def _learnt(answers: Answers) -> Iterator[Figure]:
     top = str(_CONCEPTS_PER_CHART)
     over_all, sql = answers.ask("most_learnt_concepts", top=top)
     by_layer, layer_sql = answers.ask("most_frequent_concepts", top=top)
-    columns = ["model", "layer", "concept", "category", "units", "significant"]
+    columns = ["model", "layer", "concept", "category", "counted", "units", "significant"]
     both = pl.concat([over_all.with_columns(layer=pl.lit(charts.ALL_LAYERS)).select(columns), by_layer.select(columns)])
     for place, model in enumerate(answers.models):
         mine = both.filter(pl.col("model") == model).drop("model")
@@ -309,17 +302,11 @@ def _totals(answers: Answers) -> list[tuple[str, str]]:
 
 
 def _headlines(answers: Answers) -> list[dict[str, Any]]:
-    """For each model, the concepts that most of its units learned, and by how many.
-
-    Only labels better than chance count; all of them where imported labels say nothing of chance.
-    """
-    counted = "significant" if answers.knows_chance else "units"
-    every, _ = answers.ask("most_learnt_concepts", top=_ALL_CONCEPTS)
-    ranked = every.select("model", "concept", units=counted).filter(pl.col("units") > 0)
-    best = ranked.sort("units", descending=True, maintain_order=True)
+    """For each model, the first concepts of its chart of the most learnt, and by how many units."""
+    best, _ = answers.ask("most_learnt_concepts", top=str(_HEADLINE_CONCEPTS))
+    learnt = best.filter(pl.col("counted") > 0)
     return [
-        {"model": model, "concepts": best.filter(pl.col("model") == model).head(_HEADLINE_CONCEPTS).to_dicts()}
-        for model in answers.models
+        {"model": model, "concepts": learnt.filter(pl.col("model") == model).to_dicts()} for model in answers.models
     ]
 
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from neuronlake import NeuronlakeError
 from neuronlake.reports.files import write_output
+from neuronlake.sql.settings import Setting, all_settings, chosen_setting
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -26,12 +27,14 @@ class UnitCard:
     """What the warehouse says about one unit.
 
     Attributes:
+        setting: that its label and concepts are of.
         label: its row of the query unit_label.
         concepts: its best concepts, best first.
         images: its top images, best first.
         pictures: WebP bytes by number of the image.
     """
 
+    setting: Setting
     label: dict[str, Any]
     concepts: pl.DataFrame
     images: pl.DataFrame
@@ -59,20 +62,23 @@ class UnitCard:
         return ", ".join(text for text in known if text)
 
 
-def read_unit(warehouse: Warehouse, model: str, layer: str, unit: int, setting: int | None = None) -> UnitCard:
-    """The card of a unit.
+def read_unit(warehouse: Warehouse, model: str, layer: str, unit: int, setting: int | str | None = None) -> UnitCard:
+    """The card of a unit under a setting, given by its number or its method; the newest where None.
 
     Raises:
+        SettingError: the warehouse holds no scoring, or none of that setting.
         UnitError: the setting has no such model, layer or unit.
     """
+    shown = chosen_setting(warehouse, setting)
     where = {"model": model, "layer": layer, "unit": str(unit)}
-    chosen = {"setting": "" if setting is None else str(setting)}
+    chosen = {"setting": str(shown.number)}
     label = warehouse.query("unit_label", **where, **chosen).pl()
     if label.is_empty():
-        raise UnitError(_missing(warehouse, model, layer, unit, chosen))
+        raise UnitError(_missing(warehouse, model, layer, unit, shown))
     images = warehouse.query("top_images_for_unit", **where).pl().filter(pl.col("probe") == label["probe"][0])
     pictures = warehouse.query("pictures_of_unit", **where).fetchall()
     return UnitCard(
+        setting=shown,
         label=label.row(0, named=True),
         concepts=warehouse.query("concepts_for_unit", **where, **chosen).pl(),
         images=images,
@@ -80,17 +86,22 @@ def read_unit(warehouse: Warehouse, model: str, layer: str, unit: int, setting: 
     )
 
 
-def _missing(warehouse: Warehouse, model: str, layer: str, unit: int, chosen: dict[str, str]) -> str:
-    """What of the three names does not exist, and near names."""
-    layers = warehouse.query("layer_progression", **chosen).pl()
-    for kind, name, known in (
-        ("model", model, layers["model"].unique(maintain_order=True).to_list()),
-        ("layer", layer, layers.filter(pl.col("model") == model)["layer"].to_list()),
-    ):
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=2) or known
-            return f"{warehouse.path} has no {kind} {name!r} under this setting; it has {', '.join(near) or 'none'}"
-    units = layers.filter((pl.col("model") == model) & (pl.col("layer") == layer))["units"][0]
+def _missing(warehouse: Warehouse, model: str, layer: str, unit: int, shown: Setting) -> str:
+    """What of the three names the setting does not have: the settings that have it, or near names."""
+    scorings = warehouse.sql("select model, layer, units, setting from scorings order by scoring").pl()
+    here = scorings.filter(setting=shown.number)
+    for kind, name, fit in (("model", model, {"model": model}), ("layer", layer, {"model": model, "layer": layer})):
+        if not here.filter(**fit).is_empty():
+            continue
+        missing = f"{warehouse.path} has no {kind} {name!r} under setting {shown.short}"
+        elsewhere = set(scorings.filter(**fit)["setting"])
+        if elsewhere:
+            others = [each.short for each in all_settings(warehouse) if each.number in elsewhere]
+            return f"{missing}; it is under {', '.join(others)}: choose one with --setting"
+        known = (here if kind == "model" else here.filter(model=model))[kind].unique(maintain_order=True).to_list()
+        near = difflib.get_close_matches(name, known, n=2) or known
+        return f"{missing}; it has {', '.join(near)}"
+    units = here.filter(model=model, layer=layer)["units"][0]
     return f"{layer} of {model} has units 0 to {units - 1}, not {unit}"
 
 

@@ -70,6 +70,9 @@ def open_warehouse(
         warehouse.close()
         warehouse = _open_to_write(path, version, memory_limit)
         warehouse.made = made
+    else:
+        with _closed_on_failure(warehouse):
+            _replace_views_for_reading(warehouse)
     warehouse.memory_is_chosen = memory_limit is not None
     if not allow_files:
         warehouse.execute("set enable_external_access = false")
@@ -268,10 +271,7 @@ def views_marker() -> str:
 def _create_views(warehouse: Warehouse) -> None:
     """Write all views with their comments, unless the file holds just these."""
     marker = views_marker()
-    stored = warehouse.scalar(
-        "select comment from duckdb_tables() where schema_name = 'store' and table_name = 'migrations'"
-    )
-    if stored == marker:
+    if _stored_marker(warehouse) == marker:
         return
     with warehouse.transaction():
         for view in catalog.views():
@@ -280,6 +280,20 @@ def _create_views(warehouse: Warehouse) -> None:
             for column, comment in view.column_comments.items():
                 warehouse.execute(f"comment on column {view.name}.{column} is {_quoted(comment)}")
         warehouse.execute(f"comment on table store.migrations is {_quoted(marker)}")
+
+
+def _replace_views_for_reading(warehouse: Warehouse) -> None:
+    """Put this version's views in the place of a file's older ones, for this connection alone."""
+    if _stored_marker(warehouse) != views_marker():
+        for view in catalog.views():
+            warehouse.execute(f"create temp view {view.name} as {view.body}")
+
+
+def _stored_marker(warehouse: Warehouse) -> str | None:
+    """What the file says of its views; see `views_marker`."""
+    return warehouse.scalar(
+        "select comment from duckdb_tables() where schema_name = 'store' and table_name = 'migrations'"
+    )
 
 
 def _quoted(text: str) -> str:

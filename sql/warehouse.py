@@ -16,6 +16,7 @@ import psutil
 from neuronlake.sql import catalog
 from neuronlake.sql.exclusive import FileIdentity, identity
 from neuronlake.sql.failures import QueryError, WarehouseError, plain_errors
+from neuronlake.sql.settings import choose_setting, settings_of
 
 # Of the file's pages while a run extracts or scores, which read little twice and need the memory for tensors.
 _PAGES_DURING_RUN = 512 * 2**20
@@ -89,14 +90,19 @@ class Warehouse:
             return self.connection.sql(query, params=parameters or None)
 
     def query(self, name: str, **parameters: str) -> duckdb.DuckDBPyRelation:
-        """The answer to a named question of ``sql/queries``.
+        """The answer to a named question of ``sql/queries``; a setting is given by number, or by its method.
 
         Raises:
             UnknownQueryError: no query has this name.
             QueryParameterError: a parameter is unknown or lacks its value.
+            SettingError: there is no such setting, or several of this method.
         """
         query = catalog.named_query(name)
-        return self.sql(query.body, **query.bind(parameters))
+        values = query.bind(parameters)
+        if setting := values.get("setting"):
+            known = settings_of(self.query("settings").pl())
+            values["setting"] = str(choose_setting(self.path, known, setting).number)
+        return self.sql(query.body, **values)
 
     def ask(self, text: str, parameters: dict[str, str]) -> duckdb.DuckDBPyRelation | None:
         """The answer to what a user typed: SQL, or the name of a query, view or table; None for a statement.

@@ -90,7 +90,24 @@ def test_measures_are_kept_and_made_anew_not_twice(warehouse: Warehouse, tmp_pat
     assert first.equals(again)
     assert first.height == 8
     kept = warehouse.sql("select truth, count(*) as measures, min(units) as units from evaluations group by all").pl()
-    assert sorted(kept.rows(), key=str) == [("names.txt", 8, 1000), (None, 6, 1000)]
+    assert sorted(kept.rows(), key=str) == [(str(truth), 8, 1000), (None, 6, 1000)]
+
+
+def test_truths_of_one_name_in_two_folders_do_not_take_each_others_place(warehouse: Warehouse, tmp_path: Path) -> None:
+    warehouse.execute("insert into store.evaluations values (2, 'truth.csv', 'top_1', 0.5, 0.4, 0.6, 9)")
+    labels = warehouse.sql("select unit, concept as name from unit_labels where layer = 'fc'").pl()
+    for folder, names in (("right", labels), ("wrong", labels.with_columns(name=pl.lit(CONCEPTS[0])))):
+        (tmp_path / folder).mkdir()
+        names.write_csv(tmp_path / folder / "truth.csv")
+        neuronlake.evaluate(warehouse, "resnet18-imagenet", "fc", truth=str(tmp_path / folder / "truth.csv"))
+    kept = warehouse.sql("select truth, value from evaluations where measure = 'top_1' order by truth").fetchall()
+    assert [truth for truth, _ in kept] == [
+        str(tmp_path / "right" / "truth.csv"),
+        str(tmp_path / "wrong" / "truth.csv"),
+        "truth.csv",  # of an older version, which knew files by their bare names
+    ]
+    assert kept[0][1] == 1
+    assert kept[1][1] < 1
 
 
 def test_top_1_agrees_with_the_stored_labels(warehouse: Warehouse, tmp_path: Path) -> None:

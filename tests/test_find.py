@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import neuronlake
+from neuronlake import NeuronlakeError
 from neuronlake.ingest.encoder import EncoderError
-from neuronlake.ingest.find import FindError, find_units
+from neuronlake.ingest.find import find_units
 from neuronlake.ingest.recipe import Recipe
 
 
@@ -46,7 +47,7 @@ def test_the_label_of_a_unit_ranks_first_for_its_own_text(tiny_warehouse: Path) 
 def test_without_activations_there_is_nothing_to_search(tmp_path: Path) -> None:
     with (
         neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse,
-        pytest.raises(FindError, match="no activations"),
+        pytest.raises(NeuronlakeError, match="holds no scoring yet; run `cli ingest` first"),
     ):
         find_units(warehouse, "cat")
 

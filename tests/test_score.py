@@ -122,6 +122,21 @@ def test_what_cannot_be_scored_is_refused_and_nothing_changes(
         assert warehouse.scalar("select count(*) from store.scorings") == 2
 
 
+def test_concepts_that_cannot_be_embedded_are_not_kept(copy: Path, tmp_path: Path) -> None:
+    words = tmp_path / "others.txt"
+    words.write_text(OTHER_CONCEPTS)
+    counts = (
+        "select (select count(*) from concepts), (select count(*) from store.concepts), (select count(*) from runs)"
+    )
+    with neuronlake.open(copy, write=True) as warehouse:
+        warehouse.execute("update store.encoders set source = 'imported'")
+        before = warehouse.sql(counts).fetchall()
+        with pytest.raises(NeuronlakeError, match="imported without the network that made them"):
+            neuronlake.score(warehouse, ScoreRecipe(concepts=(str(words),)))
+        assert warehouse.sql(counts).fetchall() == before
+        assert warehouse.scalar("select count(*) from store.concept_sets where name = 'others.txt'") == 0
+
+
 def test_a_warehouse_without_activations_says_so(tmp_path: Path) -> None:
     with (
         neuronlake.open(tmp_path / "empty.duckdb", write=True) as warehouse,

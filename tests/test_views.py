@@ -376,6 +376,38 @@ def test_most_repeated_concept_names_all_that_tie(warehouse: Warehouse) -> None:
     ]
 
 
+def test_most_repeated_concept_names_five_and_counts_the_rest(tmp_path: Path) -> None:
+    with small_warehouse.build(tmp_path / "small.duckdb") as warehouse:
+        warehouse.execute("update store.labels set concept_id = unit + 1 where scoring_id in (5, 6)")
+        warehouse.execute("insert into store.labels (scoring_id, unit, concept_id) values (5, 4, 5), (5, 5, 6)")
+        assert ask(warehouse, "most_repeated_concept", "model, concepts, units") == [
+            ("alpha", "cat, dog, dots, dotted, mystery and 1 more", 1),
+            ("beta", "cat, dog, dotted", 1),
+        ]
+
+
+def test_most_learnt_concepts_counts_labels_better_than_chance_where_that_is_known(tmp_path: Path) -> None:
+    """Of alpha's two dog and two dotted, one and two are better than chance."""
+    with small_warehouse.build(tmp_path / "small.duckdb") as warehouse:
+        columns = "concept, counted, units, rank"
+        assert ask(warehouse, "most_learnt_concepts", columns, setting="1")[:4] == [
+            ("dotted", 2, 2, 1),
+            ("dog", 1, 2, 2),
+            ("cat", 1, 1, 2),
+            ("mystery", 0, 1, 4),
+        ]
+        assert ask(warehouse, "most_frequent_concepts", f"layer, {columns}", setting="1")[1:4] == [
+            ("late", "dog", 1, 2, 1),
+            ("late", "cat", 1, 1, 1),
+            ("late", "mystery", 0, 1, 3),
+        ]
+        warehouse.execute("update store.labels set q_value = null")
+        assert ask(warehouse, "most_learnt_concepts", columns, setting="1", top="2")[:2] == [
+            ("dog", 2, 2, 1),
+            ("dotted", 2, 2, 1),
+        ]
+
+
 def test_shared_concept_counts_puts_what_both_know_well_first(warehouse: Warehouse) -> None:
     assert ask(warehouse, "shared_concept_counts", "place, concept, model, units", setting="1") == [
         (1, "cat", "alpha", 1),
@@ -418,6 +450,16 @@ def test_units_for_concept_finds_parts_of_words_that_are_asked_for(warehouse: Wa
         ("alpha", "early", 1, "dotted"),
         ("beta", "early", 0, "dots"),
     ]
+
+
+def test_units_for_concept_takes_no_other_character_for_a_wildcard(tmp_path: Path) -> None:
+    with small_warehouse.build(tmp_path / "small.duckdb") as warehouse:
+        for asked in ("d_g", "d_%", r"d\%", "_at"):
+            assert ask(warehouse, "units_for_concept", "concept", concept=asked, setting="1") == [], asked
+        for text in ("d_ts", r"d\ts"):
+            warehouse.execute("update store.concepts set concept = $text where concept_id = 4", text=text)
+            for asked in (text, text[:2] + "%", "%" + text[1:]):
+                assert ask(warehouse, "units_for_concept", "concept", concept=asked, setting="1") == [(text,)], asked
 
 
 def test_concepts_for_unit_breaks_ties_by_name(warehouse: Warehouse) -> None:
@@ -507,7 +549,9 @@ def test_label_agreement_compares_units_that_both_settings_label(warehouse: Ware
     ]
     assert ask(warehouse, "label_agreement", columns) == expected
     assert ask(warehouse, "label_agreement", columns, setting="5") == expected
-    assert ask(warehouse, "label_agreement", columns, setting="7") == []
+    assert ask(warehouse, "label_agreement", columns, setting="soft_wpmi") == expected
+    with pytest.raises(NeuronlakeError, match=r"has no setting 7; it has 5 \(cos_similarity\), 1 \(soft_wpmi\)"):
+        ask(warehouse, "label_agreement", columns, setting="7")
 
 
 def test_similar_units_share_images_for_which_both_fire(warehouse: Warehouse) -> None:

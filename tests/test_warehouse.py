@@ -18,7 +18,7 @@ import small_warehouse
 
 from neuronlake import NeuronlakeError
 from neuronlake.sql import catalog
-from neuronlake.sql.opening import open_warehouse
+from neuronlake.sql.opening import _HEADER_BYTES, BLOCK_BYTES, _last_block, open_warehouse
 from neuronlake.sql.warehouse import QueryError
 
 NEWEST = catalog.migrations()[-1][0]
@@ -123,9 +123,10 @@ def test_a_file_whose_free_blocks_were_cut_off_is_whole(tmp_path: Path) -> None:
         is_shorter_than_its_blocks.append(path.stat().st_size < sizes[0][0])
         with open_warehouse(path) as warehouse:
             assert warehouse.scalar("select count(*) from store.concepts") == number + 1
+            end_of_used = _HEADER_BYTES + (_last_block(warehouse) + 1) * BLOCK_BYTES
         if is_shorter_than_its_blocks[-1]:
             cut = tmp_path / "cut.duckdb"
-            cut.write_bytes(path.read_bytes()[:-100])
+            cut.write_bytes(path.read_bytes()[: end_of_used - 100])
             assert "is damaged or cut short" in refusal(cut, write=False)
     assert any(is_shorter_than_its_blocks)
 

@@ -1,5 +1,5 @@
 -- Which categories do the labels of each layer belong to, from early to late?
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 select
     model,
     layer,
@@ -8,5 +8,5 @@ select
     units,
     share
 from category_by_layer
-where setting = coalesce($setting::integer, (select max(setting) from scorings))
+where setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
 order by model asc, position asc, category asc

@@ -3,7 +3,7 @@
 --   $layer: text; name of the layer
 --   $unit: integer; number of the unit, from 0
 --   $top: integer = 10; how many concepts
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 select
     similarities.concept,
     similarities.similarity,
@@ -12,7 +12,7 @@ select
 from similarities
 inner join scorings using (scoring)
 where
-    scorings.setting = coalesce($setting::integer, (select max(newest.setting) from scorings as newest))
+    scorings.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
     and similarities.model = $model and similarities.layer = $layer and similarities.unit = $unit::integer
 order by similarities.similarity desc, similarities.concept asc
 limit $top::integer

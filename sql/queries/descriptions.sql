@@ -1,6 +1,6 @@
 -- One label a unit, in the columns of CLIP-Dissect's description files.
 --   $model: text; name of the model
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 select
     layer,
     unit,
@@ -8,6 +8,6 @@ select
     similarity
 from unit_labels
 where
-    setting = coalesce($setting::integer, (select max(setting) from scorings))
+    setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
     and model = $model
 order by position asc, unit asc

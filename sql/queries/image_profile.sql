@@ -2,7 +2,7 @@
 -- excitement is where the image stands between the unit's mean over the probe (0) and its maximum (1), so that
 -- units of all layers compare.
 --   $image: text; path of the image, or a part of it that names no other
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 --   $top: integer = 20; how many units
 with chosen as (
     select
@@ -53,6 +53,6 @@ left join unit_labels as labels
         and layers.name = labels.layer
         and excited.unit = labels.unit
         and probes.name = labels.probe
-        and labels.setting = coalesce($setting::integer, (select max(newest.setting) from scorings as newest))
+        and labels.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
 order by excited.excitement desc, models.name asc, layers.position asc, excited.unit asc
 limit $top::integer

@@ -1,5 +1,5 @@
 -- How does what a model learned change with depth: distinct concepts, significance, and categories (own: not Broden's)?
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 with categories as (
     select
         scoring,
@@ -37,5 +37,5 @@ select
     categories.* exclude (scoring)
 from layer_summary
 left join categories using (scoring)
-where layer_summary.setting = coalesce($setting::integer, (select max(setting) from scorings))
+where layer_summary.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
 order by layer_summary.model asc, layer_summary.position asc

@@ -1,5 +1,5 @@
 -- How alike are the layers of two models: concepts that both have, as a share of all they have?
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 select
     model_a,
     layer_a,
@@ -12,5 +12,5 @@ select
     only_b,
     jaccard
 from layer_overlap
-where setting = coalesce($setting::integer, (select max(setting) from scorings))
+where setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
 order by model_a asc, model_b asc, position_a asc, position_b asc

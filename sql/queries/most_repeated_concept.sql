@@ -1,12 +1,22 @@
 -- Which one concept did the most neurons of each model learn, and how many?
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+-- Where several tie, the first five in alphabetical order, and how many more there are.
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
+with tied as (
+    select
+        model,
+        list(concept order by concept) as concepts,
+        any_value(units) as units
+    from model_concepts
+    where
+        setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
+        and rank = 1
+    group by model
+)
+
 select
     model,
-    string_agg(concept, ', ' order by concept) as concepts,
-    any_value(units) as units
-from model_concepts
-where
-    setting = coalesce($setting::integer, (select max(setting) from scorings))
-    and rank = 1
-group by model
+    array_to_string(concepts[:5], ', ')
+    || case when len(concepts) > 5 then ' and ' || (len(concepts) - 5) || ' more' else '' end as concepts,
+    units
+from tied
 order by model

@@ -1,7 +1,7 @@
 -- Which labels nearly mean the same, such as dotted and dots, and what do the counts become when they are merged?
 -- Pairs of labels of one setting whose embeddings nearly coincide, with the units of each model.
 --   $least: double = 0.95; the lowest cosine of their embeddings
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 with used as (
     select
         labels.model,
@@ -9,7 +9,7 @@ with used as (
         labels.units,
         labels.setting
     from model_concepts as labels
-    where labels.setting = coalesce($setting::integer, (select max(newest.setting) from scorings as newest))
+    where labels.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
 ),
 
 embedded as (

@@ -1,5 +1,5 @@
 -- Which images are among the top images of some unit, and how do they look?
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 --   $images: integer = 5; how many images of each unit
 with probes_scored as (
     select
@@ -7,7 +7,7 @@ with probes_scored as (
         layer,
         probe
     from scorings
-    where setting = coalesce($setting::integer, (select max(newest.setting) from scorings as newest))
+    where setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
 ),
 
 shown as (

@@ -1,5 +1,5 @@
 -- Where do the numbers of a setting come from: models, weights, probe, encoder, concepts, method?
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 select
     scorings.scoring,
     scorings.model,
@@ -32,5 +32,5 @@ inner join store.probes on keys.probe_id = probes.probe_id
 inner join store.encoders on keys.encoder_id = encoders.encoder_id
 inner join store.concept_sets on keys.concept_set_id = concept_sets.concept_set_id
 inner join store.runs on keys.run_id = runs.run_id
-where scorings.setting = coalesce($setting::integer, (select max(newest.setting) from scorings as newest))
+where scorings.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
 order by scorings.model asc, scorings.position asc

@@ -1,5 +1,5 @@
 -- Which layers with stored activations were scored under a setting, and with what?
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 select
     scorings.setting,
     scorings.scoring,
@@ -22,7 +22,7 @@ from scorings
 inner join store.scorings as keys on scorings.scoring = keys.scoring_id
 inner join store.encoders on keys.encoder_id = encoders.encoder_id
 where
-    scorings.setting = coalesce($setting::integer, (select max(newest.setting) from scorings as newest))
+    scorings.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
     and exists (
         select 1
         from store.units

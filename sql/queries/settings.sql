@@ -1,4 +1,4 @@
--- Under which settings were layers scored? Counts compare only within one of these.
+-- Under which settings were layers scored, the newest first? Counts compare only within one of these.
 select
     setting,
     any_value(method) as method,
@@ -10,4 +10,4 @@ select
     count(*) as layers
 from scorings
 group by setting
-order by setting desc
+order by max(scoring) desc

@@ -1,5 +1,5 @@
 -- Which concepts did several models learn, and with how many units each?
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 --   $top: integer = 25; how many concepts, those with most units in the model that has fewest first
 with most_shared as (
     select
@@ -8,7 +8,7 @@ with most_shared as (
         category,
         row_number() over (order by fewest desc, units desc, concept asc) as place
     from shared_concepts
-    where setting = coalesce($setting::integer, (select max(setting) from scorings))
+    where setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
     qualify place <= $top::integer
 )
 

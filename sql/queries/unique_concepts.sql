@@ -1,5 +1,5 @@
 -- Which concepts did only one of the models learn?
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 --   $top: integer = 20; how many concepts of each model
 with known as (
     select
@@ -10,7 +10,7 @@ with known as (
         significant,
         count(*) over (partition by concept) as models
     from model_concepts
-    where setting = coalesce($setting::integer, (select max(setting) from scorings))
+    where setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
 )
 
 select

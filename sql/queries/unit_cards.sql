@@ -1,5 +1,5 @@
 -- What does each unit stand for, and which images make it fire?
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 --   $images: integer = 5; how many images of each unit
 with pictures as (
     select
@@ -38,5 +38,5 @@ from unit_labels
 inner join store.scorings as keys on unit_labels.scoring = keys.scoring_id
 inner join store.layers on keys.layer_id = layers.layer_id
 left join pictures using (model, layer, unit, probe)
-where unit_labels.setting = coalesce($setting::integer, (select max(setting) from scorings))
+where unit_labels.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
 order by unit_labels.model asc, unit_labels.position asc, unit_labels.unit asc

@@ -2,7 +2,7 @@
 --   $model: text; name of the model
 --   $layer: text; name of the layer
 --   $unit: integer; number of the unit, from 0
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 select
     model,
     layer,
@@ -22,7 +22,7 @@ select
     probe
 from unit_labels
 where
-    setting = coalesce($setting::integer, (select max(newest.setting) from scorings as newest))
+    setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
     and model = $model
     and layer = $layer
     and unit = $unit::integer

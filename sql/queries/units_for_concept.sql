@@ -1,6 +1,6 @@
--- Which units stand for a concept?
+-- Which units stand for a concept? In a pattern % stands for any text; every other character for itself.
 --   $concept: text; the concept, a word of it, or a pattern such as %dot%
---   $setting: integer = ; settings to count under, as numbered in the view scorings; the newest where not given
+--   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 select
     model,
     layer,
@@ -12,9 +12,9 @@ select
     is_significant
 from unit_labels
 where
-    setting = coalesce($setting::integer, (select max(setting) from scorings))
+    setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
     and (
-        concept ilike $concept
+        concept ilike replace(replace($concept, '\', '\\'), '_', '\_') escape '\'
         or regexp_matches(
             lower(concept), '(^|[^\pL\pN])' || regexp_escape(lower($concept)) || '($|[^\pL\pN])'
         )

@@ -3,7 +3,7 @@
 -- and median_rank of the name, cosine of label and name in text space, and auc_similarity, auc_margin and auc_minus_p
 -- (how well each tells right labels from wrong ones). Without: correlation and auprc of label, runner_up and a random
 -- concept with the unit's activations, on the half of the images that did not make the label.
---   truth: the true names; null where labels were verified on the other half of the probe
+--   truth: the true names, a set or a file's whole path; null where labels were verified on the probe's other half
 --   measure: what was measured
 --   value: over all units
 --   low: lower end of the bootstrap 95 % interval
