@@ -132,7 +132,9 @@ def prepare_ahead(
         try:
             for image, preprocessings in images:
                 in_turn = replace(image, source=turns.hand_out(image.source))
-                waiting.append(pool_of_threads.submit(_prepare, in_turn, preprocessings))
+                future = pool_of_threads.submit(_prepare, in_turn, preprocessings)
+                future.add_done_callback(lambda _, source=in_turn.source: turns.take_back(source))
+                waiting.append(future)
                 if len(waiting) >= ahead:
                     yield waiting.popleft().result()
             while waiting:
