@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 
 from neuronlake import NeuronlakeError
-from neuronlake.sql.hints import DEFAULT_WAREHOUSE, WAREHOUSE_VARIABLE
+from neuronlake.sql import hints
 
-__all__ = ["DEFAULT_WAREHOUSE"]
-
+DEFAULT_WAREHOUSE = hints.DEFAULT_WAREHOUSE
 _LABELS, _MACHINES = "Labels", "Where it runs"
 
 
@@ -29,7 +28,7 @@ WarehouseFile = Annotated[
     typer.Option(
         "--warehouse",
         "-w",
-        envvar=WAREHOUSE_VARIABLE,
+        envvar=hints.WAREHOUSE_VARIABLE,
         help="The DuckDB file.",
         show_default=True,
         callback=expanded,

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import typer
 
+from neuronlake import NeuronlakeError
+
 _SECONDS_BETWEEN_LINES = 30
 
 
@@ -70,8 +72,11 @@ def _kept(warehouse: Path, begun: datetime) -> str:
 
     if not warehouse.is_file():
         return "nothing was loaded yet"
-    with open_warehouse(warehouse, allow_files=False) as opened:
-        newest = opened.query("recent_runs", top="1").pl().to_dicts()
+    try:
+        with open_warehouse(warehouse, allow_files=False) as opened:
+            newest = opened.query("recent_runs", top="1").pl().to_dicts()
+    except NeuronlakeError:  # such as by another process that holds the file now
+        return "what was loaded is kept"
     run = next((row for row in newest if row["started"] >= begun), None)
     if run is None:
         return "nothing was loaded yet"

@@ -167,8 +167,11 @@ def prepare_ahead(
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool_of_threads:
         try:
             for image, preprocessings in images:
-                in_turn = replace(image, image=replace(image.image, source=turns.hand_out(image.image.source)))
-                waiting.append(pool_of_threads.submit(_prepare, in_turn, preprocessings))
+                source = turns.hand_out(image.image.source)
+                in_turn = replace(image, image=replace(image.image, source=source))
+                future = pool_of_threads.submit(_prepare, in_turn, preprocessings)
+                future.add_done_callback(lambda _, source=source: turns.take_back(source))
+                waiting.append(future)
                 if len(waiting) >= ahead:
                     yield waiting.popleft().result()
             while waiting:

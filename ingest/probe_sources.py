@@ -118,20 +118,27 @@ class Turns:
     """Lets threads read the rows of Parquet files in the order in which these were handed out.
 
     Threads that go on as they come ask again for a row group that others have left, so that it is read once more.
-    In turn each is read once and one is in memory. What was handed out must be read, or those after it wait for ever.
+    In turn each is read once and one is in memory.
     """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._handed_out = 0
         self._next = 0
+        self._ended: set[int] = set()
 
     def hand_out(self, source: Source) -> Source:
-        """The source, which waits for its turn if it is a row."""
+        """The source, which if it is a row waits until all before it are read or taken back."""
         if not isinstance(source, ParquetRow):
             return source
         self._handed_out += 1
         return _InTurn(source, self._handed_out - 1, self)
+
+    def take_back(self, source: Source) -> None:
+        """What was handed out will not be read, or has been: those after it need not wait for it."""
+        if isinstance(source, _InTurn):
+            with self._condition:
+                self._end(source.number)
 
     @contextmanager
     def turn(self, number: int) -> Generator[None]:
@@ -141,8 +148,15 @@ class Turns:
             try:
                 yield
             finally:
-                self._next = max(self._next, number + 1)
-                self._condition.notify_all()
+                self._end(number)
+
+    def _end(self, number: int) -> None:
+        if number >= self._next:
+            self._ended.add(number)
+        while self._next in self._ended:
+            self._ended.remove(self._next)
+            self._next += 1
+        self._condition.notify_all()
 
 
 @dataclass(frozen=True)

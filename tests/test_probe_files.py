@@ -185,6 +185,18 @@ def test_rows_are_read_in_the_order_in_which_they_were_handed_out(tmp_path: Path
     assert len(opened) <= 8
 
 
+def test_a_row_that_is_not_read_after_all_holds_up_no_other(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [RED, BLUE, LIME]}), tmp_path / "some.parquet")
+    turns = Turns()
+    red, blue, lime = (turns.hand_out(image.source) for image in load_probe(tmp_path / "some.parquet").images)
+    turns.take_back(blue)
+    with ThreadPoolExecutor(2) as pool:
+        last = pool.submit(lime.read)
+        assert pool.submit(red.read).result() == RED
+        assert last.result(timeout=60) == LIME
+    assert red.read() == RED  # once more, at any time
+
+
 def test_a_row_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": pa.array([RED, None, LIME], pa.binary())}), tmp_path / "gap.parquet")
     images = load_probe(tmp_path / "gap.parquet", max_failures=1).images
