@@ -1,4 +1,4 @@
-"""A full disk ends an ingest with one line; what was committed is whole, and with space given the rest is done."""
+"""A full disk ends a command with one line; what was there is whole, and with space given the rest is done."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="needs tmpfs and namespaces")]
 
-# Imports what takes seconds once, and then forks a process for each command. For each size: a disk of so many bytes
-# (or a limit on the size of files), `ingest`, `verify`, then space for all, and both again.
+# Imports what takes seconds once, and then forks a process for each command. For each size: a disk with so many bytes
+# free (or a limit on the size of files), with the files of a folder if one is given; there the command and `verify`,
+# then space for all, and both again.
 LAUNCHER = """
-import json, os, resource, signal, subprocess, sys
+import json, os, resource, shutil, signal, subprocess, sys
 from pathlib import Path
 import open_clip
 import neuronlake.ingest.pipeline
 from neuronlake.cli import main
 
 kind, scratch, sizes, arguments = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
+begun = Path(sys.argv[5]) if len(sys.argv) > 5 else None
 
 
 def cli(*arguments, limit=None):
@@ -55,10 +57,18 @@ for size in sizes:
     disk = scratch / f"disk{size}"
     disk.mkdir()
     if kind == "disk":
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=True)
+        first = "1g" if begun else size
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={first}", "tmpfs", str(disk)], check=True)
+    if begun:
+        shutil.copytree(begun, disk, dirs_exist_ok=True)
+    if begun and kind == "disk":
+        used = os.statvfs(disk)
+        size += (used.f_blocks - used.f_bfree) * used.f_frsize
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
+    os.chdir(disk)
     to = ("--warehouse", str(disk / "w.duckdb"))
     full = cli(*arguments, *to, limit=size if kind == "limit" else None)
-    left = sorted(file.name for file in disk.iterdir())
+    left = {str(file.relative_to(disk)): file.read_bytes() == b"old" for file in disk.rglob("*") if file.is_file()}
     checked = cli("verify", *to)
     if kind == "disk":
         subprocess.run(["mount", "-o", "remount,size=1g", str(disk)], check=True)
@@ -83,7 +93,7 @@ class Story:
 
     Attributes:
         full: the ingest.
-        left: names of the files that it left.
+        left: names of the files that it left, with whether it is an old one.
         checked: `cli verify` of them.
         again: the same ingest with space enough.
         whole: `cli verify` of that.
@@ -91,23 +101,28 @@ class Story:
     """
 
     full: Ended
-    left: list[str]
+    left: dict[str, bool]
     checked: Ended
     again: Ended
     whole: Ended
     size: int
 
 
-def stories(kind: str, scratch: Path, sizes: list[int], arguments: list[str], *wrapper: str) -> list[Story]:
+_COMMANDS = {"full", "checked", "again", "whole"}
+
+
+def stories(
+    kind: str, scratch: Path, sizes: list[int], arguments: list[str], *wrapper: str, begun: Path | None = None
+) -> list[Story]:
     """Run the launcher."""
     scratch.mkdir(exist_ok=True)
-    command = [*wrapper, sys.executable, "-c", LAUNCHER, kind, str(scratch), json.dumps(sizes), json.dumps(arguments)]
+    given = [kind, str(scratch), json.dumps(sizes), json.dumps(arguments), *([str(begun)] if begun else [])]
+    command = [*wrapper, sys.executable, "-c", LAUNCHER, *given]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
     return [
-        Story(*(Ended(**part) if isinstance(part, dict) else part for part in each.values()))  # in the order of fields
-        for each in told
+        Story(**{name: Ended(**part) if name in _COMMANDS else part for name, part in each.items()}) for each in told
     ]
 
 
@@ -141,15 +156,20 @@ def sizes(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> lis
     return [whole.size * percent // 100 // 4096 * 4096 for percent in (4, 25, 60)]
 
 
-def check(story: Story, reason: str) -> None:
-    """One line that says what is full and what to do; nothing broken; the same command ends the work."""
-    *progress, last = story.full.lines
-    assert story.full.status == 1, story.full.lines
+def check_lines(full: Ended, reason: str) -> None:
+    """One line says that it failed and why, the last."""
+    *progress, last = full.lines
+    assert full.status == 1, full.lines
     assert last.startswith("error: ")
     assert last.count("cannot be written") == 1
     assert reason in last
-    assert last.endswith("and run the same command again")
     assert not [line for line in progress if "error" in line.lower() or "Traceback" in line]
+
+
+def check(story: Story, reason: str) -> None:
+    """One line that says what is full and what to do; nothing broken; the same command ends the work."""
+    check_lines(story.full, reason)
+    assert story.full.lines[-1].endswith("and run the same command again")
     assert set(story.left) <= {"w.duckdb", "w.duckdb.wal"}
     if "w.duckdb" in story.left:
         assert story.checked.lines[-1].endswith("is whole")
@@ -164,7 +184,7 @@ def test_an_ingest_survives_a_full_disk(arguments: list[str], sizes: list[int], 
     smallest, *others = stories("disk", tmp_path / "disks", sizes, arguments, *namespace())
     for story in (smallest, *others):
         check(story, "the disk is full; what was committed is kept: free some space")
-    assert smallest.left == []
+    assert smallest.left == {}
     assert all("w.duckdb" in story.left for story in others)
 
 
@@ -173,6 +193,41 @@ def test_an_ingest_survives_a_limit_on_the_size_of_files(
 ) -> None:
     for story in stories("limit", tmp_path / "limits", sizes, arguments):
         check(story, "a limit on the size of files is reached")
+
+
+@pytest.fixture(scope="module")
+def begun(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a warehouse, older outputs of it, and labels to import."""
+    scratch, folder = tmp_path_factory.mktemp("scratch"), tmp_path_factory.mktemp("begun")
+    (story,) = stories("limit", scratch, [2**30], arguments)
+    assert story.whole.status == 0, story.full.lines
+    shutil.copy(scratch / f"disk{2**30}" / "w.duckdb", folder)
+    (folder / "page.html").write_text("old")
+    (folder / "out").mkdir()
+    (folder / "out" / "resnet18-imagenet.csv").write_text("old")
+    labels = [f"late,{unit},concept {unit}\n" for unit in range(20_000)]
+    (folder / "labels.csv").write_text("layer,unit,description\n" + "".join(labels))
+    (folder / "words.txt").write_text("\n".join(f"word {number}" for number in range(300)))
+    return folder
+
+
+COMMANDS = {
+    "score": ["score", "--concepts", "words.txt", "--parameter", "top_k=4"],
+    "import": ["import", "labels.csv", "--model", "other"],
+    "report": ["report", "--output", "page.html"],
+    "export": ["export", "--output", "out"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_survives_a_full_disk(begun: Path, tmp_path: Path, name: str) -> None:
+    (story,) = stories("disk", tmp_path / "disks", [8192], COMMANDS[name], *namespace(), begun=begun)
+    check_lines(story.full, "the disk is full" if name in {"score", "import"} else "no space left on device")
+    before = {str(file.relative_to(begun)): file.read_bytes() == b"old" for file in begun.rglob("*") if file.is_file()}
+    assert {name: is_old for name, is_old in story.left.items() if name != "w.duckdb.wal"} == before
+    assert story.checked.lines[-1].endswith("is whole")
+    assert story.again.status == 0, story.again.lines
+    assert story.whole.status == 0, story.whole.lines
 
 
 def test_a_report_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
@@ -188,5 +243,6 @@ def test_a_report_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
     assert done.stderr == (
-        "error: what this command makes cannot be written: File too large; free some space and run it again\n"
+        f"error: {tmp_path}/page.html cannot be written: file too large; free some space and run it again\n"
     )
+    assert list(tmp_path.iterdir()) == []
