@@ -89,7 +89,7 @@ def load_directions(spec: str, *, trust_code: bool = False) -> Directions:
         return Directions(path.stem, path.name, module, int(module.in_features), weights.module_fingerprint(module))
     own = user_models.load_own(spec, trust_code=trust_code)
     module = own.module.eval().requires_grad_(requires_grad=False)
-    return Directions(own.name, own.source, module, None, weights.module_fingerprint(module, own.code))
+    return Directions(own.name, own.source, module, None, weights.module_fingerprint(module, own.code.of(module)))
 
 
 def _linear(path: Path) -> nn.Linear:
