@@ -39,7 +39,7 @@ def lent_modules(recipe: Recipe) -> list[nn.Module]:
 def _wanted(recipe: Recipe, model: str | Model, name: str) -> Model:
     """One model of a recipe."""
     if isinstance(model, Model):
-        return model
+        return model.as_it_is()
     weights_file = recipe.weights.get(name, recipe.weights.get(model))
     return load_model(model, weights_file, random_weights=recipe.random_weights, trust_code=recipe.trust_code)
 

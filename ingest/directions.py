@@ -95,7 +95,7 @@ def load_directions(spec: str, *, trust_code: bool = False) -> Directions:
         return Directions(name, spec, path.name, module, int(module.in_features), weights.module_fingerprint(module))
     own = user_models.load_own(spec, trust_code=trust_code)
     module = own.module.eval().requires_grad_(requires_grad=False)
-    fingerprint = weights.module_fingerprint(module, own.code)
+    fingerprint = weights.module_fingerprint(module, own.code.of(module))
     return Directions(given or own.name, spec, own.source, module, None, fingerprint)
 
 

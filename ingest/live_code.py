@@ -11,6 +11,7 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, cast
@@ -37,6 +38,32 @@ def network_code(module: nn.Module, told: Collection[Path] = ()) -> str:
     """sha256 over a network's own classes, its settings and what is live in it; empty where there is none of that."""
     code, live = module_code(module), live_code(module, told)
     return hashlib.sha256(f"{code} {live}".encode()).hexdigest() if live else code
+
+
+@dataclass(frozen=True)
+class Code:
+    """What tells a network's code from another's, apart from what is live in it.
+
+    Attributes:
+        digest: of the files that it comes from; None for a module in memory.
+        files: those whose whole contents are in the digest.
+        has_classes: its own classes' sources count; not where they are a library's or in the file of the network.
+    """
+
+    digest: str | None = None
+    files: tuple[Path, ...] = ()
+    has_classes: bool = True
+
+    def of(self, module: nn.Module) -> str:
+        """sha256 over the code of a network as it is now; empty of a library's own network.
+
+        Raises:
+            UntellableError: as of `live_code`.
+        """
+        if not self.has_classes:
+            return " ".join(filter(None, [self.digest, live_code(module, self.files)]))
+        code = network_code(module, self.files)
+        return code if self.digest is None else hashlib.sha256(f"{self.digest} {code}".encode()).hexdigest()
 
 
 def live_code(module: nn.Module, told: Collection[Path] = ()) -> str:

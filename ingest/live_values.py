@@ -9,7 +9,7 @@ import types
 import weakref
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path, PurePath
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -177,7 +177,7 @@ class Values:
         """A class by its name, or by all that it has where that is in no file that is told."""
         if self.home(kind) != LIVE:
             return f"{kind.__module__}.{kind.__qualname__}"
-        own = {name: entry for name, entry in vars(kind).items() if name == "__call__" or not name.startswith("__")}
+        own = {name: entry for name, entry in vars(kind).items() if functions_of(entry) or _is_own(name, entry)}
         return f"class {kind.__qualname__} {[inner(base) for base in kind.__bases__]} {inner(own)}"
 
 
@@ -200,6 +200,12 @@ def _network(value: object, inner: Callable[[object], str]) -> str:
         state = {name: _without_numbers(name, entry) for name, entry in vars(value).items() if name != "training"}
         return f"{inner(type(value))} {inner(state)}"
     return f"weak {inner(value())}" if isinstance(value, weakref.ref) else ""
+
+
+def _is_own(name: str, entry: object) -> bool:
+    """Whether an attribute of a class is the user's, and not Python's own record of the class."""
+    is_record = isinstance(entry, MemberDescriptorType | GetSetDescriptorType) or name == "_abc_impl"
+    return not is_record and not name.startswith("__")
 
 
 def _pickled(value: Any, inner: Callable[[object], str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from neuronlake.ingest import user_models, weights
 from neuronlake.ingest.blueprints import Blueprint, ModelError, blueprint, timm_preprocessing
-from neuronlake.ingest.live_code import live_code, network_code
+from neuronlake.ingest.live_code import Code
 from neuronlake.ingest.names import split_name
 from neuronlake.ingest.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preparation, Preprocessing, prepared_by
 
@@ -32,6 +32,7 @@ class Model:
         is_random: the weights are random, for tests and timing.
         fingerprint: of structure, weights and preprocessing, and of the code of a user's own.
         notes: what a user should know about how it was made.
+        code: what tells its code from another's, beside what the module holds itself.
     """
 
     name: str
@@ -42,6 +43,21 @@ class Model:
     is_random: bool
     fingerprint: str
     notes: tuple[str, ...] = ()
+    code: Code = field(default_factory=Code)
+
+    def as_it_is(self) -> Model:
+        """The same with the fingerprint of now: a network in memory may have been trained, or hooked, since.
+
+        Raises:
+            UntellableError: it has got a hook that cannot be told from another.
+        """
+        return replace(self, fingerprint=_fingerprint(self.module, self.preprocessing, self.code))
+
+
+def _fingerprint(module: nn.Module, preparation: Preparation, code: Code) -> str:
+    """Of structure, weights and preprocessing, and of code where there is any to tell."""
+    identity = code.of(module)
+    return weights.module_fingerprint(module, preparation, *([identity] if identity else []))
 
 
 def load_model(
@@ -90,7 +106,7 @@ def model_from_module(
     class_names: Sequence[str] = (),
     source: str = "a module in Python",
     *,
-    code: str | None = None,
+    code: Code | None = None,
 ) -> Model:
     """A model around a network that is in memory; `Recipe.models` takes it as it takes names.
 
@@ -122,7 +138,7 @@ def model_from_module(
             f"{name} came without a transform, so its images are resized to 256, cropped to 224 and normalised as "
             "ImageNet's; to change that, let the factory return (module, transform)",
         )
-    identity = network_code(module) if code is None else code
+    code = code or Code()
     return Model(
         name=name,
         module=module,
@@ -130,8 +146,9 @@ def model_from_module(
         class_names=tuple(class_names),
         source=source,
         is_random=False,
-        fingerprint=weights.module_fingerprint(module, preparation, *([identity] if identity else [])),
+        fingerprint=_fingerprint(module, preparation, code),
         notes=notes,
+        code=code,
     )
 
 
@@ -147,7 +164,7 @@ def _named(
             state_dict, source = plan.own_weights()
         weights.load_weights(module, state_dict, source)
     module.eval().requires_grad_(requires_grad=False)
-    live = live_code(module)
+    code = Code(has_classes=False)
     return Model(
         name=name,
         module=module,
@@ -155,5 +172,6 @@ def _named(
         class_names=plan.class_names,
         source=source,
         is_random=random_weights,
-        fingerprint=weights.module_fingerprint(module, plan.preprocessing, *([live] if live else [])),
+        fingerprint=_fingerprint(module, plan.preprocessing, code),
+        code=code,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
 import importlib.util
 import re
@@ -22,7 +21,7 @@ from neuronlake.ingest import weights
 from neuronlake.ingest.blueprints import ModelError, first_line
 from neuronlake.ingest.code import is_installed
 from neuronlake.ingest.imports import files_digest, forget, imported_files
-from neuronlake.ingest.live_code import live_code, network_code
+from neuronlake.ingest.live_code import Code
 from neuronlake.ingest.saved_models import load_exported, load_scripted
 
 # a module below a folder, so that it is found wherever a command is run
@@ -46,7 +45,7 @@ class OwnModel:
     transform: object
     class_names: tuple[str, ...]
     source: str
-    code: str
+    code: Code
 
 
 def is_own(spec: str) -> bool:
@@ -73,8 +72,7 @@ def load_own(spec: str, *, trust_code: bool = False) -> OwnModel:
         return _from_file(path, trust_code=trust_code)
     made, code, files = call_factory(spec)
     module, transform, class_names = _parts(spec, made)
-    identity = hashlib.sha256(f"{code} {network_code(module, files)}".encode()).hexdigest()
-    return OwnModel(default_name(spec), module, transform, class_names, f"factory {spec}", identity)
+    return OwnModel(default_name(spec), module, transform, class_names, f"factory {spec}", Code(code, tuple(files)))
 
 
 def _from_file(path: Path, *, trust_code: bool) -> OwnModel:
@@ -92,8 +90,8 @@ def _from_file(path: Path, *, trust_code: bool) -> OwnModel:
                 f"{path} holds weights, not a network; name the network with --model and pass --weights NAME={path}"
             )
     # what these files compute is in the file, not in classes that could be read
-    code, live = weights.sha256_of(path), live_code(module)
-    return OwnModel(path.stem, module, None, (), str(path), f"{code} {live}" if live else code)
+    code = Code(weights.sha256_of(path), has_classes=False)
+    return OwnModel(path.stem, module, None, (), str(path), code)
 
 
 def call_factory(spec: str) -> tuple[object, str, list[Path]]:

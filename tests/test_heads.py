@@ -35,7 +35,7 @@ def model_of(module: nn.Module) -> Model:
     torch.manual_seed(5)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.3)
-    return model_from_module("net", module, SEEN)
+    return model_from_module("net", module.eval().requires_grad_(False), SEEN)
 
 
 class Attends(nn.Module):

@@ -332,7 +332,7 @@ def network(name: str) -> Model:
         "torchvision swin": lambda: vision.SwinTransformer([4, 4], 12, [2, 1], [2, 2], [3, 3], num_classes=10),
         "torchvision convnext": lambda: vision.ConvNeXt([block(12, 24, 1), block(24, None, 1)], num_classes=10),
     }
-    return model_from_module(name, makers[name](), Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3))
+    return model_from_module(name, makers[name]().eval(), Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3))
 
 
 @pytest.mark.parametrize(("name", "layer", "pooled"), SHAPES, ids=lambda value: value if isinstance(value, str) else "")

@@ -21,6 +21,7 @@ from torch.nn.modules import module as every_module
 
 import neuronlake
 from neuronlake.ingest.blueprints import blueprint
+from neuronlake.ingest.chosen_models import load_models
 from neuronlake.ingest.encoders import load_encoder
 from neuronlake.ingest.live_code import live_code
 from neuronlake.ingest.live_values import UntellableError
@@ -131,6 +132,11 @@ class Masking:
         return output * self.mask
 
 
+def added(other: nn.Module) -> Callable[..., Tensor]:
+    """A hook that adds what another network gives."""
+    return lambda _part, _inputs, output: output + other(output)
+
+
 # Hooks
 
 HOOKS: dict[str, Callable[[Net], object]] = {
@@ -147,7 +153,8 @@ HOOKS: dict[str, Callable[[Net], object]] = {
     "another object": lambda net: net.stem.register_forward_hook(Masking(torch.tensor([1, 1, 1, 0.0])[:, None, None])),
     "a method": lambda net: net.stem.register_forward_hook(Masking(torch.ones(4, 1, 1)).__call__),
     "a partial": lambda net: net.stem.register_forward_hook(functools.partial(zeroing, 1)),
-    "another network": lambda net: net.stem.register_forward_hook(lambda _p, _i, o, add=nn.Conv2d(4, 4, 1): add(o)),
+    "another network": lambda net: net.stem.register_forward_hook(added(nn.Conv2d(4, 4, 1))),
+    "the network itself": lambda net: net.stem.register_forward_hook(added(net.act)),
     "two": lambda net: (HOOKS["one"](net), HOOKS["another closure"](net)),
     "two in another order": lambda net: (HOOKS["another closure"](net), HOOKS["one"](net)),
     "a large mask": lambda net: net.stem.register_forward_hook(Masking(torch.zeros(4, 50, 50))),
@@ -177,6 +184,19 @@ def test_a_hook_that_was_removed_leaves_the_network_as_it_was() -> None:
     assert fingerprint(net) != before
     handle.remove()
     assert fingerprint(net) == before
+
+
+def test_a_model_that_was_made_before_its_network_was_hooked_is_looked_at_again() -> None:
+    net = fresh()
+    recipe = Recipe(models=(model_from_module("mine", net),))
+    (before,) = load_models(recipe)
+    handle = net.stem.register_forward_hook(zeroing(0))
+    (hooked,) = load_models(recipe)
+    handle.remove()
+    net.stem.weight.data *= 2
+    (trained,) = load_models(recipe)
+    assert len({before.fingerprint, hooked.fingerprint, trained.fingerprint}) == 3
+    assert before.fingerprint == recipe.models[0].fingerprint  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_hooks_of_every_module_count_for_networks_known_by_name_too() -> None:
@@ -301,7 +321,7 @@ def test_code_that_names_itself_is_read_to_an_end() -> None:
 @pytest.mark.parametrize("held", [socket.socket, lambda: (x for x in "ab"), __import__("threading").Lock])
 def test_what_has_no_contents_to_compare_is_refused_by_name(held: Callable[[], Any]) -> None:
     net, thing = fresh(), held()
-    net.stem.register_forward_hook(lambda _p, _i, output: output if thing else output)
+    net.stem.register_forward_hook(lambda _p, _i, output: output * bool(thing))
     with pytest.raises(UntellableError, match=r"holds a \w+, which has no contents to compare; take it out") as caught:
         fingerprint(net)
     assert "\n" not in str(caught.value)
