@@ -340,6 +340,23 @@ def test_a_run_that_stored_nothing_leaves_its_names_free(
     assert rows()["chunks"] == 3
 
 
+def test_a_run_that_stored_nothing_gives_its_contents_no_name(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name was mistyped, the run stopped, and the right one given."""
+    Path("warehouse.duckdb").unlink()
+    shutil.copytree("photos", "fotos")
+    with monkeypatch.context() as patch:
+        patch.setattr("neuronlake.ingest.pipeline._extract_and_load", _interrupted)
+        mistyped = COMMAND.replace("before=", "befroe=").replace("--probe photos", "--probe fotos")
+        assert cli(patch, mistyped.replace("clip=", "clap=")) == 130
+    capsys.readouterr()
+    assert cli(monkeypatch, COMMAND) == 0
+    assert "keeps that name" not in capsys.readouterr().err
+    assert (names("models"), names("probes"), names("encoders")) == (["before"], ["photos"], ["clip"])
+    assert rows()["chunks"] == 3
+
+
 def test_a_run_killed_while_a_name_changes_hands_is_mended_by_the_next(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
