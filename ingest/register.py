@@ -14,12 +14,13 @@ from neuronlake.ingest.probes import Probe
 from neuronlake.ingest.stored import StoredLayer
 from neuronlake.ingest.taken_names import (
     check_names,
-    empty_namesakes,
+    empty_rivals,
     encoder_entry,
     key_of,
     layer_namesake,
     make_room,
     model_entry,
+    registered,
 )
 from neuronlake.sql.warehouse import Warehouse
 
@@ -53,7 +54,7 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
         NameTakenError: a name stands for something else there; nothing was changed.
     """
     notes = check_names(warehouse, plan)
-    empty_namesakes(warehouse, plan)
+    empty_rivals(warehouse, plan)
     with warehouse.transaction():
         probe_id = register_probe(warehouse, plan.probe, plan.recipe.chunk_images)
         encoder_id = identify(
@@ -79,11 +80,6 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
     )
 
 
-def _known(warehouse: Warehouse, table: str, fingerprint: str) -> int | None:
-    """The number of the row with that fingerprint."""
-    return warehouse.scalar(f"select {key_of(table)} from store.{table} where fingerprint = $f", f=fingerprint)  # noqa: S608
-
-
 def identify(warehouse: Warehouse, entry: Entry, **columns: Any) -> int:
     """The number of the row with that fingerprint; made if there is none.
 
@@ -92,7 +88,7 @@ def identify(warehouse: Warehouse, entry: Entry, **columns: Any) -> int:
     Raises:
         NameTakenError: something else has its name.
     """
-    known = _known(warehouse, entry.table, entry.fingerprint)
+    known = registered(warehouse, entry)
     if known is not None:
         return known
     make_room(warehouse, entry)
@@ -125,12 +121,13 @@ def register_probe(
     """
     # one that gave way to another in a run that was killed as it did
     warehouse.execute("delete from store.probes where images = 0 and location <> 'imported'")
-    known = _known(warehouse, "probes", probe.fingerprint)
+    entry = entry or probe.entry
+    known = registered(warehouse, entry)
     if known is not None:
         return known
     probe_id = identify(
         warehouse,
-        entry or probe.entry,
+        entry,
         location=probe.location,
         images=len(probe.images),
         chunk_images=chunk_images or default_chunk_images(len(probe.images)),
@@ -168,7 +165,7 @@ def register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept_
     Raises:
         NameTakenError: another has its name.
     """
-    known = _known(warehouse, "concept_sets", concept_set.fingerprint)
+    known = registered(warehouse, concept_set.entry)
     if known is not None:
         return known
     concept_set_id = identify(
@@ -194,7 +191,7 @@ def _register_layer(warehouse: Warehouse, plan: Plan, layer: PlannedLayer) -> St
     """The layer, and its model."""
     model = layer.model
     model_id = identify(warehouse, model_entry(plan.recipe, model), source=model.source, is_random=model.is_random)
-    known = _known(warehouse, "layers", layer.fingerprint)
+    known = warehouse.scalar("select layer_id from store.layers where fingerprint = $f", f=layer.fingerprint)
     if known is not None:
         return StoredLayer(known, layer.units, layer.fingerprint)
     other = layer_namesake(warehouse, layer)

@@ -81,45 +81,61 @@ def check_names(warehouse: Warehouse, plan: Plan) -> tuple[str, ...]:
     notes: list[str] = []
     for entry in entries(plan):
         notes += name_note(warehouse, entry)
-        require_free(warehouse, entry)
+        if known(warehouse, entry) is None:
+            _require_free(warehouse, entry)
     for layer in plan.layers:
         notes += _check_layer(warehouse, layer)
     return tuple(notes)
 
 
+def known(warehouse: Warehouse, entry: Entry) -> tuple[int, str] | None:
+    """Number and name of the row with an entry's contents; None also where that is no more than another name."""
+    found = _row(warehouse, entry)
+    if found and found[1] != entry.name and _is_a_name_alone(warehouse, entry.table, found[0]):
+        return None
+    return found
+
+
+def registered(warehouse: Warehouse, entry: Entry) -> int | None:
+    """The same in a transaction, in which a row that others refer to cannot give way."""
+    found = _row(warehouse, entry)
+    if found and (known(warehouse, entry) or _is_owner(warehouse, entry.table, found[0])):
+        return found[0]
+    return None
+
+
+def _row(warehouse: Warehouse, entry: Entry) -> tuple[int, str] | None:
+    """Number and name of the row with an entry's contents."""
+    select = f"select {key_of(entry.table)}, name from store.{entry.table} where fingerprint = $f"  # noqa: S608
+    return next(iter(warehouse.sql(select, f=entry.fingerprint).fetchall()), None)
+
+
 def name_note(warehouse: Warehouse, entry: Entry) -> Iterator[str]:
     """A line where the warehouse knows the same contents by another name."""
-    stored = warehouse.scalar(
-        f"select name from store.{entry.table} where fingerprint = $f",  # noqa: S608
-        f=entry.fingerprint,
-    )
-    if stored not in (None, entry.name):
-        yield _note(entry.name, stored)
+    found = known(warehouse, entry)
+    if found and found[1] != entry.name:
+        yield _note(entry.name, found[1])
 
 
 def _note(name: str, stored: str) -> str:
     return f"{name} is in the warehouse as {stored!r}; it keeps that name"
 
 
-def namesake(warehouse: Warehouse, entry: Entry) -> int | None:
-    """The number of the row that has an entry's name and other contents, unless the entry is there itself."""
-    return warehouse.scalar(
-        f"select {key_of(entry.table)} from store.{entry.table} where name = $name and fingerprint <> $fingerprint"  # noqa: S608
-        f" and $fingerprint not in (select fingerprint from store.{entry.table})",
-        name=entry.name,
-        fingerprint=entry.fingerprint,
-    )
+def _rivals(warehouse: Warehouse, entry: Entry) -> list[int]:
+    """Numbers of the rows that have an entry's name or its contents, and not both."""
+    select = f"select {key_of(entry.table)} from store.{entry.table} where (name = $n) <> (fingerprint = $f)"  # noqa: S608
+    return [number for (number,) in warehouse.sql(select, n=entry.name, f=entry.fingerprint).fetchall()]
 
 
-def require_free(warehouse: Warehouse, entry: Entry) -> None:
+def _require_free(warehouse: Warehouse, entry: Entry) -> None:
     """Refuse an entry's name where something else has it, of which more is stored than the name.
 
     Raises:
         NameTakenError: something has.
     """
-    number = namesake(warehouse, entry)
-    if number is not None and is_used(warehouse, entry.table, number):
-        raise taken(warehouse, entry, number)
+    for number in _rivals(warehouse, entry):
+        if _is_used(warehouse, entry.table, number):
+            raise taken(warehouse, entry, number)
 
 
 def taken(warehouse: Warehouse, entry: Entry, number: int) -> NameTakenError:
@@ -142,7 +158,7 @@ def _is_imported(warehouse: Warehouse, table: str, number: int) -> bool:
     return warehouse.scalar(f"select {origin} from store.{table} where {key_of(table)} = $id", id=number) == "imported"  # noqa: S608
 
 
-def is_used(warehouse: Warehouse, table: str, number: int) -> bool:
+def _is_used(warehouse: Warehouse, table: str, number: int) -> bool:
     """Whether more is stored than a name: a run that ended before its first chunk leaves nothing else."""
     if _is_imported(warehouse, table, number):
         return True
@@ -157,35 +173,45 @@ def is_used(warehouse: Warehouse, table: str, number: int) -> bool:
     )
 
 
-def empty_namesakes(warehouse: Warehouse, plan: Plan) -> None:
-    """Take from unused rows that have a plan's names what would keep them from being deleted, in a transaction."""
+def _is_a_name_alone(warehouse: Warehouse, table: str, number: int) -> bool:
+    """Whether another name can take its place; concept sets are imported too, and wait to be scored."""
+    return table != "concept_sets" and not _is_used(warehouse, table, number)
+
+
+def _is_owner(warehouse: Warehouse, table: str, number: int) -> bool:
+    """Whether rows refer to it by a foreign key."""
+    if table not in _OWNED:
+        return False
+    count = f"select count(*) from store.{_OWNED[table]} where {key_of(table)} = $id"  # noqa: S608
+    return warehouse.scalar(count, id=number) > 0
+
+
+def empty_rivals(warehouse: Warehouse, plan: Plan) -> None:
+    """Take from the unused rows in a plan's way what would keep them from being deleted, in a transaction."""
     with warehouse.transaction():
         for entry in entries(plan):
-            owned, number = _OWNED.get(entry.table), namesake(warehouse, entry)
-            if owned is None or number is None:
+            if entry.table not in _OWNED or known(warehouse, entry):
                 continue
-            if entry.table == "probes":  # as long as it lies there, it is a probe of no images
-                warehouse.execute("update store.probes set images = 0 where probe_id = $id", id=number)
-            warehouse.execute(f"delete from store.{owned} where {key_of(entry.table)} = $id", id=number)  # noqa: S608
+            for number in _rivals(warehouse, entry):
+                if entry.table == "probes":  # as long as it lies there, it is a probe of no images
+                    warehouse.execute("update store.probes set images = 0 where probe_id = $id", id=number)
+                owned = f"delete from store.{_OWNED[entry.table]} where {key_of(entry.table)} = $id"  # noqa: S608
+                warehouse.execute(owned, id=number)
 
 
 def make_room(warehouse: Warehouse, entry: Entry) -> None:
-    """Delete the row that has an entry's name, where no more than the name is stored.
+    """Delete the rows in an entry's way of which no more than a name is stored.
 
     Raises:
         NameTakenError: more is.
     """
-    number = namesake(warehouse, entry)
-    if number is None:
-        return
-    key, owned = key_of(entry.table), _OWNED.get(entry.table)
-    of_row = f"where {key} = $id"
-    is_owner = owned is not None and warehouse.scalar(f"select count(*) from store.{owned} {of_row}", id=number)  # noqa: S608
-    if is_owner or is_used(warehouse, entry.table, number):
-        raise taken(warehouse, entry, number)
-    if entry.table in _ATTACHED:
-        warehouse.execute(f"delete from store.{_ATTACHED[entry.table]} {of_row}", id=number)  # noqa: S608
-    warehouse.execute(f"delete from store.{entry.table} {of_row}", id=number)  # noqa: S608
+    for number in _rivals(warehouse, entry):
+        if _is_owner(warehouse, entry.table, number) or _is_used(warehouse, entry.table, number):
+            raise taken(warehouse, entry, number)
+        of_row = f"where {key_of(entry.table)} = $id"
+        if entry.table in _ATTACHED:
+            warehouse.execute(f"delete from store.{_ATTACHED[entry.table]} {of_row}", id=number)  # noqa: S608
+        warehouse.execute(f"delete from store.{entry.table} {of_row}", id=number)  # noqa: S608
 
 
 def _check_layer(warehouse: Warehouse, layer: PlannedLayer) -> Iterator[str]:
@@ -208,7 +234,7 @@ def _check_layer(warehouse: Warehouse, layer: PlannedLayer) -> Iterator[str]:
                 f"labels of {other['units']} units were imported for {layer.stored_name} of {layer.model.name}, which "
                 f"has {layer.units}; they are of another network: take another --warehouse"
             )
-    elif is_used(warehouse, "layers", other["layer_id"]):
+    elif _is_used(warehouse, "layers", other["layer_id"]):
         raise _taken_layer(warehouse, layer)
 
 

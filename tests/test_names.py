@@ -17,6 +17,7 @@ from torch import nn
 import neuronlake
 from neuronlake.cli import main
 from neuronlake.ingest.concepts import load_concepts
+from neuronlake.ingest.encoders import load_encoder
 from neuronlake.ingest.names import NameTakenError, next_name, split_name
 from neuronlake.ingest.probes import load_probe
 from neuronlake.ingest.settings import RecipeError
@@ -340,6 +341,23 @@ def test_a_run_that_stored_nothing_leaves_its_names_free(
     assert rows()["chunks"] == 3
 
 
+def test_a_run_that_stored_nothing_gives_its_contents_no_name(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name was mistyped, the run stopped, and the right one given."""
+    Path("warehouse.duckdb").unlink()
+    shutil.copytree("photos", "fotos")
+    with monkeypatch.context() as patch:
+        patch.setattr("neuronlake.ingest.pipeline._extract_and_load", _interrupted)
+        mistyped = COMMAND.replace("before=", "befroe=").replace("--probe photos", "--probe fotos")
+        assert cli(patch, mistyped.replace("clip=", "clap=")) == 130
+    capsys.readouterr()
+    assert cli(monkeypatch, COMMAND) == 0
+    assert "keeps that name" not in capsys.readouterr().err
+    assert (names("models"), names("probes"), names("encoders")) == (["before"], ["photos"], ["clip"])
+    assert rows()["chunks"] == 3
+
+
 def test_a_run_killed_while_a_name_changes_hands_is_mended_by_the_next(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,6 +492,12 @@ def test_a_pattern_of_shards_in_a_folder_with_an_equals_sign_is_no_name(
 def test_a_suggested_name_can_be_typed(name: str, taken: set[str], expected: str) -> None:
     assert next_name(name, taken.__contains__) == expected
     assert split_name(f"{expected}=there") == (expected, "there")
+
+
+def test_an_encoder_of_open_clip_may_have_a_name(tiny_clip_folder: Path) -> None:
+    plain, named = (load_encoder(f"{name}local-dir:{tiny_clip_folder}") for name in ("", "mine="))
+    assert (plain.name, named.name) == (f"local-dir:{tiny_clip_folder}", "mine")
+    assert (plain.source, plain.fingerprint) == (named.source, named.fingerprint)
 
 
 def test_a_runs_recipe_keeps_the_names_it_was_given(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
