@@ -127,7 +127,7 @@ def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
     sided = counts.with_columns(
         side=pl.when(pl.col("model") == models[0]).then(-pl.col("units")).otherwise(pl.col("units"))
     )
-    most = counts["units"].max()
+    most = float(counts["units"].max() or 1)  # pyright: ignore[reportArgumentType]  a number
     chart = (
         alt.Chart(sided)
         .mark_bar(cursor="pointer")
@@ -204,7 +204,7 @@ def layer_similarity(pairs: pl.DataFrame, model_a: str, model_b: str) -> Any:
     )
 
 
-def _concept_bars(chart: alt.Chart, every: pl.DataFrame, *, longest_bar: Any, categories: Any) -> alt.LayerChart:
+def _concept_bars(chart: alt.Chart, every: pl.DataFrame, *, longest_bar: Any, categories: Any) -> Any:
     """A bar of units a concept, with its number; in full colour the units whose label is better than chance.
 
     All is in full colour where none is known to be, and there is no key to full and pale.

@@ -14,9 +14,6 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
 
 from tiny import CONCEPTS
 
@@ -140,9 +137,9 @@ def test_an_encoder_whose_tokenizer_lies_beside_it_finds_units(
 ) -> None:
     # SigLIP's and many others' are files that transformers reads
     folder = Path(shutil.copytree(tiny_clip_folder, tmp_path / "with-tokenizer"))
-    words = Tokenizer(WordLevel({word: place for place, word in enumerate(["[PAD]", "[UNK]", *CONCEPTS])}, "[UNK]"))
-    words.pre_tokenizer = Whitespace()
-    words.save(str(folder / "tokenizer.json"))
+    numbers = {word: number for number, word in enumerate(["[PAD]", "[UNK]", *CONCEPTS])}
+    words = {"model": {"type": "WordLevel", "vocab": numbers, "unk_token": "[UNK]"}, "added_tokens": []}
+    (folder / "tokenizer.json").write_text(json.dumps(words | {"pre_tokenizer": {"type": "Whitespace"}}))
     known = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]"}
     (folder / "tokenizer_config.json").write_text(json.dumps(known))
     config = json.loads((folder / "open_clip_config.json").read_text())
