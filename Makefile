@@ -37,9 +37,11 @@ test-fast: $(VENV)/dev.stamp  ## Run the tests that need no real network and no 
 build/typing:
 	mkdir -p $@ && ln -sfn ../.. $@/neuronlake
 
-lint: $(VENV)/dev.stamp  ## Lint Python and SQL
+lint: $(VENV)/dev.stamp  ## Lint Python and SQL, and hold imports against what pyproject.toml declares
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/deptry .
+	$(BIN)/deptry tests benchmarks --exclude build --extend-exclude build --ignore DEP002,DEP004
 	$(BIN)/sqlfluff lint sql --disable-progress-bar
 
 types: $(VENV)/dev.stamp build/typing  ## Check types

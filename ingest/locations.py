@@ -180,7 +180,7 @@ class RemoteLocation(Location):
 
     def _system(self) -> tuple[Any, str]:
         """Fsspec's file system for the address, and the path in it."""
-        import fsspec  # noqa: PLC0415  only remote addresses need it
+        import fsspec  # noqa: PLC0415  # deptry: ignore[DEP004]  of the extra `remote`
 
         return fsspec.core.url_to_fs(self.path)
 

@@ -12,32 +12,39 @@
   const theme = () => {
     const ink = css("--ink"), quiet = css("--quiet"), line = css("--line");
     const axis = { labelColor: ink, titleColor: quiet, gridColor: line, domainColor: line, tickColor: line,
-      titleFontWeight: "normal", labelFontSize: 12, labelLimit: 190 };
+      titleFontWeight: "normal", labelFontSize: 12 };
     return { background: "transparent", view: { stroke: null }, axis, mark: { tooltip: true },
-      text: { color: ink, fontSize: 12 }, title: { color: ink, subtitleColor: quiet, fontSize: 15, anchor: "start", offset: 8 },
+      text: { color: ink, fontSize: 12 },
+      title: { color: ink, subtitleColor: quiet, fontSize: 15, subtitleFontSize: 12, anchor: "start", offset: 8 },
       legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12 }, font: "system-ui, sans-serif" };
   };
-  const draw = async () => {
-    for (const place of document.querySelectorAll(".plot")) {
-      const key = place.dataset.spec;
-      const spec = { ...specs[key], config: { ...specs[key].config, ...theme() } };
+  // a name that is too long for its axis is cut; the pointer on it shows the whole
+  const wholeNames = (chart) => {
+    const named = new Set(chart.scales.filter((scale) => scale.type === "band").map((scale) => scale.name));
+    for (const axis of (chart.axes ?? []).filter((each) => named.has(each.scale) && each.labels !== false)) {
+      const labels = axis.encode?.labels;
+      axis.encode = { ...axis.encode, labels: { ...labels, interactive: true,
+        update: { ...labels?.update, tooltip: { signal: "datum.value" } } } };
+    }
+    return chart;
+  };
+  const draw = async (which = ".plot") => {
+    for (const place of document.querySelectorAll(which)) {
+      const key = place.dataset.spec, { params, config } = specs[key];
+      const layer = { name: "layer", value: byId("layer-of-charts").value };
+      const spec = { ...specs[key], config: { ...config, ...theme() }, params: params && [layer] };
       views.get(key)?.finalize();
-      const drawn = await vegaEmbed(place, spec, { actions: false, ast: true, renderer: "canvas", logLevel: 1 });
+      const options = { actions: false, ast: true, renderer: "canvas", logLevel: 1, patch: wholeNames };
+      const drawn = await vegaEmbed(place, spec, options);
       views.set(key, drawn);
       drawn.view.addEventListener("click", (_event, item) => {
         if (item?.datum?.concept !== undefined) showConcept(item.datum.concept);
       });
     }
-    chooseLayer();
     document.documentElement.dataset.charts = "drawn";
   };
-  const chooseLayer = () => {
-    for (const [key, drawn] of views) {
-      if (key.startsWith("learnt-")) drawn.view.signal("layer", byId("layer-of-charts").value).resize().runAsync();
-    }
-  };
-  byId("layer-of-charts").addEventListener("change", chooseLayer);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  const chooseLayer = () => draw('.plot[data-spec^="learnt-"]');
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
 
   for (const button of document.querySelectorAll(".copy")) {
     button.addEventListener("click", async () => {
@@ -52,6 +59,50 @@
       setTimeout(() => { button.textContent = "Copy"; }, 1500);
     });
   }
+
+  // --- what the reader chose stands in the page's address: #section?control=value ---------------------------------
+  const controls = { text: "search", model: "model", layer: "layer", category: "category", better: "significant",
+    sort: "sort", charts: "layer-of-charts" };
+  const stateOf = (control) => control.type === "checkbox" ? (control.checked ? "yes" : "") : control.value;
+  const atFirst = Object.fromEntries(Object.values(controls).map((id) => [id, stateOf(byId(id))]));
+  const address = () => {
+    const [section, state] = location.hash.slice(1).split(/\?(.*)/s);
+    return { section: section || "units", state: state === undefined ? null : new URLSearchParams(state) };
+  };
+  const writeAddress = (section) => {
+    const state = new URLSearchParams();
+    for (const [name, id] of Object.entries(controls)) {
+      if (stateOf(byId(id)) !== atFirst[id]) state.set(name, stateOf(byId(id)));
+    }
+    try {
+      history.replaceState(null, "", `#${section}${`${state}` && `?${state}`}`);
+    } catch {
+      // a page that is shown inside another has no address to write
+    }
+  };
+  const readAddress = () => {
+    const { state } = address();
+    for (const [name, id] of Object.entries(controls)) {
+      const control = byId(id), wanted = state.get(name) ?? atFirst[id];
+      if (control.closest("[hidden]")) continue;
+      if (control.type === "checkbox") control.checked = wanted === "yes";
+      // a value that this page does not know leaves the control as it was at first
+      else control.value = !control.options || [...control.options].some((option) => option.value === wanted)
+        ? wanted : atFirst[id];
+    }
+  };
+  const showSection = () => byId(address().section)?.scrollIntoView();
+  addEventListener("hashchange", () => {
+    const { section, state } = address();
+    if (state === null) return writeAddress(section);  // a link to a section: what was chosen stays
+    readAddress();
+    filter();
+    chooseLayer().then(showSection);
+  });
+  byId("layer-of-charts").addEventListener("change", () => {
+    chooseLayer();
+    writeAddress("learnt");
+  });
 
   // --- the gallery of units -----------------------------------------------------------------------------------
   const total = units.unit.length;
@@ -145,14 +196,21 @@
     byId("gallery").append(...next.map(card));
     shown += next.length;
   };
+  // what is typed is a unit's number, whole words of a concept, or in quotation marks all of it
+  const fitting = (text) => {
+    if (text === "") return () => true;
+    if (/^".*"$/s.test(text)) return (row) => `"${lower[row]}"` === text;
+    const words = text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+    const found = new RegExp(`(^|[^\\p{L}\\p{N}])${words}($|[^\\p{L}\\p{N}])`, "u");
+    return (row) => String(units.unit[row]) === text || found.test(lower[row]);
+  };
   const filter = () => {
-    const text = byId("search").value.trim().toLowerCase();
-    const exact = text.length > 1 && text.startsWith('"') && text.endsWith('"') ? text.slice(1, -1) : null;
+    const fits = fitting(byId("search").value.trim().toLowerCase());
     const model = byId("model").value, layer = byId("layer").value, category = byId("category").value;
     const significant = byId("significant").checked, sort = byId("sort").value;
     chosen = [];
     for (let row = 0; row < total; row += 1) {
-      if (exact !== null ? lower[row] !== exact : text && !lower[row].includes(text)) continue;
+      if (!fits(row)) continue;
       if (model && units.model[row] !== model) continue;
       if (layer && units.layer[row] !== layer) continue;
       if (category && (units.category[row] !== category || units.concept[row] === null)) continue;
@@ -166,19 +224,24 @@
     byId("no-units").hidden = chosen.length > 0;
     showMore();
   };
+  const choose = () => {
+    filter();
+    writeAddress("units");
+  };
   const showConcept = (concept) => {
     byId("filters").reset();
     byId("search").value = `"${concept}"`;
-    filter();
+    choose();
     byId("units").scrollIntoView({ behavior: "smooth" });
   };
-  byId("filters").addEventListener("input", filter);
-  byId("filters").addEventListener("reset", () => setTimeout(filter));
+  byId("filters").addEventListener("input", choose);
+  byId("filters").addEventListener("reset", () => setTimeout(choose));
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   new IntersectionObserver((entries) => {
     if (entries.some((entry) => entry.isIntersecting) && shown < chosen.length) showMore();
   }, { rootMargin: "600px" }).observe(byId("more"));
 
+  if (address().state) readAddress();
   filter();
-  draw();
+  draw().then(() => address().state && showSection());  // only now is each section at its place
 })();

@@ -241,7 +241,7 @@ def _learnt(answers: Answers) -> Iterator[Figure]:
     for place, model in enumerate(answers.models):
         mine = both.filter(pl.col("model") == model).drop("model")
         if not mine.is_empty():
-            chart = charts.learnt_concepts(mine, model, answers.category_colors)
+            chart = charts.learnt_concepts(both, model, answers.category_colors)
             yield Figure(f"learnt-{place}", "learnt", chart, f"{sql};\n\n{layer_sql}", mine)
 
 
@@ -262,7 +262,7 @@ def _by_layer(answers: Answers) -> Iterator[Figure]:
     for place, model in enumerate(answers.models):
         mine = mix.filter(pl.col("model") == model)
         if not mine.is_empty():
-            chart = charts.category_mix(mine, model, answers.category_colors)
+            chart = charts.category_mix(mix, model, answers.category_colors)
             yield Figure(f"mix-{place}", "mix", chart, mix_sql, mine)
 
 
@@ -273,15 +273,13 @@ def _across_models(answers: Answers) -> Iterator[Figure]:
         yield Figure("shared", "shared", charts.shared_concepts(shared, answers.models), sql, shared)
     pairs, pairs_sql = answers.ask("layer_similarity")
     for place, ((model_a, model_b), pair) in enumerate(pairs.group_by("model_a", "model_b", maintain_order=True)):
-        chart = charts.layer_similarity(pair, str(model_a), str(model_b))
+        chart = charts.layer_similarity(pairs, str(model_a), str(model_b))
         yield Figure(f"overlap-{place}", "shared", chart, pairs_sql, pair)
     own, own_sql = answers.ask("unique_concepts")
     for place, model in enumerate(answers.models):
         mine = own.filter(pl.col("model") == model)
         if not mine.is_empty():
-            yield Figure(
-                f"own-{place}", "own", charts.own_concepts(mine, model, answers.category_colors), own_sql, mine
-            )
+            yield Figure(f"own-{place}", "own", charts.own_concepts(own, model, answers.category_colors), own_sql, mine)
 
 
 def _totals(answers: Answers) -> list[tuple[str, str]]:

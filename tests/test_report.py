@@ -57,7 +57,7 @@ class Opened:
 def open_page(browser: Browser) -> Iterator[object]:
     contexts: list[object] = []
 
-    def open_report(path: Path, **options: object) -> Opened:
+    def open_report(path: Path, address: str = "", **options: object) -> Opened:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)  # pyright: ignore
         contexts.append(context)
         page = context.new_page()
@@ -65,7 +65,7 @@ def open_page(browser: Browser) -> Iterator[object]:
         page.on("console", lambda message: opened.messages.append(message.text))
         page.on("pageerror", lambda error: opened.messages.append(str(error)))
         page.on("request", lambda request: opened.requests.append(request.url))
-        page.goto(path.as_uri())
+        page.goto(path.as_uri() + address)
         page.wait_for_selector("html[data-charts=drawn]")
         return opened
 
@@ -176,7 +176,7 @@ def test_a_click_on_a_bar_shows_its_units(two_models: Path, tmp_path: Path, open
     assert box
     # some bar of the 20 is long enough to lie in the middle of the chart
     for place in range(20):
-        page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 50 + 19 * place)
+        page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 60 + 19 * place)
         if page.input_value("#search"):
             break
     eventually(page, "document.querySelector('#search').value !== ''")
@@ -345,6 +345,96 @@ def test_imported_labels_make_a_page_that_says_what_they_lack(tmp_path: Path, op
     assert "holds no images" in (opened.page.text_content("#units") or "")
     assert not any("chance" in opened.page.inner_text(place) for place in ("header", "#learnt", "#units"))
     assert opened.messages == []
+
+
+SHARKS = [f"great white shark, man-eater, man-eating shark, Carcharodon carcharias, {end}" for end in ("A", "B" * 300)]
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of imported labels: of one layer that both models have, and of one that only the second has."""
+    folder = tmp_path_factory.mktemp("labelled")
+    labels = ["cat", "Cat 77", "black-cat", "cathedral", "concatenation", *SHARKS, "sky", "sky", "sky", "sky", "sky"]
+    rows = [f'fc,{unit},"{label}",0.5' for unit, label in enumerate(labels)]
+    for model, lines in (("first", rows), ("second & co", [*rows, 'conv,0,"dog",0.5', 'conv,1,"dog",0.5'])):
+        (folder / "labels.csv").write_text("\n".join(["layer,unit,description,similarity", *lines]) + "\n")
+        command = [str(Path(sys.executable).parent / "cli"), "import", "labels.csv", "--model", model, "-w", "a.duckdb"]
+        settings = ["--method", "soft_wpmi", "--encoder", "ViT-B-16/openai", "--concepts", "20k", "--probe", "broden"]
+        subprocess.run([*command, *settings], cwd=folder, check=True, capture_output=True)
+    return report(folder / "a.duckdb", folder / "page.html")
+
+
+def found(page: Page) -> set[str]:
+    """The labels on the cards of the gallery."""
+    return set(page.locator(".unit h4 bdi").all_text_contents())
+
+
+def test_the_text_field_takes_whole_words_and_the_number_of_a_unit(labelled: Path, open_page) -> None:
+    page: Page = open_page(labelled).page
+    page.fill("#search", "CAT")
+    assert found(page) == {"cat", "Cat 77", "black-cat"}
+    page.fill("#search", "white shark")
+    assert found(page) == set(SHARKS)
+    page.fill("#search", "1")
+    numbers = ["first · fc · unit 1", "second & co · conv · unit 1", "second & co · fc · unit 1"]
+    assert sorted(page.locator(".unit .where").all_text_contents()) == numbers
+    page.fill("#search", "7")
+    assert page.text_content("#count") == "2 of 26 units"
+    page.fill("#search", "77")
+    assert found(page) == {"Cat 77"}
+    page.fill("#search", '"cat"')
+    assert found(page) == {"cat"}
+    page.fill("#search", "cat (")
+    assert page.is_visible("#no-units")
+
+
+def test_the_address_holds_the_filters_and_opens_the_same_view(labelled: Path, open_page) -> None:
+    page: Page = open_page(labelled).page
+    page.select_option("#model", "second & co")
+    page.select_option("#sort", "unit")
+    page.fill("#search", "cat")
+    page.select_option("#layer-of-charts", "conv")
+    page.select_option("#layer", "fc")
+    state = "text=cat&model=second+%26+co&layer=fc&sort=unit&charts=conv"
+    assert page.evaluate("location.hash") == f"#units?{state}"
+    cards = page.locator(".unit .where").all_text_contents()
+    assert [card.rpartition(" ")[2] for card in cards] == ["0", "1", "2"]
+
+    other = open_page(labelled, address=f"#units?{state}")
+    assert other.page.locator(".unit .where").all_text_contents() == cards
+    assert other.page.input_value("#layer-of-charts") == "conv"
+    assert other.page.evaluate("document.getElementById('units').getBoundingClientRect().top < innerHeight")
+    assert other.messages == []
+
+    other.page.click("nav a[href='#learnt']")
+    eventually(other.page, f"location.hash === '#learnt?{state}'")
+    assert other.page.locator(".unit .where").all_text_contents() == cards
+    other.page.evaluate("location.hash = '#units?text=cathedral&model=nobody&better=yes'")
+    eventually(other.page, "document.querySelector('#count').textContent === '2 of 26 units'")
+    other.page.click("text=Clear")
+    eventually(other.page, "location.hash === '#units'")
+    assert other.page.text_content("#count") == "26 of 26 units"
+
+
+def test_a_name_that_is_cut_is_shown_whole_where_the_pointer_is(labelled: Path, open_page) -> None:
+    page: Page = open_page(labelled).page
+    page.select_option("#layer-of-charts", "fc")
+    canvas = page.locator(".plot[data-spec='learnt-0'] canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    seen: dict[str, set[str]] = {"label": set(), "bar": set()}
+    for part, x in (("label", 60), ("bar", 200)):
+        for y in range(34, 180, 6):
+            page.mouse.move(box["x"] + x, box["y"] + y)
+            tooltip = page.locator("#vg-tooltip-element.visible")
+            if tooltip.count():
+                seen[part].add(tooltip.inner_text())
+                assert page.evaluate("document.querySelector('#vg-tooltip-element').offsetWidth") < 500
+    for shark in SHARKS:
+        assert shark in seen["label"]
+        assert any(shark in text for text in seen["bar"])
+    assert not page.evaluate("[...document.querySelectorAll('td.value')].some((e) => e.scrollWidth > e.clientWidth)")
 
 
 def test_the_specifications_are_vega_lite(two_models: Path, tmp_path: Path) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import neuronlake
 
@@ -71,20 +76,55 @@ def test_a_notebook_shows_the_parameters_of_the_call() -> None:
     assert list(inspect.signature(neuronlake.ingest).parameters)[:2] == ["warehouse", "recipe"]
 
 
-@pytest.mark.slow
-def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
-    # a copy, so that building leaves nothing in the checkout
+def copy_of_the_checkout(target: Path) -> Path:
+    """The files that are tracked, so that what a tool writes beside them stays out of the checkout."""
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    source = tmp_path / "source"
     for name in filter(None, tracked.split("\0")):
         if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(source)]
-    subprocess.run(command, check=True)
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes((ROOT / name).read_bytes())
+    return target
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
+    source = copy_of_the_checkout(tmp_path / "source")
+    # every folder with an __init__.py, whether pyproject.toml lists it or not
+    shipped = [file for package in source.glob("*/__init__.py") for file in package.parent.rglob("*") if file.is_file()]
+    expected = {f"neuronlake/{file.relative_to(source).as_posix()}" for file in shipped}
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
+    subprocess.run(command, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if not name.split("/")[0].endswith(".dist-info")}
-    shipped = [file for part in PARTS for file in (source / part).rglob("*") if file.is_file()]
-    expected = {f"neuronlake/{file.relative_to(source).as_posix()}" for file in shipped}
     assert held == expected | {"neuronlake/__init__.py", "neuronlake/cli.py", "neuronlake/py.typed"}
+
+
+def imports_of(source: Path) -> subprocess.CompletedProcess[str]:
+    """What deptry says of a checkout's imports."""
+    command = [sys.executable, "-m", "deptry", "--no-ansi", "."]
+    return subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+
+
+def test_the_package_imports_what_a_plain_install_brings_and_nothing_else(tmp_path: Path) -> None:
+    source = copy_of_the_checkout(tmp_path)
+    assert imports_of(source).returncode == 0
+    (source / "sql" / "new.py").write_text("import ray\nimport regex\nimport duckdb\n")
+    complaints = [line for line in imports_of(source).stderr.splitlines() if line.startswith("sql/")]
+    assert "DEP004 'ray' imported but declared as a dev dependency" in complaints[0]
+    assert "DEP003 'regex' imported but it is a transitive dependency" in complaints[1]
+    assert len(complaints) == 2
+
+
+def test_a_line_that_imports_from_an_extra_names_the_extra_that_brings_it() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    brought = {extra: {canonicalize_name(Requirement(each).name) for each in extras[extra]} for extra in extras}
+    marked = re.compile(r"^\s*(?:import|from) (\w+).*# deptry: ignore\[DEP004\]  of the extra `(\w+)`$", re.MULTILINE)
+    asked = re.compile(r"""_package\(f?"([\w{}]+)", \w+, extra="(\w+)"\)""")
+    texts = [file.read_text() for file in modules()]
+    named = [pair for text in texts for pair in (*marked.findall(text), *asked.findall(text))]
+    assert len(named) == sum(text.count("deptry: ignore") + text.count(", extra=") for text in texts) > 5
+    owners = metadata.packages_distributions()
+    for module, extra in named:
+        distributions = {canonicalize_name(name) for name in owners[module.replace("{digit}", "0")]}
+        assert distributions & brought[extra], f"{module} is not brought by {extra}"

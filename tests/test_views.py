@@ -417,13 +417,19 @@ def test_shared_concept_counts_puts_what_both_know_well_first(warehouse: Warehou
     ]
 
 
-def test_unique_concepts_are_those_of_one_model_alone(warehouse: Warehouse) -> None:
-    assert ask(warehouse, "unique_concepts", "model, concept, category, units", setting="1") == [
-        ("alpha", "dotted", "texture", 2),
-        ("alpha", "mystery", "none", 1),
-        ("beta", "dots", "texture", 1),
+def test_unique_concepts_are_those_of_one_model_in_the_layers_that_both_have(warehouse: Warehouse) -> None:
+    """Both have a layer early: dotted dotted, and dots cat cat. That alpha has a cat elsewhere counts no more."""
+    columns = "model, concept, category, units, significant, compared_layers, is_same_layers"
+    assert ask(warehouse, "unique_concepts", columns, setting="1") == [
+        ("alpha", "dotted", "texture", 2, 2, "early", True),
+        ("beta", "cat", "object", 2, 1, "early", True),
+        ("beta", "dots", "texture", 1, 1, "early", True),
     ]
-    assert ask(warehouse, "unique_concepts", "model, concept, units", setting="5") == [("alpha", "cat", 3)]
+
+
+def test_unique_concepts_of_models_without_a_layer_in_common_say_so(warehouse: Warehouse) -> None:
+    columns = "model, concept, units, compared_layers, is_same_layers"
+    assert ask(warehouse, "unique_concepts", columns, setting="5") == [("alpha", "cat", 3, "late", False)]
 
 
 def test_units_for_concept_finds_words_in_either_case(warehouse: Warehouse) -> None:

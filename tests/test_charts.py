@@ -1,0 +1,118 @@
+"""The charts as a paper prints them: what a reader who has nothing but the picture can tell from it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import small_warehouse
+import vl_convert
+
+import neuronlake
+from neuronlake.ingest.imported import import_labels
+from neuronlake.ingest.label_files import ImportOptions
+from neuronlake.reports import charts
+from neuronlake.reports.page import write_charts
+from neuronlake.sql.warehouse import Warehouse
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    return small_warehouse.build(tmp_path_factory.mktemp("charts") / "small.duckdb")
+
+
+@pytest.fixture(scope="module")
+def drawn(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The charts of setting 1 as SVG, by name."""
+    files = write_charts(warehouse, tmp_path_factory.mktemp("svg"), "svg", setting=1)
+    return {file.stem: file.read_text(encoding="utf-8") for file in files}
+
+
+def svg(chart: Any) -> str:
+    return vl_convert.vegalite_to_svg(chart.to_dict() | {"width": 420}, vl_version="6.1")
+
+
+def texts(picture: str) -> list[str]:
+    """What is written in a picture; the lines of one text with a space between them."""
+    found = re.findall(r"<text[^>]*>(.*?)</text>", picture, re.DOTALL)
+    return [re.sub(r"<[^>]*>", " ", text).replace("&lt;", "<").replace("  ", " ").strip() for text in found]
+
+
+def bars(picture: str) -> list[tuple[str, int, float]]:
+    """Concept, units and length in pixels of each bar, the part in full colour apart."""
+    shape = r'aria-label="units[^:"]*: (\d+); concept: ([^;]*);[^"]*" role="graphics-symbol" aria-roledescription="bar"'
+    marks = re.findall(shape + r' d="M0,[\d.]+h([\d.]+)v', picture)
+    return [(concept, int(units), float(length)) for units, concept, length in marks]
+
+
+def frame(rows: list[tuple[str, str, int, int | None]]) -> pl.DataFrame:
+    """Rows of model, concept, units and significant, over all layers."""
+    columns = {"model": pl.String, "concept": pl.String, "units": pl.Int64, "significant": pl.Int64}
+    return pl.DataFrame(rows, columns, orient="row").with_columns(
+        layer=pl.lit(charts.ALL_LAYERS), category=pl.lit("object")
+    )
+
+
+def test_a_key_tells_full_colour_from_pale(drawn: dict[str, str]) -> None:
+    for name in ("learnt-0", "learnt-1", "own-0", "own-1"):
+        assert {"label better than chance", "yes, q < 0.05", "no"} <= set(texts(drawn[name])), name
+
+
+def test_labels_that_say_nothing_of_chance_have_no_such_key() -> None:
+    picture = svg(charts.learnt_concepts(frame([("a", "cat", 3, None)]), "a"))
+    assert not any("chance" in text for text in texts(picture))
+    assert "null" not in picture
+
+
+def test_the_key_has_only_the_categories_that_occur(drawn: dict[str, str]) -> None:
+    # alpha: dog, cat, dotted and mystery; beta: dog, cat and dots
+    for name, expected in (
+        ("learnt-0", {"texture", "object", "none"}),
+        ("learnt-1", {"texture", "object"}),
+        ("mix-0", {"texture", "object", "none"}),
+        ("own-0", {"texture"}),
+    ):
+        assert set(texts(drawn[name])) & charts.CATEGORY_COLORS.keys() == expected, name
+
+
+def test_panels_side_by_side_draw_a_unit_at_the_same_length(drawn: dict[str, str]) -> None:
+    rows = [("a", "cat", 40, 1), ("a", "dog", 3, 1), ("b", "a much longer name of a concept", 7, 2)]
+    pictures = [svg(charts.learnt_concepts(frame(rows), model)) for model in ("a", "b")]
+    for side_by_side in (pictures, [drawn["learnt-0"], drawn["learnt-1"]], [drawn["own-0"], drawn["own-1"]]):
+        lengths = {round(length / units, 1) for picture in side_by_side for _, units, length in bars(picture) if length}
+        assert len(lengths) == 1
+
+
+def test_heat_maps_side_by_side_share_their_colours(tmp_path: Path) -> None:
+    labels = {"a": ["cat", "dog"], "b": ["cat", "sky"], "c": ["cat", "dog"]}
+    with neuronlake.open(tmp_path / "three.duckdb", write=True) as warehouse:
+        for model, concepts in labels.items():
+            rows = [f"fc,{unit},{concept},0.5" for unit, concept in enumerate(concepts)]
+            (tmp_path / f"{model}.csv").write_text("\n".join(["layer,unit,description,similarity", *rows]))
+            given = ImportOptions(model, "soft_wpmi", "ViT-B-16/openai", "words", "photographs")
+            import_labels(warehouse, tmp_path / f"{model}.csv", given)
+        drawn = {name: chart.to_dict() for name, chart in neuronlake.charts(warehouse).items()}
+    scales = [drawn[f"overlap-{place}"]["layer"][0]["encoding"]["color"]["scale"]["domain"] for place in range(3)]
+    assert scales == [[0, 1.0]] * 3
+
+
+def test_long_names_are_cut_and_stay_two() -> None:
+    shark = "great white shark, man-eater, man-eating shark, Carcharodon carcharias"
+    names = [shark, f"{shark} and another"]
+    picture = svg(charts.learnt_concepts(frame([("a" * 200, name, 3, 3) for name in names]), "a" * 200))
+    assert {concept for concept, _, _ in bars(picture)} == set(names)
+    assert sum(text.startswith("great white shark") for text in texts(picture)) == 2
+    assert all(len(text) < 60 for text in texts(picture))
+    assert min(length for _, _, length in bars(picture)) > 150
+
+
+def test_labels_of_one_model_alone_say_in_which_layers_models_were_compared(
+    warehouse: Warehouse, drawn: dict[str, str], tmp_path: Path
+) -> None:
+    assert "labels that no other model has; in the layers that all have: early" in " ".join(texts(drawn["own-0"]))
+    write_charts(warehouse, tmp_path, "svg", setting=5)
+    other = " ".join(texts((tmp_path / "own-0.svg").read_text(encoding="utf-8")))
+    assert "labels that no other model has; compared over different layers, here: late" in other
