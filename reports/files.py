@@ -79,13 +79,14 @@ def _replace(path: Path, content: bytes) -> None:
     beside = home.with_name(f".neuronlake-{secrets.token_hex(8)}")
     try:
         with beside.open("xb") as file:
+            if before:
+                with suppress(OSError, AttributeError):  # only root gives files away, and not on every disk or system
+                    os.chown(beside, before.st_uid, before.st_gid)
+                with suppress(OSError):  # some disks have no permissions
+                    beside.chmod(stat.S_IMODE(before.st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if before:
-            with suppress(PermissionError, AttributeError):  # only root gives files away, and not everywhere
-                os.chown(beside, before.st_uid, before.st_gid)
-            beside.chmod(stat.S_IMODE(before.st_mode))
         beside.replace(home)
     finally:
         beside.unlink(missing_ok=True)

@@ -62,6 +62,7 @@ def _locked(lock: Path, path: Path) -> int:
             ) from error
         except OSError as error:
             os.close(descriptor)
+            lock.unlink(missing_ok=True)
             raise WarehouseError(
                 f"{path} cannot be made: its disk knows no locks ({error.strerror}), which a warehouse needs; "
                 "name a file on another disk with --warehouse"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -119,6 +120,19 @@ def test_what_a_killed_maker_leaves_is_in_nobodys_way(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["w.duckdb"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX locks")
+def test_on_a_disk_without_locks_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(NeuronlakeError, match=r"its disk knows no locks .*; name a file on another disk"):
+        open_warehouse(tmp_path / "w.duckdb", write=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 class WorkError(Exception):
     """Of the work for which a warehouse was opened."""
 
@@ -150,6 +164,23 @@ def test_another_file_that_got_the_name_meanwhile_stays_where_the_work_fails(tmp
         other.rename(path)
         raise WorkError
     assert concepts(path) == {"other"}
+
+
+def test_closing_a_file_that_was_removed_leaves_the_log_of_the_next_one_alone(tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    removed = open_warehouse(path, write=True)
+    removed._remove_if_empty()
+    assert list(tmp_path.iterdir()) == []
+    script = (
+        "import os, sys; from neuronlake.sql.opening import open_warehouse\n"
+        "warehouse = open_warehouse(sys.argv[1], write=True)\n"
+        "warehouse.execute(\"insert into store.concepts values (1, 'logged')\")\n"
+        "os._exit(0)"  # closes nothing, so that the row stays in the log
+    )
+    subprocess.run([sys.executable, "-c", script, path], check=True, timeout=60)
+    assert path.with_name("w.duckdb.wal").stat().st_size
+    removed.close()
+    assert concepts(path) == {"logged"}
 
 
 def test_an_old_file_stays_where_the_work_fails(tmp_path: Path) -> None:
