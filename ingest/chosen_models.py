@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from torch import nn
 
@@ -31,6 +32,16 @@ def load_models(recipe: Recipe) -> Iterator[Model]:
     return (_wanted(recipe, model, name) for model, name in zip(wanted, names, strict=True))
 
 
+def looked_at(recipe: Recipe) -> Recipe:
+    """The recipe with networks in memory told by what they are now; a cluster's workers then take them as told.
+
+    Raises:
+        UntellableError: one has got a hook that cannot be told from another.
+    """
+    models = tuple(model.as_it_is() if isinstance(model, Model) else model for model in recipe.models)
+    return replace(recipe, models=models)
+
+
 def lent_modules(recipe: Recipe) -> list[nn.Module]:
     """The networks that a user has in memory, and goes on to use."""
     return [model.module for model in recipe.models if isinstance(model, Model)]
@@ -39,7 +50,7 @@ def lent_modules(recipe: Recipe) -> list[nn.Module]:
 def _wanted(recipe: Recipe, model: str | Model, name: str) -> Model:
     """One model of a recipe."""
     if isinstance(model, Model):
-        return model.as_it_is()
+        return model
     weights_file = recipe.weights.get(name, recipe.weights.get(model))
     return load_model(model, weights_file, random_weights=recipe.random_weights, trust_code=recipe.trust_code)
 

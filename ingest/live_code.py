@@ -20,7 +20,18 @@ from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
 from neuronlake.ingest.code import module_code
-from neuronlake.ingest.live_values import LIBRARY, LIVE, TOLD, Values, file_of, functions_of, is_data, is_named
+from neuronlake.ingest.live_values import (
+    LIBRARY,
+    LIVE,
+    NEXT,
+    TOLD,
+    UntellableError,
+    Values,
+    file_of,
+    functions_of,
+    is_data,
+    is_named,
+)
 from neuronlake.ingest.written import written
 
 _HOOKS = ("forward_pre_hooks", "forward_hooks")
@@ -77,7 +88,10 @@ def live_code(module: nn.Module, told: Collection[Path] = ()) -> str:
         UntellableError: a hook or a global that its code names holds what cannot be compared, such as a socket.
     """
     reader = _Reader(module, told)
-    texts = [*reader.hooks(), *reader.classes(), *reader.attributes()]
+    try:
+        texts = [*reader.hooks(), *reader.classes(), *reader.attributes()]
+    except RecursionError as error:
+        raise UntellableError(f"the code of a {type(module).__name__} goes deeper than can be read; {NEXT}") from error
     return hashlib.sha256("\0".join(texts).encode()).hexdigest() if texts else ""
 
 

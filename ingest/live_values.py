@@ -29,7 +29,7 @@ _PLAIN = (type(None), *_DATA, types.EllipsisType, types.NotImplementedType)
 # say where things are, or that they are watched, and change no number
 _PLACES = (PurePath, torch.device, RemovableHandle)
 _DEPTH = 40
-_NEXT = "take it out while the network is dissected"
+NEXT = "take it out while the network is dissected"
 _MOST = 200_000
 
 
@@ -139,7 +139,7 @@ class Values:
             # whether equal ones of these are the same object is Python's choice
             self._seen[id(value)] = str(self._count), value
         if depth == 0 or self._count > _MOST:
-            raise UntellableError(f"{where} holds more than can be read; {_NEXT}")
+            raise UntellableError(f"{where} holds more than can be read; {NEXT}")
 
         def inner(entry: object) -> str:
             return self.text(entry, where, is_told=is_told, depth=depth - 1)
@@ -151,7 +151,7 @@ class Values:
         found = _container(value, inner) or self._code_object(value, inner) or _network(value, inner)
         found = found or _pickled(value, inner)
         if not found and not is_told:
-            raise UntellableError(f"{where} holds a {type(value).__name__}, which has no contents to compare; {_NEXT}")
+            raise UntellableError(f"{where} holds a {type(value).__name__}, which has no contents to compare; {NEXT}")
         return found or type(value).__name__
 
     def _code_object(self, value: Any, inner: Callable[[object], str]) -> str:

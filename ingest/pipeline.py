@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from neuronlake.ingest import scoring
-from neuronlake.ingest.chosen_models import lent_modules
+from neuronlake.ingest.chosen_models import lent_modules, looked_at
 from neuronlake.ingest.decoding import quiet_decoding
 from neuronlake.ingest.extract import BatchLimit, ChunkImage, ExtractedChunk, Work
 from neuronlake.ingest.failure_limit import FailureLimit
@@ -91,7 +91,7 @@ def ingest(
     """
     started = time.perf_counter()
     require_warehouse(warehouse)
-    recipe = chosen_recipe(Recipe, recipe, settings)
+    recipe = looked_at(chosen_recipe(Recipe, recipe, settings))
     with evaluated(lent_modules(recipe)):
         return _ingest(warehouse, recipe, progress, command, started)
 
