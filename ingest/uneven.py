@@ -39,8 +39,8 @@ def forget_uneven(warehouse: Warehouse, registered: Registered) -> list[str]:
             last=registered.last_image_id,
         )
     return [
-        f"{layers[layer_id] if layer_id else 'the embeddings of the probe'} lacked {images} images that other layers "
-        "have; made anew, with the labels that came of it"
+        f"{layers[layer_id] if layer_id else 'the embeddings of the probe'} lacked {images} of the images "
+        "that others have; made anew, with the labels that came of it"
         for layer_id, images in lacking
     ]
 

@@ -173,8 +173,8 @@ def test_a_layer_or_embeddings_that_lack_an_image_are_refused_and_then_made_anew
             neuronlake.score(warehouse, method="wpmi")
         summary = neuronlake.ingest(warehouse, tiny_recipe)
         said = " ".join(summary.notes)
-        assert ("fc of resnet18-imagenet lacked 1 images" in said) == (lost != "embedding")
-        assert ("the embeddings of the probe lacked 1 images" in said) == (lost != "layer")
+        assert ("fc of resnet18-imagenet lacked 1 of the images" in said) == (lost != "embedding")
+        assert ("the embeddings of the probe lacked 1 of the images" in said) == (lost != "layer")
         assert contents(warehouse) == expected
         assert verify(warehouse) == []
         assert neuronlake.ingest(warehouse, tiny_recipe).did_nothing
