@@ -52,8 +52,13 @@ def frame(rows: list[tuple[str, str, int, int | None]]) -> pl.DataFrame:
     """Rows of model, concept, units and significant, over all layers."""
     columns = {"model": pl.String, "concept": pl.String, "units": pl.Int64, "significant": pl.Int64}
     return pl.DataFrame(rows, columns, orient="row").with_columns(
-        layer=pl.lit(charts.ALL_LAYERS), category=pl.lit("object")
+        layer=pl.lit(charts.ALL_LAYERS), category=pl.lit("object"), counted=pl.coalesce("significant", "units")
     )
+
+
+def learnt(concepts: pl.DataFrame, model: str) -> str:
+    """The bars of a model's concepts as SVG."""
+    return svg(charts.learnt_concepts(concepts, model, charts.CATEGORY_COLORS))
 
 
 def test_a_key_tells_full_colour_from_pale(drawn: dict[str, str]) -> None:
@@ -62,7 +67,7 @@ def test_a_key_tells_full_colour_from_pale(drawn: dict[str, str]) -> None:
 
 
 def test_labels_that_say_nothing_of_chance_have_no_such_key() -> None:
-    picture = svg(charts.learnt_concepts(frame([("a", "cat", 3, None)]), "a"))
+    picture = learnt(frame([("a", "cat", 3, None)]), "a")
     assert not any("chance" in text for text in texts(picture))
     assert "null" not in picture
 
@@ -80,7 +85,7 @@ def test_the_key_has_only_the_categories_that_occur(drawn: dict[str, str]) -> No
 
 def test_panels_side_by_side_draw_a_unit_at_the_same_length(drawn: dict[str, str]) -> None:
     rows = [("a", "cat", 40, 1), ("a", "dog", 3, 1), ("b", "a much longer name of a concept", 7, 2)]
-    pictures = [svg(charts.learnt_concepts(frame(rows), model)) for model in ("a", "b")]
+    pictures = [learnt(frame(rows), model) for model in ("a", "b")]
     for side_by_side in (pictures, [drawn["learnt-0"], drawn["learnt-1"]], [drawn["own-0"], drawn["own-1"]]):
         lengths = {round(length / units, 1) for picture in side_by_side for _, units, length in bars(picture) if length}
         assert len(lengths) == 1
@@ -102,7 +107,7 @@ def test_heat_maps_side_by_side_share_their_colours(tmp_path: Path) -> None:
 def test_long_names_are_cut_and_stay_two() -> None:
     shark = "great white shark, man-eater, man-eating shark, Carcharodon carcharias"
     names = [shark, f"{shark} and another"]
-    picture = svg(charts.learnt_concepts(frame([("a" * 200, name, 3, 3) for name in names]), "a" * 200))
+    picture = learnt(frame([("a" * 200, name, 3, 3) for name in names]), "a" * 200)
     assert {concept for concept, _, _ in bars(picture)} == set(names)
     assert sum(text.startswith("great white shark") for text in texts(picture)) == 2
     assert all(len(text) < 60 for text in texts(picture))

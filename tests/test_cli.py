@@ -212,9 +212,9 @@ def test_writing_needs_to_be_asked_for(tiny_warehouse: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("report", "-o", "."), "error: .: is a directory; name another place"),
-        (("report", "--format", "csv", "-o", "file"), "error: file: file exists; name another place"),
-        (("export", "-o", "file"), "error: file: file exists; name another place"),
+        (("report", "-o", "."), "error: . is a folder; name a file with --output"),
+        (("report", "--format", "csv", "-o", "file"), "error: file is a file; name a folder with --output"),
+        (("export", "-o", "file"), "error: file is a file; name a folder with --output"),
         (("sql", "-f", "latin.sql"), "error: latin.sql is not UTF-8 text; convert it, for example with iconv"),
         (("sql", "-f", "none.sql"), "error: there is no file none.sql; give the query itself, or a file with -f"),
     ],
