@@ -47,7 +47,7 @@ def test_the_label_of_a_unit_ranks_first_for_its_own_text(tiny_warehouse: Path) 
 def test_without_activations_there_is_nothing_to_search(tmp_path: Path) -> None:
     with (
         neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse,
-        pytest.raises(NeuronlakeError, match="holds no scoring yet; run `cli ingest` first"),
+        pytest.raises(NeuronlakeError, match=r"holds no scoring yet; run `cli ingest --warehouse .*` first"),
     ):
         find_units(warehouse, "cat")
 

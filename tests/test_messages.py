@@ -88,7 +88,6 @@ def test_a_hint_names_the_warehouse_that_the_command_would_not_take_unasked(
         (("score", "-w", "no such.duckdb"), "cli ingest --warehouse 'no such.duckdb'"),
         (("score", "--probe", "none", *LAKE), "cli status --warehouse 'my lake.duckdb'"),
         (("evaluate", "alpha", "none", *LAKE), "cli status --warehouse 'my lake.duckdb'"),
-        (("find", "cat", "--setting", "9", *LAKE), "cli ingest --warehouse 'my lake.duckdb'"),
     ],
 )
 def test_an_error_hints_at_a_command_on_the_warehouse_of_the_run(
@@ -209,8 +208,10 @@ def test_an_imported_unit_without_a_label_is_not_called_live(
     (here / "milan.csv").write_text("layer,unit,description\nlayer4,0,red dots\nlayer4,1,\n")
     with neuronlake.open(here / "new.duckdb") as warehouse:
         import_labels(warehouse, here / "milan.csv", ImportOptions(model="m", method="milan"))
-    assert cli("unit", "m", "layer4", "0", "-w", "new.duckdb")[1] == "m · layer4 · unit 0\nred dots (none)\n"
-    assert cli("unit", "m", "layer4", "1", "-w", "new.duckdb")[1] == "m · layer4 · unit 1\nno label\n"
+    unknown = "unknown (imported)"
+    setting = f"setting 1: milan, concepts {unknown}, encoder {unknown}, images {unknown}, mean pooling\n"
+    assert cli("unit", "m", "layer4", "0", "-w", "new.duckdb")[1] == f"m · layer4 · unit 0\nred dots (none)\n{setting}"
+    assert cli("unit", "m", "layer4", "1", "-w", "new.duckdb")[1] == f"m · layer4 · unit 1\nno label\n{setting}"
 
 
 # --- SQL

@@ -104,7 +104,7 @@ def test_a_warehouse_without_scorings_has_no_newest_setting(tmp_path: Path) -> N
     with neuronlake.open(tmp_path / "w.duckdb") as warehouse:
         assert warehouse.sql("from newest_setting").fetchall() == [(None,)]
         assert warehouse.query("most_learnt_concepts").fetchall() == []
-        with pytest.raises(NeuronlakeError, match="holds no scoring yet; run `cli ingest` first"):
+        with pytest.raises(NeuronlakeError, match=r"holds no scoring yet; run `cli ingest --warehouse .*` first"):
             warehouse.query("most_learnt_concepts", setting="1")
 
 
