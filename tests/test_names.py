@@ -294,7 +294,7 @@ def test_scoring_with_known_concepts_under_another_name_says_so(
     other_words()
     assert cli(monkeypatch, "score --concepts words.txt") == 1
     assert capsys.readouterr().err.endswith("give this one its own: --concepts words-2=words.txt\n")
-    assert cli(monkeypatch, "score --concepts words-2=words.txt") == 0
+    assert cli(monkeypatch, "score --concepts words-2=words.txt --trust-code") == 0
     assert names("concept_sets") == ["words.txt", "words-2"]
 
 
