@@ -54,7 +54,9 @@ def decode(content: bytes) -> DecodedImage:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # of Pillow's sentence what comes before its guess at an attack
         raise ProbeError(f"too many pixels: {str(error).partition(',')[0]}") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (ProbeError, MemoryError):
+        raise
+    except Exception as error:  # damaged files take Pillow's readers to errors of many kinds
         raise ProbeError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     return DecodedImage(rgb, _thumbnail(rgb))
 

@@ -75,3 +75,9 @@ class StreamedCell(ParquetRow):
             content = reader.cell(self.row)  # a reader that fails is left, and its file closed
             _readers.append(reader)
         return content
+
+
+def forget_streams() -> None:
+    """Let go of what was read: the same file may be another by the next run of this process."""
+    with _lock:
+        _readers.clear()

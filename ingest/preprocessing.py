@@ -18,6 +18,8 @@ from neuronlake.ingest.code import code_digest, has_address
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# times the shorter side
+_LONGEST_SLIVER = 64
 
 
 class TransformError(NeuronlakeError):
@@ -74,6 +76,8 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image) -> Tensor:
         """The part of an RGB image that the model sees, as (3, crop, crop) uint8."""
+        if self.resize_mode == "shortest":
+            image = _middle(image)
         width, height = self._resized(*image.size)
         picture: Any = image  # torchvision takes pictures too, but is typed for tensors alone
         resized = transforms.resize(picture, [height, width], InterpolationMode(self.interpolation))
@@ -112,6 +116,17 @@ class Preprocessing:
         if width <= height:
             return self.resize, int(self.resize * height / width)
         return int(self.resize * width / height), self.resize
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """Of a sliver the part around its middle, all that a crop sees; whole, it could become gigabytes when resized."""
+    longest = _LONGEST_SLIVER * min(image.size)
+    if max(image.size) <= longest:
+        return image
+    # as much on both sides is cut off
+    width, height = (min(side, longest + (side - longest) % 2) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 @dataclass(frozen=True)

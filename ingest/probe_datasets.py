@@ -99,6 +99,12 @@ def dataset_images(text: str) -> list[ProbeImage]:
     return [ProbeImage(readable_text(path), label, source) for path, label, source in rows]
 
 
+def forget_datasets() -> None:
+    """Let go of the data sets that were made: their files may be others by the next run of this process."""
+    with _ONE_AT_A_TIME:
+        _dataset.cache_clear()
+
+
 @lru_cache(maxsize=4)
 def _dataset(name: str, root: str) -> Any:
     """The data set, made once in each process.

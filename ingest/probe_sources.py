@@ -198,6 +198,12 @@ def _row_group_images(file: Location, row_group: int) -> Any:
         return pq.ParquetFile(opened).read_row_group(row_group, columns=["image"]).column("image")
 
 
+def forget_rows() -> None:
+    """Let go of what was read: the same file may be another by the next run of this process."""
+    with _GROUPS:
+        _row_group_images.cache_clear()
+
+
 @contextmanager
 def plain_arrow_errors(file: Location) -> Generator[None]:
     """What Arrow says of a Parquet file, as one of our errors."""

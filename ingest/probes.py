@@ -15,14 +15,16 @@ from neuronlake.ingest.decoding import decode, quiet_decoding
 from neuronlake.ingest.failure_limit import FailureLimit
 from neuronlake.ingest.locations import Location, ProbeError, is_address
 from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
+from neuronlake.ingest.parquet_stream import forget_streams
 from neuronlake.ingest.probe_broden import broden_images, is_broden
-from neuronlake.ingest.probe_datasets import dataset_images, dataset_name, is_dataset
+from neuronlake.ingest.probe_datasets import dataset_images, dataset_name, forget_datasets, is_dataset
 from neuronlake.ingest.probe_lists import csv_images, parquet_images
 from neuronlake.ingest.probe_sources import (
     FileBytes,
     ParquetRow,
     ProbeImage,
     folder_label,
+    forget_rows,
     is_image_name,
     readable_text,
 )
@@ -98,6 +100,8 @@ def load_probe(
         NameTakenError: two of them have one name.
     """
     parts = check_probes(locations)
+    for forget in (forget_rows, forget_streams, forget_datasets):
+        forget()
     name, images = _combine([(part.name, _list_images(part.spec)) for part in parts])
     if limit is not None and limit < len(images):
         name = f"{name}:{limit}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -82,6 +83,15 @@ def test_a_truncated_image_gives_its_reason(tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
     with pytest.raises(ProbeError, match="truncated"):
         decode((tmp_path / "cut.jpg").read_bytes())
+
+
+def test_an_image_that_takes_pillow_to_an_odd_error_gives_it_as_its_reason(tmp_path: Path) -> None:
+    # turned, with a width that is text
+    entries = [struct.pack(">HHI4s", 0x0112, 3, 1, b"\0\6\0\0"), struct.pack(">HHI4s", 0x0100, 2, 4, b"abc\0")]
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", len(entries)) + b"".join(entries) + b"\0\0\0\0"
+    content = saved(tmp_path / "odd.jpg", Image.new("RGB", (20, 10)), exif=exif).read_bytes()
+    with pytest.raises(ProbeError, match="not an integer"):
+        decode(content)
 
 
 def test_a_file_that_is_no_image_gives_its_reason(tmp_path: Path) -> None:

@@ -20,6 +20,23 @@ def noise(size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
+@pytest.mark.parametrize("size", [(4, 400), (400, 4), (3, 401)])
+def test_of_a_sliver_only_what_the_crop_sees_is_resized(size: tuple[int, int]) -> None:
+    ours, image = Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3), noise(size)
+    width, height = (32, 32 * size[1] // size[0]) if size[0] < size[1] else (32 * size[0] // size[1], 32)
+    whole = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = round((width - 32) / 2), round((height - 32) / 2)
+    expected = torch.from_numpy(np.asarray(whole.crop((left, top, left + 32, top + 32))).copy()).permute(2, 0, 1)
+    # a pixel of the original is many here: where its edge lies may differ by one
+    assert (ours.pixels(image).float() - expected.float()).abs().mean() < 10
+
+
+def test_a_sliver_of_any_length_takes_little_memory() -> None:
+    ours = Preprocessing(256, 224, (0.5,) * 3, (0.5,) * 3)
+    # resized as a whole it would be 256 x 15,360,000 pixels
+    assert ours.pixels(Image.new("RGB", (1, 60_000))).shape == (3, 224, 224)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("architecture", ["resnet18", "convnext_tiny", "swin_t"])
 def test_it_equals_torchvisions_own_transforms(architecture: str, size: tuple[int, int]) -> None:

@@ -165,9 +165,7 @@ def test_each_row_group_is_read_once_however_many_threads_hash_and_decode(
     # its footer, each group, and the first one again for a look at whether its images can be decoded
     assert len(opened) == 1 + groups + 1
     opened.clear()
-    wanted = (
-        (ChunkImage(number, image.source), frozenset[Preprocessing]()) for number, image in enumerate(probe.images)
-    )
+    wanted = ((ChunkImage(number, image), frozenset[Preprocessing]()) for number, image in enumerate(probe.images))
     prepared = list(prepare_ahead(wanted, workers=12, ahead=40))
     assert [image.image_id for image in prepared if isinstance(image, PreparedImage)] == list(range(len(contents)))
     assert len(opened) <= groups
@@ -200,9 +198,21 @@ def test_a_row_that_is_not_read_after_all_holds_up_no_other(tmp_path: Path) -> N
 def test_a_row_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": pa.array([RED, None, LIME], pa.binary())}), tmp_path / "gap.parquet")
     images = load_probe(tmp_path / "gap.parquet", max_failures=1).images
-    wanted = ((ChunkImage(number, image.source), frozenset[Preprocessing]()) for number, image in enumerate(images))
+    wanted = ((ChunkImage(number, image), frozenset[Preprocessing]()) for number, image in enumerate(images))
     kinds = [type(image) for image in prepare_ahead(wanted, workers=3, ahead=3)]
     assert kinds == [PreparedImage, FailedImage, PreparedImage]
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_a_file_that_is_replaced_between_two_runs_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_streamed: bool
+) -> None:
+    monkeypatch.setattr(probe_lists, "_LARGEST_KEPT_GROUP", 0 if is_streamed else 2**20)
+    seen: list[list[tuple[str, str | None, bytes]]] = []
+    for colours in ([RED, LIME], [BLUE, LIME]):
+        pq.write_table(pa.table({"image": colours}), tmp_path / "same.parquet")
+        seen.append(rows(load_probe(tmp_path / "same.parquet")))
+    assert [[content for _, _, content in each] for each in seen] == [[RED, LIME], [BLUE, LIME]]
 
 
 def test_rows_of_several_streamed_files_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
