@@ -79,7 +79,6 @@ def learnt_concepts(concepts: pl.DataFrame, model: str, colors: Mapping[str, str
         .transform_calculate(
             # as the query has it: by what is counted, and where that is equal by all units
             place="datum.counted + datum.units / 1e6",
-            shown="datum.counted == datum.units ? '' + datum.units : datum.counted + ' of ' + datum.units",
         )
     )
     bars = _concept_bars(
@@ -89,7 +88,6 @@ def learnt_concepts(concepts: pl.DataFrame, model: str, colors: Mapping[str, str
         longest_bar=_of_layer({layer: _room(units) for layer, units in most.items()}),
         categories=_of_layer(occurring),
         order="place",
-        number="shown:N",
     )
     rows = int(mine.group_by("layer").len()["len"].max() or 1)  # pyright: ignore[reportArgumentType]  a number
     chosen = alt.param(name="layer", value=ALL_LAYERS)
@@ -163,11 +161,15 @@ def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
     by_place = alt.EncodingSortField("place", op="min", order="ascending")
     concept = alt.Y("concept:N", title=None, sort=by_place, axis=_names(counts["concept"]))
     if len(models) > 2:
-        chart = (
-            alt.Chart(counts)
-            .mark_rect()
-            .encode(y=concept, x=alt.X("model:N", title=None), color=alt.Color("units:Q"), tooltip=_shared_tooltip())
+        base = alt.Chart(counts).encode(
+            y=concept,
+            x=alt.X("model:N", title=None, scale=alt.Scale(domain=models), axis=_slanted_names()),
+            tooltip=_shared_tooltip(),
         )
+        most = float(counts["units"].max() or 1)  # pyright: ignore[reportArgumentType]  a number
+        shades = alt.Scale(scheme="blues", domain=[0, most])
+        cells = base.mark_rect(cursor="pointer").encode(color=alt.Color("units:Q", title="units", scale=shades))
+        chart = cells + base.mark_text().encode(text="units:Q", color=_ink_on_shades("units", most))
         return _titled(chart, "Labels that several models have", _BAR_STEP * counts["concept"].n_unique())
     sided = counts.with_columns(
         side=pl.when(pl.col("model") == models[0]).then(-pl.col("units")).otherwise(pl.col("units"))
@@ -242,7 +244,7 @@ def layer_similarity(pairs: pl.DataFrame, model_a: str, model_b: str) -> Any:
     )
     numbers = base.mark_text().encode(
         text=alt.Text("jaccard:Q", format=".2f"),
-        color=alt.condition(f"datum.jaccard > {0.55 * highest}", alt.value("white"), alt.value("#222")),
+        color=_ink_on_shades("jaccard", highest),
     )
     return _titled(
         cells + numbers,
@@ -262,7 +264,6 @@ def _concept_bars(
     longest_bar: Any,
     categories: Any,
     order: str = "units",
-    number: str = "units:Q",
 ) -> Any:
     """A bar of units a concept, with its number; in full colour the units whose label is better than chance.
 
@@ -275,7 +276,6 @@ def _concept_bars(
         longest_bar: end of the scale.
         categories: those to explain.
         order: the column that puts the bars in order, highest first.
-        number: the column that stands at their ends.
     """
     knows_chance = every["significant"].count() > 0
     tooltip = [alt.Tooltip("concept:N"), alt.Tooltip("category:N"), alt.Tooltip("units:Q")]
@@ -299,7 +299,10 @@ def _concept_bars(
     )
     bar = base.mark_bar(cursor="pointer", size=_BAR_STEP - 3)
     bars = bar.encode(x=units)
-    counts = chart.encode(y=base.encoding.y).mark_text(align="left", dx=4).encode(x="units:Q", text=number)
+    some = "isValid(datum.significant) && datum.significant != datum.units"
+    said = f"{some} ? datum.significant + ' of ' + datum.units : '' + datum.units"
+    text = chart.transform_calculate(shown=said).encode(y=base.encoding.y)
+    counts = text.mark_text(align="left", dx=4).encode(x="units:Q", text="shown:N")
     if not knows_chance:
         return bars + counts
     parts = [(_NOT_BETTER, bars), (_BETTER, bar.encode(x="significant:Q"))]
@@ -331,8 +334,8 @@ def _slanted_names() -> alt.Axis:
 
 
 def _room(most: Any) -> float:
-    """The end of a scale that leaves room for the number at the end of the longest bar."""
-    return 1.12 * most
+    """The end of a scale that leaves room for the numbers at the end of the longest bar, in a narrow panel too."""
+    return 1.3 * most
 
 
 def _of_layer(values: dict[str, Any]) -> alt.ExprRef:
@@ -362,6 +365,11 @@ def _certainty() -> alt.Opacity:
     key = alt.Legend(orient="top", columns=2, symbolType="square", symbolFillColor="gray", symbolStrokeWidth=0)
     scale = alt.Scale(domain=[_BETTER, _NOT_BETTER], range=[1, _PALE])
     return alt.Opacity("certainty:O", title="label better than chance", scale=scale, legend=key)
+
+
+def _ink_on_shades(column: str, highest: float) -> Any:
+    """The colour of a number on a cell that is the darker the higher the number is."""
+    return alt.condition(f"datum.{column} > {0.55 * highest}", alt.value("white"), alt.value("#222"))
 
 
 def _model_color(models: list[str]) -> alt.Color:

@@ -38,7 +38,7 @@
       const drawn = await vegaEmbed(place, spec, options);
       views.set(key, drawn);
       drawn.view.addEventListener("click", (_event, item) => {
-        if (item?.datum?.concept !== undefined) showConcept(item.datum.concept);
+        if (item?.datum?.concept !== undefined) showUnits(item.datum);
       });
     }
     document.documentElement.dataset.charts = "drawn";
@@ -228,9 +228,13 @@
     filter();
     writeAddress("units");
   };
-  const showConcept = (concept) => {
+  // those that a bar stands for; of all layers where the bar is, since none is called so
+  const showUnits = ({ concept, model, layer }) => {
     byId("filters").reset();
     byId("search").value = `"${concept}"`;
+    for (const [filter, value] of [["model", model], ["layer", layer]]) {
+      if ([...byId(filter).options].some((option) => option.value === value)) byId(filter).value = value;
+    }
     choose();
     byId("units").scrollIntoView({ behavior: "smooth" });
   };

@@ -99,8 +99,9 @@ def _missing(warehouse: Warehouse, model: str, layer: str, unit: int, shown: Set
             others = [each.short for each in all_settings(warehouse) if each.number in elsewhere]
             return f"{missing}; it is under {', '.join(others)}: choose one with --setting"
         known = (here if kind == "model" else here.filter(model=model))[kind].unique(maintain_order=True).to_list()
-        near = difflib.get_close_matches(name, known, n=2) or known
-        return f"{missing}; it has {', '.join(near)}"
+        near = difflib.get_close_matches(name, known, n=2)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        return f"{missing}; {hint}it has {', '.join(known)}"
     units = here.filter(model=model, layer=layer)["units"][0]
     return f"{layer} of {model} has units 0 to {units - 1}, not {unit}"
 

@@ -167,7 +167,7 @@ def test_a_setting_that_is_not_there_is_answered_with_those_that_are(warehouse: 
 def test_what_another_setting_has_is_said_to_be_there(warehouse: Warehouse) -> None:
     for layer, complaint in (
         ("early", "no layer 'early' under setting 5 (cos_similarity); it is under 1 (soft_wpmi): choose one with "),
-        ("lat", "no layer 'lat' under setting 5 (cos_similarity); it has late"),
+        ("lat", "no layer 'lat' under setting 5 (cos_similarity); did you mean late? it has late"),
     ):
         with pytest.raises(UnitError, match=re.escape(complaint)):
             read_unit(warehouse, "alpha", layer, 0)
@@ -272,4 +272,4 @@ def test_the_headline_of_a_report_counts_the_labels_that_its_chart_counts(wareho
         assert re.findall(r"<bdi>(\w+)</bdi>&nbsp;\((\d+)\)", headline) == [(name, str(n)) for name, n in counted]
         assert counted[:2] == ([("dotted", 2), ("dog", 1)], [("dog", 2), ("dotted", 2)])[number]
         subtitle = neuronlake.charts(warehouse, 1)["learnt-0"].to_dict()["title"]["subtitle"]
-        assert subtitle == ("labels better than chance (q < 0.05), of all", "all labels")[number]
+        assert subtitle == [("labels better than chance (q < 0.05), of all", "all labels")[number]]

@@ -1,12 +1,12 @@
 -- Which concepts did several models learn, and with how many units each?
 --   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
---   $top: integer = 25; how many concepts, those with most units in the model that has fewest first
+--   $top: integer = 25; how many concepts, those of most models first, then by the units of the model that has fewest
 with most_shared as (
     select
         setting,
         concept,
         category,
-        row_number() over (order by fewest desc, units desc, concept asc) as place
+        row_number() over (order by models desc, fewest desc, units desc, concept asc) as place
     from shared_concepts
     where setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
     qualify place <= $top::integer
