@@ -13,6 +13,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest import similarity, stored
 from neuronlake.ingest.encoders import load_stored_encoder
 from neuronlake.ingest.prompts import embed_texts
+from neuronlake.ingest.runs import no_progress
 from neuronlake.sql import hints
 from neuronlake.sql.settings import chosen_setting
 from neuronlake.sql.warehouse import Warehouse
@@ -70,24 +71,31 @@ def find_units(
         trust_code=trust_code,
     )
     wanted = embed_texts(network, first["prompt"], [text])
-    image_ids, image_features = stored.image_features(warehouse, first["encoder_id"], first["probe_id"])
-    concepts = stored.text_features(warehouse, first["encoder_id"], first["prompt"], first["concept_set_id"])
-    cosines = similarity.Cosines(image_features, torch.cat([concepts, wanted]))
-    found: list[pl.DataFrame] = []
-    for done, layer in enumerate(layers.iter_rows(named=True)):
-        if progress:
-            progress("Scoring layers", done, layers.height)
-        live = stored.live_units(warehouse, layer["layer_id"], layer["probe_id"])
-        if live:
-            activations = stored.activations(warehouse, layer["layer_id"], live, image_ids)
-            found.append(_score(layer, live, similarity.METHODS[layer["function"]], cosines, activations))
-    if progress:
-        progress("Scoring layers", layers.height, layers.height)
+    found = _score_layers(warehouse, layers, wanted, progress or no_progress)
     if not found:
         look = hints.command("cli sql layer_summary", warehouse.path)
         raise FindError(f"no unit of setting {shown.short} is alive; look at `{look}`")
     best = pl.concat(found).sort("similarity", descending=True).head(top)
     return _with_labels(warehouse, best, {"setting": str(shown.number), "images": str(images)})
+
+
+def _score_layers(
+    warehouse: Warehouse, layers: pl.DataFrame, wanted: torch.Tensor, progress: Callable[[str, int, int], None]
+) -> list[pl.DataFrame]:
+    """For each layer with live units the score and rank of a text, (1, dimensions), beside the stored concepts."""
+    first = layers.row(0, named=True)
+    image_ids, image_features = stored.image_features(warehouse, first["encoder_id"], first["probe_id"])
+    concepts = stored.text_features(warehouse, first["encoder_id"], first["prompt"], first["concept_set_id"])
+    cosines = similarity.Cosines(image_features, torch.cat([concepts, wanted]))
+    found: list[pl.DataFrame] = []
+    for done, layer in enumerate(layers.iter_rows(named=True)):
+        progress("Scoring layers", done, layers.height)
+        live = stored.live_units(warehouse, layer["layer_id"], layer["probe_id"])
+        if live:
+            activations = stored.activations(warehouse, layer["layer_id"], live, image_ids)
+            found.append(_score(layer, live, similarity.METHODS[layer["function"]], cosines, activations))
+    progress("Scoring layers", layers.height, layers.height)
+    return found
 
 
 def _score(
