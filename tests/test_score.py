@@ -164,7 +164,7 @@ def test_models_are_found_with_the_newest_probe_and_encoder_that_have_them(
         )
         with pytest.raises(NeuronlakeError, match=f"^{apart}$"):
             neuronlake.score(warehouse, models=("small", "resnet18-imagenet"))
-        with pytest.raises(NeuronlakeError, match="no model 'smal'; did you mean small[?] it holds small, resnet18"):
+        with pytest.raises(NeuronlakeError, match=r"no model 'smal'; did you mean small\? it holds small, resnet18"):
             neuronlake.score(warehouse, models="smal")
 
 
