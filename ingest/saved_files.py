@@ -233,9 +233,12 @@ def _is_matrix(tensor: Tensor) -> bool:
 
 def _described(tensor: Tensor) -> str:
     """What a tensor is that is no matrix."""
-    kind = "tensor" if tensor.layout == torch.strided else "sparse tensor"
-    empty = " without its values" if tensor.device.type == "meta" else ""
-    return f"a {kind} of {tensor.dtype} {list(tensor.shape)}{empty}"
+    kind, lack = "tensor", ""
+    if tensor.layout != torch.strided:
+        kind, lack = "sparse tensor", ", not its to_dense()"
+    elif tensor.device.type == "meta":
+        lack = " without its values"
+    return f"a {kind} of {tensor.dtype} {list(tensor.shape)}{lack}"
 
 
 def unit_rows(path: Path, features: Tensor) -> Tensor:

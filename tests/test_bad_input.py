@@ -578,7 +578,7 @@ ROWS = [
     Bad(
         "sparse activations",
         "import broden_resnet18_layer4.pt",
-        r"layer4.pt holds a sparse tensor of torch.float32 \[4, 4\]; it should be floats, one row an image",
+        r"layer4.pt holds a sparse tensor of torch.float32 \[4, 4\], not its to_dense\(\); it should be floats",
         lambda: torch.save(torch.eye(4).to_sparse(), "broden_resnet18_layer4.pt"),
     ),
     Bad(
