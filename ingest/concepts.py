@@ -94,10 +94,7 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
             read += 1
             text = tidy(concept.text)
             if len(text) > LONGEST_CONCEPT:
-                raise ConceptError(
-                    f"{part.spec} line {line}: a concept of {len(text):,} characters, more than {LONGEST_CONCEPT:,}; "
-                    "write one word or phrase a line"
-                )
+                raise _too_long(f"{part.spec} line {line}", f"{len(text):,} characters")
             if not text:
                 blanks += 1
                 continue
@@ -114,6 +111,11 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
         dropped_blanks=blanks,
         parts=tuple(parts),
     )
+
+
+def _too_long(place: str, size: str) -> ConceptError:
+    """What is said of a concept that is no word or phrase."""
+    return ConceptError(f"{place}: a concept of {size}, more than {LONGEST_CONCEPT:,}; write one word or phrase a line")
 
 
 def same_text(text: str) -> str:
@@ -184,9 +186,13 @@ def _parse(text: str, path: Path) -> list[Concept]:
         # not splitlines(), which would also cut at separators inside a line
         return [Concept(line) for line in text.removesuffix("\n").split("\n")] if text else []
     rows = csv.DictReader(io.StringIO(text))
-    if rows.fieldnames is None or "concept" not in rows.fieldnames:
-        raise ConceptError(f"{path} has no column 'concept'; its first line must be: concept,category")
-    return [Concept(row["concept"] or "", category_of(row.get("category"))) for row in rows]
+    try:
+        if "concept" not in (rows.fieldnames or ()):
+            raise ConceptError(f"{path} has no column 'concept'; its first line must be: concept,category")
+        return [Concept(row["concept"] or "", category_of(row.get("category"))) for row in rows]
+    except csv.Error as error:  # of any text, it refuses no more than a field that is too long
+        size = f"more than {csv.field_size_limit():,} characters"
+        raise _too_long(f"{path} line {rows.line_num + 1}", size) from error
 
 
 def _parquet(path: Path) -> list[Concept]:

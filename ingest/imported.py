@@ -26,6 +26,9 @@ from neuronlake.ingest.names import Entry
 from neuronlake.ingest.register import identify
 from neuronlake.sql.warehouse import Warehouse, utc_now
 
+# what CLIP-Dissect's args.txt says in a word, beside target_layers
+_NAMES_IN_ARGS = ("target_model", "clip_model", "similarity_fn", "concept_set", "d_probe")
+
 
 @dataclass(frozen=True)
 class ImportedFile:
@@ -47,8 +50,13 @@ def import_labels(
         ImportedFileError: a file is malformed or contradicts labels that are there; nothing of it is imported.
         NameTakenError: a name stands for something else; nothing of the file is imported.
     """
-    files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
-    if not files or not files[0].is_file():
+    if path.is_dir():
+        files = sorted(file for file in path.glob("*.csv") if file.is_file())
+        if not files:
+            raise ImportedFileError(f"{path} holds nothing to import; it needs label files (.csv) or activations (.pt)")
+    elif path.is_file():
+        files = [path]
+    else:
         raise ImportedFileError(f"there is no label file {path}; name a csv file, or a folder that holds some")
     options = options or ImportOptions()
     if options.probe_folder:
@@ -74,28 +82,52 @@ def _fill(path: Path, options: ImportOptions, defaults: ImportOptions, layers: s
     args = {} if defaults.method else _read_args(path, layers)
     model = options.model or model_of_name(path.stem)
     if model is None and "target_model" in args:
-        model = model_of_name(str(args["target_model"])) or f"{args['target_model']}-imagenet"
+        model = model_of_name(args["target_model"]) or f"{args['target_model']}-imagenet"
     if model is None:
         raise ImportedFileError(f"{path} does not say which model it is about; add --model NAME")
-    encoder = str(args["clip_model"]).replace("/", "-") + "/openai" if "clip_model" in args else UNKNOWN
+    encoder = args["clip_model"].replace("/", "-") + "/openai" if "clip_model" in args else UNKNOWN
     return ImportOptions(
         model=model,
-        method=options.method or defaults.method or str(args.get("similarity_fn", UNKNOWN)),
+        method=options.method or defaults.method or args.get("similarity_fn", UNKNOWN),
         encoder=options.encoder or defaults.encoder or encoder,
-        concepts=options.concepts or defaults.concepts or Path(str(args.get("concept_set", UNKNOWN))).stem,
-        probe=options.probe or defaults.probe or str(args.get("d_probe", UNKNOWN)),
+        concepts=options.concepts or defaults.concepts or Path(args.get("concept_set", UNKNOWN)).stem,
+        probe=options.probe or defaults.probe or args.get("d_probe", UNKNOWN),
     )
 
 
-def _read_args(path: Path, layers: set[str]) -> dict[str, Any]:
-    """The args.txt beside a file, where it is about just these layers."""
+def _read_args(path: Path, layers: set[str]) -> dict[str, str]:
+    """What the args.txt beside a file says in names, where it is about just these layers.
+
+    Raises:
+        ImportedFileError: it is not what CLIP-Dissect writes.
+    """
+    file = path.parent / "args.txt"
     try:
-        args: dict[str, Any] = json.loads((path.parent / "args.txt").read_text(encoding="utf-8"))
+        args: Any = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise ImportedFileError(f"{path.parent / 'args.txt'} is not JSON: {error}") from error
-    return args if set(args.get("target_layers", layers)) == layers else {}
+    except (ValueError, RecursionError) as error:
+        raise ImportedFileError(f"{file} is not JSON: {error}") from error
+    odd = _odd_argument(args)
+    if odd:
+        raise ImportedFileError(f"{file} is not as CLIP-Dissect writes it: {odd}; mend it, or move it elsewhere")
+    named = {name: args[name] for name in _NAMES_IN_ARGS if name in args}
+    return named if set(args.get("target_layers", layers)) == layers else {}
+
+
+def _odd_argument(args: Any) -> str | None:
+    """What in an args.txt is not what it should be."""
+    if not isinstance(args, dict):
+        return "it holds no object"
+    layers: Any = args.get("target_layers", [])
+    if not isinstance(layers, list) or not all(_is_name(layer) for layer in layers):
+        return "target_layers is no list of names"
+    return next((f"{name} is no name" for name in _NAMES_IN_ARGS if name in args and not _is_name(args[name])), None)
+
+
+def _is_name(value: Any) -> bool:
+    """Whether it is a text that can be shown."""
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
 class _Writer:
@@ -159,18 +191,17 @@ class _Writer:
             "kept_concepts": int(has_similarity),
         }
         self._warehouse.insert("scorings", pl.DataFrame([scoring]))
-        by_unit = {row.unit: row for row in rows}
-        labels = pl.DataFrame(
-            [
-                {
-                    "unit": unit,
-                    "concept_id": concept_ids.get(by_unit[unit].description or "") if unit in by_unit else None,
-                    "similarity": by_unit[unit].similarity if unit in by_unit and has_similarity else None,
-                }
-                for unit in range(units)
-            ],
+        named = pl.DataFrame(
+            {
+                "unit": [row.unit for row in rows],
+                "concept_id": [concept_ids.get(row.description or "") for row in rows],
+                "similarity": [row.similarity if has_similarity else None for row in rows],
+            },
             schema={"unit": pl.Int32, "concept_id": pl.Int32, "similarity": pl.Float32},
         )
+        # a unit that the file passes over has no label, as one that it leaves blank
+        every = pl.DataFrame({"unit": pl.int_range(units, dtype=pl.Int32, eager=True)})
+        labels = every.join(named, on="unit", how="left", maintain_order="left")
         self._warehouse.insert("labels", labels, scoring_id=scoring_id)
         if has_similarity:
             self._warehouse.insert("similarities", labels.drop_nulls(), scoring_id=scoring_id)

@@ -14,6 +14,9 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest.concepts import category_of, tidy
 
 UNKNOWN = "unknown"
+# more than any layer of a network has that is looked at unit by unit: each unit is a row of each scoring
+MOST_UNITS = 1_000_000
+_MOST_DIGITS = 40
 _COLUMNS = ("layer", "unit", "description", "similarity")
 _DATA_SETS = {"imagenet": "imagenet", "places365": "places365", "places": "places365"}
 # NetDissect's result file begins with these, and has five columns more for each category
@@ -139,9 +142,7 @@ def _parse_row(place: str, row: Mapping[str | Any, Any], how: _Format) -> LabelR
     """One line, checked."""
     if None in row or None in row.values():
         raise ImportedFileError(f"{place}: another number of columns than in the first line")
-    unit = row[how.columns["unit"]].strip()
-    if not unit.isdecimal() or int(unit) < how.first_unit:
-        raise ImportedFileError(f"{place}: the unit is {unit!r}, not a whole number from {how.first_unit}")
+    unit = _unit(place, row[how.columns["unit"]].strip(), how.first_unit)
     similarity = (row.get(how.columns["similarity"]) or "").strip()
     try:
         value = float(similarity) if similarity else None
@@ -155,7 +156,22 @@ def _parse_row(place: str, row: Mapping[str | Any, Any], how: _Format) -> LabelR
         category = category_of(row["category"]) if row["category"].strip() else None
         description = _broden_name(description, category) if description else None
     layer = (row.get(how.columns["layer"]) or "").strip() or how.layer
-    return LabelRow(layer, int(unit) - how.first_unit, description, value if description else None, category)
+    return LabelRow(layer, unit, description, value if description else None, category)
+
+
+def _unit(place: str, text: str, first_unit: int) -> int:
+    """A unit's number from 0.
+
+    Raises:
+        ImportedFileError: no layer has such a unit.
+    """
+    # int() takes no number of thousands of digits
+    unit = int(text) - first_unit if text.isdecimal() and len(text) <= _MOST_DIGITS else -1
+    if not 0 <= unit < MOST_UNITS:
+        shown = text if len(text) <= _MOST_DIGITS else f"{text[:_MOST_DIGITS]}..."
+        last = first_unit + MOST_UNITS - 1
+        raise ImportedFileError(f"{place}: the unit is {shown!r}, not a whole number from {first_unit} to {last:,}")
+    return unit
 
 
 def _broden_name(label: str, category: str | None) -> str:

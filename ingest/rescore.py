@@ -167,26 +167,49 @@ def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe) -> pl.DataFrame:
     """
     named = {"probe": recipe.probe, "encoder": recipe.encoder}
     given = {name: value for name, value in named.items() if value is not None}
-    stored = warehouse.query("stored_layers", **given).pl()
-    if stored.is_empty():
-        which = " and ".join(f"{name} {value}" for name, value in given.items())
+    stored = warehouse.query("stored_layers").pl()
+    asked = warehouse.query("stored_layers", **given).pl()
+    which = " and ".join(f"{name} {value}" for name, value in given.items())
+    if asked.is_empty():
         raise ScoringError(
             f"{warehouse.path} holds no layer with activations{f' for {which}' if which else ''}; "
             f"`{hints.command('cli status', warehouse.path)}` shows what it holds"
         )
+    for setting in asked.partition_by("probe_id", "encoder_id", maintain_order=True):
+        of_models = _among(setting, "model", recipe.models)
+        chosen = _among(of_models, "layer", recipe.layers)
+        if {*recipe.models} <= {*of_models["model"]} and {*recipe.layers} <= {*chosen["layer"]}:
+            return chosen
+    raise ScoringError(f"{warehouse.path} holds {_why_none(recipe, which, stored, asked)}")
+
+
+def _among(stored: pl.DataFrame, column: str, names: Sequence[str]) -> pl.DataFrame:
+    """The rows with one of these names; all where there are none."""
+    return stored.filter(pl.col(column).is_in(list(names))) if names else stored
+
+
+def _why_none(recipe: ScoreRecipe, which: str, stored: pl.DataFrame, asked: pl.DataFrame) -> str:
+    """What keeps the models and layers from being found with one probe and encoder, or with the one asked for."""
+    found: list[str] = []
     for column, names in (("model", recipe.models), ("layer", recipe.layers)):
-        known: list[str] = stored[column].unique(maintain_order=True).to_list()
         for name in names:
-            if name not in known:
+            elsewhere, here = (_among(rows, column, [name]) for rows in (stored, asked))
+            if here.is_empty() and not elsewhere.is_empty():
+                return f"{column} {_with_setting(name, elsewhere)}, not with {which}"
+            if here.is_empty():
+                known: list[str] = asked[column].unique(maintain_order=True).to_list()
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]}? it holds" if near else "it holds"
-                raise ScoringError(f"{warehouse.path} holds no {column} {name!r}; {hint} {', '.join(known)}")
-        if names:
-            stored = stored.filter(pl.col(column).is_in(list(names)))
-    if stored.is_empty():
-        show = hints.command("cli status", warehouse.path)
-        raise ScoringError(f"{warehouse.path} holds no such layer of such a model; `{show}` shows what it holds")
-    return stored
+                return f"no {column} {name!r}; {hint} {', '.join(known)}"
+            found.append(_with_setting(name, here))
+        stored, asked = (_among(rows, column, names) for rows in (stored, asked))
+    return f"{' and '.join(found)}, and not all with the same; score them one by one"
+
+
+def _with_setting(name: str, stored: pl.DataFrame) -> str:
+    """A name, and the newest probe and encoder that it is stored with."""
+    first = stored.row(0, named=True)
+    return f"{name!r} with probe {first['probe']} and encoder {first['encoder']}"
 
 
 def _basis(warehouse: Warehouse, recipe: ScoreRecipe, layer: dict[str, object]) -> Basis:

@@ -20,6 +20,7 @@ from torch.nn.functional import normalize
 
 from neuronlake.ingest.label_files import ImportedFileError, ImportOptions
 from neuronlake.ingest.names import split_name
+from neuronlake.ingest.quiet import quiet_libraries
 
 # CLIP models as their files spell them, without the slash, and as open_clip calls them
 CLIP_NAMES = {
@@ -207,20 +208,37 @@ def read_matrix(path: Path) -> Matrix:
         ImportedFileError: it holds something else, or cannot be read.
     """
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with quiet_libraries():  # of a sparse tensor, torch says that it looks at all of it
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of a file that is no pickle, the reader may raise anything
         if isinstance(error, pickle.UnpicklingError) and "load key" not in str(error):
             problem = "holds more than a tensor, so reading it could run its code; save the tensor alone"
         else:
             problem = "is not a readable file of torch.save; it may be cut short: get it again"
         raise ImportedFileError(f"{path} {problem}") from error
-    if not isinstance(content, Tensor) or not content.is_floating_point() or content.ndim != 2 or not content.numel():
-        what = f"a tensor of {content.dtype} {list(content.shape)}" if isinstance(content, Tensor) else "no tensor"
+    if not isinstance(content, Tensor) or not _is_matrix(content):
+        what = _described(content) if isinstance(content, Tensor) else "no tensor"
         raise ImportedFileError(f"{path} holds {what}; it should be floats, one row an image or a concept")
     content = content.detach().contiguous()
     digest = hashlib.sha256(f"{content.dtype} {list(content.shape)}".encode())
     digest.update(content.view(torch.uint8).numpy())
     return Matrix(content.float(), digest.hexdigest())
+
+
+def _is_matrix(tensor: Tensor) -> bool:
+    """Whether it is rows of floats, each number in its place."""
+    is_dense = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return is_dense and tensor.is_floating_point() and tensor.ndim == 2 and tensor.numel() > 0
+
+
+def _described(tensor: Tensor) -> str:
+    """What a tensor is that is no matrix."""
+    kind, lack = "tensor", ""
+    if tensor.layout != torch.strided:
+        kind, lack = "sparse tensor", ", not its to_dense()"
+    elif tensor.device.type == "meta":
+        lack = " without its values"
+    return f"a {kind} of {tensor.dtype} {list(tensor.shape)}{lack}"
 
 
 def unit_rows(path: Path, features: Tensor) -> Tensor:

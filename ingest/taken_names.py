@@ -152,10 +152,24 @@ def taken(warehouse: Warehouse, entry: Entry, number: int) -> NameTakenError:
 
 def _is_imported(warehouse: Warehouse, table: str, number: int) -> bool:
     """Whether a row came from another tool, so that nothing here could make it again."""
+    if table == "concept_sets":
+        return _is_imported_set(warehouse, number)
     origin = {"models": "source", "encoders": "source", "probes": "location"}.get(table)
     if origin is None:
         return False
     return warehouse.scalar(f"select {origin} from store.{table} where {key_of(table)} = $id", id=number) == "imported"  # noqa: S608
+
+
+def _is_imported_set(warehouse: Warehouse, number: int) -> bool:
+    """Whether saved features of all its concepts were imported, which wait to be scored."""
+    embedded = "(select concept_id from store.concept_embeddings semi join imported using (encoder_id))"
+    return bool(
+        warehouse.scalar(
+            "with imported as (select encoder_id from store.encoders where source = 'imported')"  # noqa: S608
+            f" select bool_and(concept_id in {embedded}) from store.concept_set_concepts where concept_set_id = $id",
+            id=number,
+        )
+    )
 
 
 def _is_used(warehouse: Warehouse, table: str, number: int) -> bool:

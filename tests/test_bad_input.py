@@ -212,6 +212,7 @@ def parquet(name: str, **columns: list[object]) -> Callable[[], object]:
     return lambda: pl.DataFrame(columns).write_parquet(name)
 
 
+LABELS = "layer,unit,description\nfc,0,cat\n"
 MANY_MISSING = "path\n" + "".join(f"missing/{number}.png\n" for number in range(20_000))
 
 ROWS = [
@@ -393,6 +394,18 @@ ROWS = [
         text("c.txt", f"cat\n{'x' * 10_000}\n"),
     ),
     Bad(
+        "an endless concept in a csv file",
+        {"--concepts": "c.csv"},
+        "c.csv line 3: a concept of more than 131,072 characters, more than 1,000; write one",
+        text("c.csv", f"concept,category\ncat,object\n{'x' * 200_000},object\n"),
+    ),
+    Bad(
+        "a quote that is never closed",
+        {"--concepts": "c.csv"},
+        "c.csv line 2: a concept of more than 131,072 characters, more than 1,000; write one",
+        text("c.csv", 'concept\n"cat\n' + "dog\n" * 40_000),
+    ),
+    Bad(
         "concepts without a column",
         {"--concepts": "c.csv"},
         "no column 'concept'; its first line must be",
@@ -521,8 +534,58 @@ ROWS = [
     Bad(
         "an empty folder to import",
         "import empty",
-        "no label file empty; name a csv file",
+        r"empty holds nothing to import; it needs label files \(\.csv\) or activations \(\.pt\)",
         lambda: Path("empty").mkdir(),
+    ),
+    Bad(
+        "a unit beyond any layer",
+        "import net.csv --model net",
+        "net.csv line 2: the unit is '2000000000', not a whole number from 0 to 999,999",
+        text("net.csv", "layer,unit,description\nfc,2000000000,cat\n"),
+    ),
+    Bad(
+        "a unit beyond any integer",
+        "import net.csv --model net --first-unit 1",
+        r"net.csv line 2: the unit is '9{40}\.\.\.', not a whole number from 1 to 1,000,000",
+        text("net.csv", f"layer,unit,description\nfc,{'9' * 5_000},cat\n"),
+    ),
+    *(
+        Bad(
+            f"settings of an import that are {what}",
+            "import net.csv",
+            f"args.txt is not as CLIP-Dissect writes it: {problem}; mend it, or move it elsewhere",
+            lambda content=content: (text("args.txt", content)(), text("net.csv", LABELS)()),
+        )
+        for what, content, problem in (
+            ("a list", "[1]", "it holds no object"),
+            ("a list of lists", '[["target_model", "net"]]', "it holds no object"),
+            ("a number", "5", "it holds no object"),
+            ("null", "null", "it holds no object"),
+            ("of null layers", '{"target_layers": null}', "target_layers is no list of names"),
+            ("of one layer", '{"target_layers": "fc"}', "target_layers is no list of names"),
+            ("of listed layers", '{"target_layers": [["fc"]]}', "target_layers is no list of names"),
+            ("of a model with parts", '{"target_model": {"a": 1}}', "target_model is no name"),
+            ("of no concepts", '{"target_model": "net", "concept_set": null}', "concept_set is no name"),
+            ("of half a character", '{"target_model": "net\\ud800"}', "target_model is no name"),
+        )
+    ),
+    Bad(
+        "settings of an import without end",
+        "import net.csv",
+        "args.txt is not JSON",
+        lambda: (text("args.txt", "[" * 100_000)(), text("net.csv", LABELS)()),
+    ),
+    Bad(
+        "sparse activations",
+        "import broden_resnet18_layer4.pt",
+        r"layer4.pt holds a sparse tensor of torch.float32 \[4, 4\], not its to_dense\(\); it should be floats",
+        lambda: torch.save(torch.eye(4).to_sparse(), "broden_resnet18_layer4.pt"),
+    ),
+    Bad(
+        "activations without values",
+        "import broden_resnet18_layer4.pt",
+        r"layer4.pt holds a tensor of torch.float32 \[4, 4\] without its values; it should be floats, one row an image",
+        lambda: torch.save(torch.empty(4, 4, device="meta"), "broden_resnet18_layer4.pt"),
     ),
     Bad("an import of a warehouse", "import cut.duckdb", "cut.duckdb is not UTF-8 text", cut_warehouse),
     Bad("a cut warehouse to import into", "import words.txt -w cut.duckdb", "is damaged or cut short", cut_warehouse),

@@ -358,6 +358,36 @@ def test_a_run_that_stored_nothing_gives_its_contents_no_name(
     assert rows()["chunks"] == 3
 
 
+def test_concepts_that_were_imported_and_not_yet_scored_keep_their_name(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a run nor another import takes it: the features of those words come from elsewhere."""
+    Path("warehouse.duckdb").unlink()
+    for folder, content in (("theirs", "cat\ndog\nsea\nsky\n"), ("ours", "red\nwheel\n")):
+        Path(folder).mkdir()
+        Path(folder, "20k.txt").write_text(content)
+        torch.save(torch.randn(len(content.split()), 4), f"{folder}/20k_ViT-B16.pt")
+        torch.save(torch.arange(4.0)[:, None].expand(4, 4) + torch.eye(4), f"{folder}/broden_ViT-B16.pt")
+        torch.save(torch.eye(4), f"{folder}/broden_resnet18_layer4.pt")
+    assert cli(monkeypatch, "import theirs --concepts theirs/20k.txt") == 0
+    before = rows()
+    capsys.readouterr()
+    for command in (COMMAND.replace("words.txt", "ours/20k.txt"), "import ours --concepts ours/20k.txt"):
+        assert cli(monkeypatch, command) == 1
+        assert capsys.readouterr().err == (
+            "error: the name '20k.txt' is taken in warehouse.duckdb by other concepts; give this one its own: "
+            "--concepts 20k-2=ours/20k.txt\n"
+        )
+        assert rows() == before
+    assert cli(monkeypatch, COMMAND.replace("words.txt", "20k-2=ours/20k.txt")) == 0
+    assert names("concept_sets") == ["20k.txt", "20k-2"]
+    score = "score --probe 'broden (saved activations)' --concepts theirs/20k.txt --parameter top_k=2"
+    assert cli(monkeypatch, score) == 0
+    with open_warehouse("warehouse.duckdb") as warehouse:
+        members = warehouse.sql("select concept from concepts where concept_set = '20k.txt' order by all").fetchall()
+    assert members == [("cat",), ("dog",), ("sea",), ("sky",)]
+
+
 def test_a_run_killed_while_a_name_changes_hands_is_mended_by_the_next(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
+from torch import nn
 
 import neuronlake
 from neuronlake import NeuronlakeError
@@ -18,6 +20,7 @@ from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.rescore import ScoreRecipe
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
+from tiny import write_image
 
 EXAMPLE = Path(__file__).parent.parent / "warehouse.duckdb.example"
 OTHER_CONCEPTS = "zebra\nespresso\nsky\n"
@@ -120,6 +123,49 @@ def test_what_cannot_be_scored_is_refused_and_nothing_changes(
             neuronlake.score(warehouse, dataclasses.replace(ScoreRecipe(), **changes))
         assert warehouse.scalar("select count(*) from store.runs") == 1
         assert warehouse.scalar("select count(*) from store.scorings") == 2
+
+
+def test_models_are_found_with_the_newest_probe_and_encoder_that_have_them(
+    copy: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """A network over other images is ingested after them; nothing is said of probe or encoder unless it must be."""
+    for number in range(6):
+        write_image(tmp_path / "newer" / f"{number}.png", number)
+    small = neuronlake.Preprocessing(16, 16, (0.5,) * 3, (0.5,) * 3)
+    with neuronlake.open(copy) as warehouse:
+        neuronlake.ingest(
+            warehouse,
+            models={"small": (nn.Sequential(nn.Conv2d(3, 4, 3)), small)},
+            layers="0",
+            probe=str(tmp_path / "newer"),
+            concepts=tiny_recipe.concepts,
+            encoder=tiny_recipe.encoder,
+            parameters={"top_k": 2},
+        )
+        old, new = warehouse.sql("select name from store.probes order by probe_id").pl()["name"]
+        (encoder,) = warehouse.sql("select name from store.encoders").pl()["name"]
+
+        def scored(**settings: object) -> list[tuple[str, str, str]]:
+            before = warehouse.scalar("select max(scoring_id) from store.scorings")
+            neuronlake.score(warehouse, null_draws=10, parameters={"top_k": 2}, **settings)
+            return warehouse.sql(
+                "select model, layer, probe from scorings where scoring > $before order by scoring", before=before
+            ).fetchall()
+
+        assert scored() == [("small", "0", new)]
+        assert scored(models="resnet18-imagenet", layers="fc") == [("resnet18-imagenet", "fc", old)]
+        assert scored(layers="layer3") == [("resnet18-imagenet", "layer3", old)]
+        stored = f"{copy} holds model 'resnet18-imagenet' with probe {old} and encoder {encoder}"
+        with pytest.raises(NeuronlakeError, match=f"^{re.escape(stored)}, not with probe {new}$"):
+            neuronlake.score(warehouse, models="resnet18-imagenet", probe=new)
+        apart = re.escape(
+            f"{copy} holds 'small' with probe {new} and encoder {encoder} and 'resnet18-imagenet' with probe {old} "
+            f"and encoder {encoder}, and not all with the same; score them one by one"
+        )
+        with pytest.raises(NeuronlakeError, match=f"^{apart}$"):
+            neuronlake.score(warehouse, models=("small", "resnet18-imagenet"))
+        with pytest.raises(NeuronlakeError, match=r"no model 'smal'; did you mean small\? it holds small, resnet18"):
+            neuronlake.score(warehouse, models="smal")
 
 
 def test_concepts_that_cannot_be_embedded_are_not_kept(copy: Path, tmp_path: Path) -> None:

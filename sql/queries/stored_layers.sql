@@ -1,4 +1,5 @@
--- Which layers can be scored again: those with stored activations, with the newest embeddings of their images?
+-- Which layers can be scored again: those with stored activations, and embeddings of the same images?
+-- Those of the newest probe and encoder come first.
 --   $probe: varchar = ; only over this probe
 --   $encoder: varchar = ; only with this encoder's embeddings
 with embedded as (
@@ -42,5 +43,10 @@ inner join store.encoders using (encoder_id)
 where
     probes.name = coalesce($probe, probes.name)
     and encoders.name = coalesce($encoder, encoders.name)
-qualify dense_rank() over (order by embedded.latest_run desc, probes.probe_id desc, encoders.encoder_id desc) = 1
-order by models.model_id asc, layers.position asc, layers.layer_id asc
+order by
+    embedded.latest_run desc,
+    probes.probe_id desc,
+    encoders.encoder_id desc,
+    models.model_id asc,
+    layers.position asc,
+    layers.layer_id asc
