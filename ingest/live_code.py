@@ -32,7 +32,7 @@ from neuronlake.ingest.live_values import (
     is_data,
     is_named,
 )
-from neuronlake.ingest.written import written
+from neuronlake.ingest.written import Written, runs_as_written, written
 
 _HOOKS = ("forward_pre_hooks", "forward_hooks")
 _HOOK_OPTIONS = ("with_kwargs", "always_called")
@@ -130,10 +130,26 @@ class _Reader:
                 if is_data(raw) and self._values.home(kind) != LIBRARY and not self._says(kind, where, raw):
                     yield f"{where}={self._values.text(raw, where)}"
                 for function in functions_of(raw):
-                    if not self._is_in_place(kind, name, function):
+                    if not self._is_in_place(kind, name, function) or self._is_unread(raw):
                         yield f"{where}={self._values.text(function, where)}"
                     elif kind not in _BASES:
+                        yield from self._defaults(where, inspect.unwrap(function))
                         yield from self._named(inspect.unwrap(function), _DEPTH)
+
+    def _is_unread(self, raw: object) -> bool:
+        """Whether it is a property or the like of a class typed at a prompt, of which functions alone are told."""
+        return not isinstance(raw, FunctionType) and any(
+            self._values.home(each) == LIVE and file_of(each) is None for each in functions_of(raw)
+        )
+
+    def _defaults(self, where: str, function: object) -> Iterator[str]:
+        """The defaults of a method's arguments where its source only names them."""
+        if not isinstance(function, FunctionType) or self._values.home(function) == LIBRARY:
+            return
+        file = file_of(function)
+        if not (written(file) if file else Written()).has_defaults(function):
+            held = [function.__defaults__, function.__kwdefaults__]
+            yield f"{where}({self._values.text(held, where, is_told=self._values.home(function) == TOLD)})"
 
     def _says(self, subject: object, name: str, value: object) -> bool:
         """Whether the file that something is in says that a name stands for this constant."""
@@ -146,7 +162,7 @@ class _Reader:
         is_own = isinstance(original, FunctionType) and original.__code__.co_qualname == f"{kind.__qualname__}.{name}"
         home, of_kind = self._values.home(function), self._values.home(kind)
         if of_kind == LIVE:
-            return is_own and (function is original or home == LIBRARY)
+            return is_own and runs_as_written(original) and (function is original or home == LIBRARY)
         # in sources that are told methods may have second names
         return home != LIVE and (is_own or name != "forward" or kind in _BASES)
 

@@ -1,0 +1,129 @@
+"""A network is what it computes: the code that runs, its settings and all of its weights, wherever they are kept."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor, nn
+
+from neuronlake.ingest.models import load_model, model_from_module
+
+NETWORK = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 1)
+        nn.init.ones_(self.stem.weight), nn.init.ones_(self.stem.bias)
+
+    @property
+    def gain(self):
+        return 3.0
+
+    @torch.no_grad()
+    def forward(self, x, by=1.0, *, sign=None):
+        return self.stem(x) * self.gain * by
+
+def make():
+    return Net()
+"""
+
+
+def fingerprint(module: nn.Module) -> str:
+    return model_from_module("mine", module).fingerprint
+
+
+# The code that runs
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "edited_network", raising=False)
+    found = tmp_path / "edited_network.py"
+    found.write_text(NETWORK)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("self.gain * by", "self.gain - by"),
+        ("return 3.0", "return 4.0"),
+        ("by=1.0", "by=2.0"),
+    ],
+)
+def test_code_that_was_imported_before_its_file_was_edited_is_another_network(
+    file: Path, before: str, after: str
+) -> None:
+    network = importlib.import_module("edited_network")
+    first = fingerprint(network.make())
+    file.write_text(NETWORK.replace(before, after))
+    stale = fingerprint(network.make())
+    del sys.modules["edited_network"]
+    fresh = fingerprint(importlib.import_module("edited_network").make())
+    assert len({first, stale, fresh}) == 3
+    file.write_text(NETWORK)
+    assert fingerprint(network.make()) == first
+
+
+def test_a_factory_whose_module_was_imported_before_it_was_edited_is_another_network(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = "edited_network:make"
+    monkeypatch.chdir(file.parent)
+    first = load_model(spec).fingerprint
+    file.write_text(NETWORK.replace("self.gain * by", "self.gain - by"))
+    stale = load_model(spec).fingerprint
+    del sys.modules["edited_network"]
+    importlib.invalidate_caches()
+    assert len({first, stale, load_model(spec).fingerprint}) == 3
+
+
+def test_lines_above_a_class_do_not_count(file: Path) -> None:
+    network = importlib.import_module("edited_network")
+    first = fingerprint(network.make())
+    file.write_text("# a line\n" + NETWORK)
+    del sys.modules["edited_network"]
+    assert fingerprint(importlib.import_module("edited_network").make()) == first
+
+
+def test_two_classes_of_one_name_in_one_file_are_two_networks(file: Path) -> None:
+    second = NETWORK.replace("self.gain * by", "self.gain - by")
+    file.write_text(NETWORK + "first = make()\n" + second)
+    network = importlib.import_module("edited_network")
+    assert fingerprint(network.first) != fingerprint(network.make())
+
+
+def test_a_default_that_is_given_from_around_a_class_counts() -> None:
+    def made(factor: float) -> nn.Module:
+        class Scaled(nn.Module):
+            def forward(self, images: Tensor, factor: float = factor) -> Tensor:
+                return images * factor
+
+        return Scaled()
+
+    assert fingerprint(made(1.0)) == fingerprint(made(1.0)) != fingerprint(made(2.0))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("@property\n def gain(self): return 1.0", "@property\n def gain(self): return 2.0"),
+        ("@staticmethod\n def gain(): return 1.0", "@staticmethod\n def gain(): return 2.0"),
+        ("def gain(self, by=1.0): return by", "def gain(self, by=2.0): return by"),
+    ],
+)
+def test_all_of_a_class_typed_at_a_prompt_counts(first: str, second: str) -> None:
+    def typed(text: str) -> nn.Module:
+        space: dict[str, Any] = {"__name__": "typed", "nn": nn}
+        exec(f"class Net(nn.Module):\n {text}\n def forward(self, x): return x * self.gain", space)  # noqa: S102  as a prompt does
+        return space["Net"]()
+
+    assert fingerprint(typed(first)) == fingerprint(typed(first)) != fingerprint(typed(second))
