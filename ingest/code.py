@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 # whose code is known by the weights' structure: it changes with their releases, which a run records
-_LIBRARIES = ("torch", "torchvision", "timm")
+LIBRARIES = ("torch", "torchvision", "timm")
 # timm chooses by the machine whether to fuse, and the outputs are the same
 _NO_SETTINGS = frozenset(vars(nn.Module())) | {"fused_attn"}
 
@@ -69,7 +69,7 @@ def module_code(module: nn.Module) -> str:
         f"{kind.__module__}.{kind.__qualname__}": kind
         for part in module.modules()
         for kind in type(part).__mro__
-        if kind.__module__.partition(".")[0] not in (*_LIBRARIES, "builtins")
+        if kind.__module__.partition(".")[0] not in (*LIBRARIES, "builtins")
     }
     is_patched = any("forward" in vars(part) for part in module.modules())
     if not own and not is_patched:
@@ -85,7 +85,7 @@ def module_code(module: nn.Module) -> str:
 
 def _attributes(part: nn.Module) -> dict[str, object]:
     """A module's own attributes; of libraries' modules the public ones."""
-    is_librarys = type(part).__module__.partition(".")[0] in _LIBRARIES
+    is_librarys = type(part).__module__.partition(".")[0] in LIBRARIES
     return {
         key: value
         for key, value in vars(part).items()
@@ -105,7 +105,7 @@ def setting_text(value: Any, depth: int = 6) -> str:
         numbers = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         return f"{value.dtype} {list(value.shape)} {hashlib.sha256(numbers.tobytes()).hexdigest()}"
     if inspect.isroutine(value) or inspect.isclass(value):
-        is_own = inspect.isfunction(value) and value.__module__.partition(".")[0] not in _LIBRARIES
+        is_own = inspect.isfunction(value) and value.__module__.partition(".")[0] not in LIBRARIES
         return code_digest(value) if is_own else value.__qualname__
     inner = _inner(value) if depth else []
     return f"{type(value).__qualname__}({', '.join(setting_text(entry, depth - 1) for entry in inner)})"

@@ -19,7 +19,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
-from neuronlake.ingest.code import module_code
+from neuronlake.ingest.code import module_code, setting_text
 from neuronlake.ingest.live_values import (
     LIBRARY,
     LIVE,
@@ -32,6 +32,8 @@ from neuronlake.ingest.live_values import (
     is_data,
     is_named,
 )
+from neuronlake.ingest.unregistered import unregistered, unsaved_parameters
+from neuronlake.ingest.weights import module_fingerprint
 from neuronlake.ingest.written import Written, runs_as_written, written
 
 _HOOKS = ("forward_pre_hooks", "forward_hooks")
@@ -46,9 +48,29 @@ _USUAL = frozenset(vars(nn.Module()))
 
 
 def network_code(module: nn.Module, told: Collection[Path] = ()) -> str:
-    """sha256 over a network's own classes, its settings and what is live in it; empty where there is none of that."""
+    """sha256 over a network's own classes, its settings and what is live in it; empty where there is none of that.
+
+    Weights that its state dict lacks count here too.
+    """
+    return _network_code(module, told, {id(part) for part in module.modules()})
+
+
+def _network_code(module: nn.Module, told: Collection[Path], known: set[int]) -> str:
+    """The code of a network, without the networks in it that are known."""
     code, live = module_code(module), live_code(module, told)
-    return hashlib.sha256(f"{code} {live}".encode()).hexdigest() if live else code
+    more = [*unsaved_parameters(module)]
+    for name, found in unregistered(module):
+        if id(found) not in known:
+            known |= {id(part) for part in (found.modules() if isinstance(found, nn.Module) else [found])}
+            more.append(f"{name} {_state(found, told, known)}")
+    return hashlib.sha256(" ".join([code, live, *sorted(more)]).encode()).hexdigest() if live or more else code
+
+
+def _state(found: nn.Module | Tensor, told: Collection[Path], known: set[int]) -> str:
+    """sha256 over a network or a tensor that another network holds."""
+    if isinstance(found, Tensor):
+        return setting_text(found)
+    return module_fingerprint(found, _network_code(found, told, known))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
+from neuronlake.ingest.code import module_code
+from neuronlake.ingest.live_code import network_code
 from neuronlake.ingest.models import load_model, model_from_module
 
 NETWORK = """
@@ -127,3 +130,73 @@ def test_all_of_a_class_typed_at_a_prompt_counts(first: str, second: str) -> Non
         return space["Net"]()
 
     assert fingerprint(typed(first)) == fingerprint(typed(first)) != fingerprint(typed(second))
+
+
+# Weights that the state dict does not show
+
+
+def hidden_by(body: str, folder: Path) -> str:
+    """A factory's file whose network keeps another one, with weights of a file, as the body says."""
+    text = f"""
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+import torch
+from torch import nn
+
+class Box:
+    def __init__(self, held):
+        self.held = held
+
+class Head(nn.Module):
+    def __init__(self, backbone):
+        super().__init__()
+        self.stem = nn.Identity()
+        {body}
+    def forward(self, x):
+        return x
+
+def make():
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 1))
+    backbone.load_state_dict(torch.load(Path(__file__).with_name("backbone.pt")))
+    return Head(backbone)
+"""
+    (folder / "head.py").write_text(text)
+    return f"{folder / 'head.py'}:make"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "self.kept = [backbone]",
+        "self.kept = {'a': (backbone,)}",
+        "self.kept = partial(backbone)",
+        "self.kept = backbone.forward",
+        "self.kept = backbone[0].weight.matmul",
+        "self.kept = SimpleNamespace(held=backbone)",
+        "self.kept = Box(backbone)",
+        "self.kept = lambda x: backbone(x)",
+        "object.__setattr__(self, 'kept', backbone)",
+        "self.kept = backbone; self.state_dict = lambda *_all, **_named: {}",
+    ],
+)
+def test_weights_that_the_state_dict_does_not_show_count(tmp_path: Path, body: str) -> None:
+    spec = hidden_by(body, tmp_path)
+    seen: list[str] = []
+    for scale in (1.0, 2.0, 1.0):
+        torch.save({"0.weight": torch.full((4, 3, 1, 1), scale), "0.bias": torch.zeros(4)}, tmp_path / "backbone.pt")
+        module = load_model(spec).module
+        seen += [load_model(spec).fingerprint, fingerprint(module)]
+    assert seen[:2] == seen[4:]
+    assert seen[0] != seen[2]
+    assert seen[1] != seen[3]
+
+
+def test_a_list_of_a_networks_own_parts_adds_nothing() -> None:
+    class Listing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(3, 4, 1)
+            self.parts = [self.stem]
+
+    assert network_code(listing := Listing()) == module_code(listing)
