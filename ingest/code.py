@@ -9,7 +9,7 @@ import functools
 import hashlib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import CodeType, SimpleNamespace
 from typing import Any, cast
@@ -60,10 +60,11 @@ def _byte_code(code: CodeType) -> str:
 
 
 def module_code(module: nn.Module) -> str:
-    """sha256 over a network's classes that are of no library, and its modules' settings; empty without such classes.
+    """sha256 over a network's classes that are of no library, and its modules' settings; empty where there are none.
 
     Without it a changed ``forward``, or another number that it multiplies by, with the same weights would be taken
-    for the network as it was. Settings are the attributes that the state dict lacks; paths do not count.
+    for the network as it was. Settings are the attributes that the state dict lacks; paths do not count. Where all
+    classes are libraries' they are the plain ones that a module's repr does not show, such as a number of heads.
     """
     own = {
         f"{kind.__module__}.{kind.__qualname__}": kind
@@ -73,7 +74,8 @@ def module_code(module: nn.Module) -> str:
     }
     is_patched = any("forward" in vars(part) for part in module.modules())
     if not own and not is_patched:
-        return ""
+        texts = sorted(_unshown(module))
+        return hashlib.sha256("\0".join(texts).encode()).hexdigest() if texts else ""
     digests = [code_digest(own[name]) for name in sorted(own)]
     saved = module.state_dict()
     settings = {name: buffer for name, buffer in module.named_buffers() if name not in saved}
@@ -81,6 +83,21 @@ def module_code(module: nn.Module) -> str:
         settings |= {f"{name}.{key}": value for key, value in _attributes(part).items()}
     texts = [f"{name}={text}" for name, value in sorted(settings.items()) if (text := setting_text(value))]
     return hashlib.sha256("\0".join(digests + texts).encode()).hexdigest()
+
+
+def _unshown(module: nn.Module) -> Iterator[str]:
+    """Plain settings of those parts that show none."""
+    for name, part in module.named_modules():
+        if type(part).extra_repr is nn.Module.extra_repr:
+            plain = {key: value for key, value in _attributes(part).items() if _is_plain(value)}
+            yield from (f"{name}.{key}={setting_text(value)}" for key, value in plain.items())
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a setting is a number, a text, nothing, a function, or a tuple of these."""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, cast("tuple[object, ...]", value)))
+    return value is None or isinstance(value, bool | int | float | str) or inspect.isroutine(value)
 
 
 def _attributes(part: nn.Module) -> dict[str, object]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
+import torch.nn.functional as F  # noqa: N812  as everybody calls it
+import torchvision
 from torch import Tensor, nn
 
 from neuronlake.ingest.code import module_code
@@ -200,3 +204,52 @@ def test_a_list_of_a_networks_own_parts_adds_nothing() -> None:
             self.parts = [self.stem]
 
     assert network_code(listing := Listing()) == module_code(listing)
+
+
+# Settings that libraries' classes do not show
+
+
+def encoder_layer(heads: int = 1, activation: Callable[[Tensor], Tensor] = F.relu, **settings: bool) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.TransformerEncoderLayer(8, heads, 16, activation=activation, **settings))
+
+
+def vision_transformer(heads: int) -> nn.Module:
+    torch.manual_seed(0)
+    return torchvision.models.VisionTransformer(32, 16, 1, heads, 8, 16)
+
+
+def timm_network(**settings: object) -> nn.Module:
+    torch.manual_seed(0)
+    return timm.create_model("test_vit", **settings)
+
+
+def timm_scaled(scale: float) -> nn.Module:
+    module: Any = timm_network()
+    module.blocks[0].attn.scale = scale
+    return module
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (encoder_layer, lambda: encoder_layer(2)),
+        (encoder_layer, lambda: encoder_layer(norm_first=True)),
+        (encoder_layer, lambda: encoder_layer(activation=F.gelu)),
+        (lambda: vision_transformer(1), lambda: vision_transformer(2)),
+        (lambda: timm_network(global_pool="token"), lambda: timm_network(global_pool="avg", fc_norm=False)),
+        (lambda: timm_scaled(1.0), lambda: timm_scaled(2.0)),
+    ],
+)
+def test_settings_that_libraries_classes_do_not_show_count(
+    first: Callable[[], nn.Module], second: Callable[[], nn.Module]
+) -> None:
+    assert str(first()) == str(second())
+    assert fingerprint(first()) == fingerprint(first()) != fingerprint(second())
+
+
+def test_such_settings_of_a_factory_count(tmp_path: Path) -> None:
+    text = "from torch import nn\ndef made(heads): return nn.Sequential(nn.TransformerEncoderLayer(8, heads, 16))\n"
+    (tmp_path / "net.py").write_text(text + "def one(): return made(1)\ndef two(): return made(2)\n")
+    one, two = (load_model(f"same={tmp_path / 'net.py'}:{name}").fingerprint for name in ("one", "two"))
+    assert one != two
