@@ -30,11 +30,6 @@ def is_installed(file: Path) -> bool:
     return bool({"site-packages", "dist-packages"} & set(file.parts))
 
 
-def has_address(text: str) -> bool:
-    """Whether a repr names a place in memory, and so is another in each process."""
-    return _ADDRESS.search(text) is not None
-
-
 def code_digest(subject: Any) -> str:
     """sha256 over the code of a function, a class or an object, and over what it holds besides.
 

@@ -117,6 +117,19 @@ def live_code(module: nn.Module, told: Collection[Path] = ()) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest() if texts else ""
 
 
+def code_of(subject: object, where: str) -> str:
+    """sha256 over a function or an object with all that it holds and names; what has no contents goes by its type.
+
+    Raises:
+        UntellableError: it holds more than can be read.
+    """
+    reader = _Reader(nn.Module(), ())
+    try:
+        return hashlib.sha256(reader.text(subject, where).encode()).hexdigest()
+    except RecursionError as error:
+        raise UntellableError(f"{where} goes deeper than can be read; {NEXT}") from error
+
+
 class _Reader:
     """Goes through a network's code and what it names, each function once."""
 
@@ -125,6 +138,10 @@ class _Reader:
         self._values = Values(self._parts, told, self._code)
         self._kinds = dict.fromkeys(kind for part in self._parts.values() for kind in type(part).__mro__)
         self._visited: dict[int, tuple[int, object]] = {}
+
+    def text(self, subject: object, where: str) -> str:
+        """All of one object."""
+        return self._values.text(subject, where, is_told=True)
 
     def hooks(self) -> Iterator[str]:
         """Hooks of all parts and those of every module in the process, in the order in which they run."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ import timm
 import torch
 import torch.nn.functional as F  # noqa: N812  as everybody calls it
 import torchvision
+import torchvision.transforms as T  # noqa: N812
 from torch import Tensor, nn
+from torchvision.transforms import v2
 
 from neuronlake.ingest.code import module_code
 from neuronlake.ingest.live_code import network_code
 from neuronlake.ingest.models import load_model, model_from_module
+from neuronlake.ingest.preprocessing import CustomTransform
 
+FACTOR = 1.0
 NETWORK = """
 import torch
 from torch import nn
@@ -253,3 +258,80 @@ def test_such_settings_of_a_factory_count(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(text + "def one(): return made(1)\ndef two(): return made(2)\n")
     one, two = (load_model(f"same={tmp_path / 'net.py'}:{name}").fingerprint for name in ("one", "two"))
     assert one != two
+
+
+# Transforms
+
+
+def shrink(image: Any) -> Tensor:
+    return T.functional.to_tensor(image.resize((8, 8)))
+
+
+def helper(pixels: Tensor) -> Tensor:
+    return pixels * FACTOR
+
+
+def with_a_helper(image: Any) -> Tensor:
+    return helper(shrink(image))
+
+
+class ModuleTransform(nn.Module):
+    """A transform without a repr of its settings."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, image: Any) -> Tensor:
+        return shrink(image) * self.factor
+
+
+class Weighting:
+    """A transform that holds a tensor of which a repr shows the ends."""
+
+    def __init__(self, factor: float) -> None:
+        self.mask = torch.ones(40, 40).index_fill(0, torch.tensor(20), factor)
+
+    def __repr__(self) -> str:
+        return f"Weighting({self.mask})"
+
+    def __call__(self, image: Any) -> Tensor:
+        return shrink(image) * self.mask[16:24, 16:24]
+
+
+def composed(step: Callable[[Tensor], Tensor]) -> Callable[[Any], Tensor]:
+    return T.Compose([T.Resize((8, 8)), T.ToTensor(), T.Lambda(step)])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (lambda: composed(lambda x: x), lambda: composed(lambda x: x * 5)),
+        (lambda: v2.Compose([shrink, v2.Lambda(torch.abs)]), lambda: v2.Compose([shrink, v2.Lambda(torch.neg)])),
+        (lambda: ModuleTransform(1.0), lambda: ModuleTransform(2.0)),
+        (lambda: Weighting(1.0), lambda: Weighting(2.0)),
+        (lambda: partial(torch.mul, other=1), lambda: partial(torch.mul, other=2)),
+    ],
+)
+def test_transforms_that_do_otherwise_are_told_apart(first: Callable[[], Any], second: Callable[[], Any]) -> None:
+    def told(make: Callable[[], Any]) -> str:
+        return CustomTransform("", 8, 8, make()).as_it_is().identity
+
+    assert told(first) == told(first) != told(second)
+
+
+def test_what_a_transform_names_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_from_module("mine", nn.Conv2d(3, 4, 1), with_a_helper)
+    before = model.fingerprint
+    monkeypatch.setitem(globals(), "FACTOR", 2.0)
+    changed = model.as_it_is()
+    monkeypatch.undo()
+    monkeypatch.setitem(globals(), "helper", lambda pixels: pixels - 1)
+    assert len({before, changed.fingerprint, model.as_it_is().fingerprint}) == 3
+    monkeypatch.undo()
+    assert model.as_it_is() == model
+
+
+def test_a_transform_of_a_librarys_steps_is_its_repr() -> None:
+    steps = T.Compose([T.Resize((8, 8)), T.Grayscale(3), T.ToTensor(), T.Normalize((0.5,) * 3, (0.5,) * 3)])
+    assert CustomTransform.around(steps).identity == repr(steps)
