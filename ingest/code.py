@@ -8,7 +8,10 @@ import enum
 import functools
 import hashlib
 import inspect
+import operator
 import re
+from array import array
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import CodeType, SimpleNamespace
@@ -23,6 +26,8 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 LIBRARIES = ("torch", "torchvision", "timm")
 # timm chooses by the machine whether to fuse, and the outputs are the same
 _NO_SETTINGS = frozenset(vars(nn.Module())) | {"fused_attn"}
+
+_MADE_OF_ARGUMENTS = (slice, range, operator.itemgetter, operator.attrgetter, operator.methodcaller)
 
 
 def is_installed(file: Path) -> bool:
@@ -105,17 +110,27 @@ def _attributes(part: nn.Module) -> dict[str, object]:
     }
 
 
+def numbers_of(tensor: Tensor) -> bytes:
+    """All numbers of a tensor, also of one that is quantised or sparse."""
+    plain = tensor.detach().cpu()
+    if plain.is_quantized:
+        plain = plain.dequantize()
+    if plain.layout != torch.strided:
+        plain = plain.to_dense()
+    return plain.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
 def setting_text(value: Any, depth: int = 6) -> str:
     """A setting as text that is the same in each process and on each machine; empty for what is none."""
     if value is None or isinstance(value, bool | int | float | complex | bytes | torch.dtype):
         return repr(value)
     if isinstance(value, str):
-        return "" if Path(value).is_absolute() else repr(value)
+        # one step is more likely a name that code asks for than a place
+        return "" if Path(value).is_absolute() and len(Path(value).parts) > 2 else repr(value)
     if isinstance(value, np.ndarray | np.generic):
         return f"{value.dtype.str} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
     if isinstance(value, Tensor):
-        numbers = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-        return f"{value.dtype} {list(value.shape)} {hashlib.sha256(numbers.tobytes()).hexdigest()}"
+        return f"{value.dtype} {list(value.shape)} {hashlib.sha256(numbers_of(value)).hexdigest()}"
     if inspect.isroutine(value) or inspect.isclass(value):
         is_own = inspect.isfunction(value) and value.__module__.partition(".")[0] not in LIBRARIES
         return code_digest(value) if is_own else value.__qualname__
@@ -135,4 +150,6 @@ def _inner(value: Any) -> list[Any]:
         return sorted(map(str, cast("Any", value)))
     if isinstance(value, enum.Enum):
         return [value.name]
-    return list(cast("Any", value)) if isinstance(value, list | tuple) else []
+    if isinstance(value, _MADE_OF_ARGUMENTS):
+        return [value.__reduce__()[1]]
+    return list(cast("Any", value)) if isinstance(value, list | tuple | deque | array) else []

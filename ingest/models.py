@@ -21,6 +21,7 @@ from neuronlake.ingest.preprocessing import (
     Preprocessing,
     prepared_by,
 )
+from neuronlake.ingest.saved_models import ScriptedNetwork, script_digest
 
 _RANDOM_WEIGHTS_SEED = 0
 _USUAL = Preprocessing(resize=256, crop=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
@@ -139,6 +140,9 @@ def model_from_module(
     """
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  users' code is not checked
         raise ModelError(f"{name} is a {type(module).__name__}, not a torch.nn.Module")
+    if isinstance(module, torch.jit.ScriptModule):
+        code = code or Code(script_digest(module), has_classes=False)
+        module = ScriptedNetwork(module)
     notes: tuple[str, ...] = ()
     if preprocessing is not None:
         preparation = prepared_by(preprocessing)

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from neuronlake.ingest.code import LIBRARIES, setting_text
 
@@ -18,10 +20,18 @@ _USUAL = frozenset(vars(nn.Module()))
 
 def unsaved_parameters(module: nn.Module) -> Iterator[str]:
     """Parameters that the state dict leaves out, under any name."""
-    saved = {tensor.data_ptr() for tensor in module.state_dict().values() if isinstance(tensor, Tensor)}
+    state = module.state_dict()
+    saved = {_place(tensor) for tensor in state.values() if isinstance(tensor, Tensor)}
     for name, tensor in module.named_parameters():
-        if tensor.numel() and tensor.data_ptr() not in saved:
+        if name not in state and _place(tensor) not in (*saved, 0):
             yield f"{name} {setting_text(tensor)}"
+
+
+def _place(tensor: Tensor) -> int:
+    """Where a tensor's numbers are; 0 of one that has none, or has them in several places."""
+    if is_lazy(tensor) or tensor.is_meta or tensor.layout != torch.strided:
+        return 0
+    return tensor.data_ptr()
 
 
 def unregistered(module: nn.Module) -> Iterator[tuple[str, nn.Module | Tensor]]:

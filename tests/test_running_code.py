@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,9 +20,11 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from neuronlake.ingest.code import module_code
+from neuronlake.ingest.lending import evaluated
 from neuronlake.ingest.live_code import network_code
 from neuronlake.ingest.models import load_model, model_from_module
 from neuronlake.ingest.preprocessing import CustomTransform
+from neuronlake.ingest.weights import WeightsError
 
 FACTOR = 1.0
 NETWORK = """
@@ -335,3 +338,69 @@ def test_what_a_transform_names_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_transform_of_a_librarys_steps_is_its_repr() -> None:
     steps = T.Compose([T.Resize((8, 8)), T.Grayscale(3), T.ToTensor(), T.Normalize((0.5,) * 3, (0.5,) * 3)])
     assert CustomTransform.around(steps).identity == repr(steps)
+
+
+# Networks that are not plain
+
+
+class Saving(nn.Module):
+    """Saves a setting as its extra state."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.__dict__["_held"] = lambda: factor
+
+    def get_extra_state(self) -> object:
+        return {"factor": self._held()}
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * self._held()
+
+
+def quantized(scale: float) -> nn.Module:
+    linear = nn.Linear(2, 2, bias=False)
+    nn.init.constant_(linear.weight, scale)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(nn.Sequential(linear), {nn.Linear})
+
+
+def scripted(factor: float, *, trains: bool = False) -> nn.Module:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(3, 4, 1)
+            nn.init.ones_(self.stem.weight)
+            nn.init.ones_(self.stem.bias)
+            self.factor = factor
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.stem(images) * self.factor
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.script(Scaled().train(trains))
+
+
+@pytest.mark.parametrize("make", [quantized, Saving, scripted])
+def test_networks_with_more_than_tensors_in_their_state_are_told_apart(make: Callable[[float], nn.Module]) -> None:
+    assert fingerprint(make(1.0)) == fingerprint(make(1.0)) != fingerprint(make(2.0))
+
+
+def test_a_script_in_memory_is_lent_as_any_network_is() -> None:
+    script = scripted(1.0, trains=True)
+    model = model_from_module("mine", script)
+    images, seen = torch.ones(1, 3, 2, 2), list[Tensor]()
+    with evaluated([model.module]):
+        assert not script.training
+        model.module.get_submodule("stem").register_forward_hook(lambda _part, _inputs, output: seen.append(output))
+        assert model.module(images).flatten()[0] == 4
+    assert script.training
+    assert seen[0].shape == (1, 4, 2, 2)
+    assert fingerprint(script) == fingerprint(scripted(1.0)) == model.fingerprint
+
+
+@pytest.mark.parametrize("module", [nn.Sequential(nn.LazyLinear(4)), nn.Linear(3, 4, device="meta")])
+def test_a_network_without_weights_yet_is_refused_in_one_line(module: nn.Module) -> None:
+    with pytest.raises(WeightsError, match=r"weight of a \w+ has no numbers yet; load its weights, or run it on an"):
+        fingerprint(module)
