@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ FACTORY = "factory "
 OPEN_CLIP = "open_clip "
 HUBS = ("local-dir:", "hf-hub:")
 
+# beside its weights, what says how an encoder in a folder computes and how it reads texts
+_SETTINGS_FILES = ("*config.json", "*token*", "vocab*", "merges.txt", "*.model")
 _TEXT_BATCH = 256
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -92,11 +95,12 @@ def open_clip_encoder(name: str, *, trust_code: bool = False) -> ClipEncoder:
         # SigLIP's and some others' are files of their own on the hub
         tokenizer = _create(name, lambda: open_clip.get_tokenizer(architecture))
     module.eval().requires_grad_(False)
-    preprocessing, live = _preprocessing(module.visual), live_code(module)
+    preprocessing = _preprocessing(module.visual)
+    further = [text for text in (live_code(module), _folder_settings(source)) if text]
     return ClipEncoder(
         name=name if not Path(name.partition("/")[2]).expanduser().is_file() else f"{architecture}/{Path(name).name}",
         source=source,
-        fingerprint=weights.module_fingerprint(module, preprocessing, "float32", *([live] if live else [])),
+        fingerprint=weights.module_fingerprint(module, preprocessing, "float32", *further),
         dimensions=_dimensions(module, preprocessing),
         preprocessing=preprocessing,
         module=module,
@@ -108,6 +112,16 @@ def _absolute_hub(name: str) -> str:
     """``local-dir:FOLDER`` with a path that means the same in any folder."""
     kind, _, folder = name.partition(":")
     return f"{kind}:{Path(folder).absolute()}" if kind == "local-dir" else name
+
+
+def _folder_settings(source: str) -> str:
+    """sha256 over the settings and the tokenizer of ``local-dir:FOLDER``, of which weights say little; else empty."""
+    kind, _, folder = source.partition(":")
+    if kind != "local-dir":
+        return ""
+    files = {file for pattern in _SETTINGS_FILES for file in Path(folder).glob(pattern) if file.is_file()}
+    texts = sorted(f"{file.name} {weights.sha256_of(file)}" for file in files)
+    return hashlib.sha256(" ".join(texts).encode()).hexdigest()
 
 
 def own_encoder(name: str, spec: str) -> ClipEncoder:

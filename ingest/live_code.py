@@ -19,7 +19,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
-from neuronlake.ingest.code import module_code
+from neuronlake.ingest.code import module_code, setting_text
 from neuronlake.ingest.live_values import (
     LIBRARY,
     LIVE,
@@ -32,7 +32,9 @@ from neuronlake.ingest.live_values import (
     is_data,
     is_named,
 )
-from neuronlake.ingest.written import written
+from neuronlake.ingest.unregistered import unregistered, unsaved_parameters
+from neuronlake.ingest.weights import module_fingerprint
+from neuronlake.ingest.written import Written, runs_as_written, written
 
 _HOOKS = ("forward_pre_hooks", "forward_hooks")
 _HOOK_OPTIONS = ("with_kwargs", "always_called")
@@ -46,9 +48,29 @@ _USUAL = frozenset(vars(nn.Module()))
 
 
 def network_code(module: nn.Module, told: Collection[Path] = ()) -> str:
-    """sha256 over a network's own classes, its settings and what is live in it; empty where there is none of that."""
+    """sha256 over a network's own classes, its settings and what is live in it; empty where there is none of that.
+
+    Weights that its state dict lacks count here too.
+    """
+    return _network_code(module, told, {id(part) for part in module.modules()})
+
+
+def _network_code(module: nn.Module, told: Collection[Path], known: set[int]) -> str:
+    """The code of a network, without the networks in it that are known."""
     code, live = module_code(module), live_code(module, told)
-    return hashlib.sha256(f"{code} {live}".encode()).hexdigest() if live else code
+    more = [*unsaved_parameters(module)]
+    for name, found in unregistered(module):
+        if id(found) not in known:
+            known |= {id(part) for part in (found.modules() if isinstance(found, nn.Module) else [found])}
+            more.append(f"{name} {_state(found, told, known)}")
+    return hashlib.sha256(" ".join([code, live, *sorted(more)]).encode()).hexdigest() if live or more else code
+
+
+def _state(found: nn.Module | Tensor, told: Collection[Path], known: set[int]) -> str:
+    """sha256 over a network or a tensor that another network holds."""
+    if isinstance(found, Tensor):
+        return setting_text(found)
+    return module_fingerprint(found, _network_code(found, told, known))
 
 
 @dataclass(frozen=True)
@@ -95,6 +117,19 @@ def live_code(module: nn.Module, told: Collection[Path] = ()) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest() if texts else ""
 
 
+def code_of(subject: object, where: str) -> str:
+    """sha256 over a function or an object with all that it holds and names; what has no contents goes by its type.
+
+    Raises:
+        UntellableError: it holds more than can be read.
+    """
+    reader = _Reader(nn.Module(), ())
+    try:
+        return hashlib.sha256(reader.text(subject, where).encode()).hexdigest()
+    except RecursionError as error:
+        raise UntellableError(f"{where} goes deeper than can be read; {NEXT}") from error
+
+
 class _Reader:
     """Goes through a network's code and what it names, each function once."""
 
@@ -103,6 +138,10 @@ class _Reader:
         self._values = Values(self._parts, told, self._code)
         self._kinds = dict.fromkeys(kind for part in self._parts.values() for kind in type(part).__mro__)
         self._visited: dict[int, tuple[int, object]] = {}
+
+    def text(self, subject: object, where: str) -> str:
+        """All of one object."""
+        return self._values.text(subject, where, is_told=True)
 
     def hooks(self) -> Iterator[str]:
         """Hooks of all parts and those of every module in the process, in the order in which they run."""
@@ -130,10 +169,26 @@ class _Reader:
                 if is_data(raw) and self._values.home(kind) != LIBRARY and not self._says(kind, where, raw):
                     yield f"{where}={self._values.text(raw, where)}"
                 for function in functions_of(raw):
-                    if not self._is_in_place(kind, name, function):
+                    if not self._is_in_place(kind, name, function) or self._is_unread(raw):
                         yield f"{where}={self._values.text(function, where)}"
                     elif kind not in _BASES:
+                        yield from self._defaults(where, inspect.unwrap(function))
                         yield from self._named(inspect.unwrap(function), _DEPTH)
+
+    def _is_unread(self, raw: object) -> bool:
+        """Whether it is a property or the like of a class typed at a prompt, of which functions alone are told."""
+        return not isinstance(raw, FunctionType) and any(
+            self._values.home(each) == LIVE and file_of(each) is None for each in functions_of(raw)
+        )
+
+    def _defaults(self, where: str, function: object) -> Iterator[str]:
+        """The defaults of a method's arguments where its source only names them."""
+        if not isinstance(function, FunctionType) or self._values.home(function) == LIBRARY:
+            return
+        file = file_of(function)
+        if not (written(file) if file else Written()).has_defaults(function):
+            held = [function.__defaults__, function.__kwdefaults__]
+            yield f"{where}({self._values.text(held, where, is_told=self._values.home(function) == TOLD)})"
 
     def _says(self, subject: object, name: str, value: object) -> bool:
         """Whether the file that something is in says that a name stands for this constant."""
@@ -146,7 +201,7 @@ class _Reader:
         is_own = isinstance(original, FunctionType) and original.__code__.co_qualname == f"{kind.__qualname__}.{name}"
         home, of_kind = self._values.home(function), self._values.home(kind)
         if of_kind == LIVE:
-            return is_own and (function is original or home == LIBRARY)
+            return is_own and runs_as_written(original) and (function is original or home == LIBRARY)
         # in sources that are told methods may have second names
         return home != LIVE and (is_own or name != "forward" or kind in _BASES)
 

@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.code import is_installed, setting_text
+from neuronlake.ingest.written import runs_as_written
 
 # where code is: of a library, in a file whose contents are in the identity, or neither
 LIBRARY, TOLD, LIVE = "library", "told", "live"
@@ -111,7 +112,8 @@ class Values:
             subject = behind[0] if behind else type(subject)
         file = file_of(subject)
         if file is not None and file in self._told:
-            return TOLD
+            # but not if it was imported before the file was edited
+            return TOLD if all(runs_as_written(each) for each in functions_of(subject)) else LIVE
         if _module_name(subject).partition(".")[0] in _LIBRARIES:
             return LIBRARY
         return LIBRARY if file is not None and (is_installed(file) or _STANDARD in file.parents) else LIVE

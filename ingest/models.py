@@ -13,7 +13,15 @@ from neuronlake.ingest import user_models, weights
 from neuronlake.ingest.blueprints import Blueprint, ModelError, blueprint, timm_preprocessing
 from neuronlake.ingest.live_code import Code
 from neuronlake.ingest.names import split_name
-from neuronlake.ingest.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preparation, Preprocessing, prepared_by
+from neuronlake.ingest.preprocessing import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    CustomTransform,
+    Preparation,
+    Preprocessing,
+    prepared_by,
+)
+from neuronlake.ingest.saved_models import ScriptedNetwork, script_digest
 
 _RANDOM_WEIGHTS_SEED = 0
 _USUAL = Preprocessing(resize=256, crop=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
@@ -48,10 +56,15 @@ class Model:
     def as_it_is(self) -> Model:
         """The same with the fingerprint of now: a network in memory may have been trained, or hooked, since.
 
+        So may what its transform does.
+
         Raises:
             UntellableError: it has got a hook that cannot be told from another.
         """
-        return replace(self, fingerprint=_fingerprint(self.module, self.preprocessing, self.code))
+        found = self.preprocessing
+        preparation = found.as_it_is() if isinstance(found, CustomTransform) else found
+        fingerprint = _fingerprint(self.module, preparation, self.code)
+        return replace(self, preprocessing=preparation, fingerprint=fingerprint)
 
 
 def _fingerprint(module: nn.Module, preparation: Preparation, code: Code) -> str:
@@ -127,6 +140,9 @@ def model_from_module(
     """
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  users' code is not checked
         raise ModelError(f"{name} is a {type(module).__name__}, not a torch.nn.Module")
+    if isinstance(module, torch.jit.ScriptModule):
+        code = code or Code(script_digest(module), has_classes=False)
+        module = ScriptedNetwork(module)
     notes: tuple[str, ...] = ()
     if preprocessing is not None:
         preparation = prepared_by(preprocessing)

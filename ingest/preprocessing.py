@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.code import code_digest, has_address
+from neuronlake.ingest.live_code import code_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # times the shorter side
 _LONGEST_SLIVER = 64
+# whose transforms show all their settings, except for functions
+_SHOWING = ("torchvision", "timm", "open_clip")
 
 
 class TransformError(NeuronlakeError):
@@ -136,7 +138,7 @@ class CustomTransform:
     Nothing is known of what it cuts off, so places in the model's view are not places in the image.
 
     Attributes:
-        identity: of what it does, as far as its repr or source tells; part of the model's identity.
+        identity: of what it does, by its repr or by its code and what it holds; part of the model's identity.
         height: of what the model sees.
         width: of what the model sees.
         transform: the transform itself.
@@ -173,6 +175,10 @@ class CustomTransform:
                 f"{list(shapes[1])}; let it crop to one size"
             )
         return cls(_identity(transform), shapes[0][1], shapes[0][2], transform)
+
+    def as_it_is(self) -> CustomTransform:
+        """The same with the identity of now: what a transform in memory holds may have changed since."""
+        return replace(self, identity=_identity(self.transform))
 
     @property
     def shorter_side(self) -> int:
@@ -245,8 +251,20 @@ def _name(transform: object) -> str:
 
 
 def _identity(transform: Callable[..., Any]) -> str:
-    """What a transform does, as text: its repr if that says so, else its code and what it was made with."""
-    text = repr(transform)
-    if not has_address(text):
-        return text
-    return f"{_name(transform)} {code_digest(transform)}"
+    """What a transform does, as text: its repr if that says so, else its code and all that it holds."""
+    if _shows_all(transform):
+        return repr(transform)
+    return f"{_name(transform)} {code_of(transform, f'the transform {_name(transform)}')}"
+
+
+def _shows_all(transform: object) -> bool:
+    """Whether a transform, and each step in it, is of a library whose reprs have all that decides what it does."""
+    kind = type(transform)
+    if (kind is not nn.Sequential and kind.__module__.partition(".")[0] not in _SHOWING) or kind.__name__ == "Lambda":
+        return False
+    held = [
+        list(value.values()) if isinstance(value, dict) else value
+        for value in getattr(transform, "__dict__", {}).values()
+    ]
+    entries = [entry for value in held for entry in (value if isinstance(value, list | tuple) else [value])]
+    return all(_shows_all(entry) for entry in entries if callable(entry))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +16,9 @@ from torch import Tensor, nn
 from neuronlake.ingest.blueprints import ModelError, first_line
 from neuronlake.ingest.exported_files import code_in
 from neuronlake.ingest.weights import WeightsError, load_torchscript
+
+# torch numbers classes of one name in the order in which a process made them
+_MANGLED = re.compile(rb"[./]___torch_mangle_\d+")
 
 
 def load_exported(path: Path, *, trust_code: bool) -> nn.Module:
@@ -70,6 +76,22 @@ def load_scripted(path: Path, *, trust_code: bool) -> nn.Module:
         raise ModelError(f"{path} is not a readable TorchScript file ({first_line(error)}); save it again") from error
 
 
+def script_digest(script: Any) -> str:
+    """sha256 over all of a TorchScript network in memory, but for its mode and where it was written."""
+    modes = [(part, part.training) for part in script.modules() if hasattr(part, "training")]
+    for part, _ in modes:
+        part.training = False
+    try:
+        saved = io.BytesIO(script.save_to_buffer())
+    finally:
+        for part, mode in modes:
+            part.training = mode
+    with zipfile.ZipFile(saved) as archive:
+        names = [name for name in archive.namelist() if not name.endswith((".debug_pkl", "/serialization_id"))]
+        contents = [_MANGLED.sub(b"", name.encode() + b"\0" + archive.read(name)) for name in names]
+    return hashlib.sha256(b"\0".join(sorted(contents))).hexdigest()
+
+
 class ScriptedPart(nn.Module):
     """Stands for a submodule of a TorchScript network, which takes no hooks: it is called with what that one did."""
 
@@ -100,6 +122,7 @@ class ScriptedNetwork(nn.Module):
         # in a tuple, so that torch does not see it as a submodule beside its parts
         self._script = (script,)
         self._taps: dict[tuple[str, str], _Tap] = {}
+        self.training = bool(getattr(script, "training", False))
         for name, part in script.named_modules():
             if name:
                 parent = self.get_submodule(name.rpartition(".")[0])

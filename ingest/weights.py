@@ -21,8 +21,10 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from neuronlake import NeuronlakeError
+from neuronlake.ingest.code import numbers_of, setting_text
 
 # where training scripts keep the weights within a checkpoint
 _NESTED_KEYS = ("state_dict", "model", "model_state_dict")
@@ -221,9 +223,21 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
 
 
 def module_fingerprint(module: nn.Module, *settings: object) -> str:
-    """sha256 over a module's structure, its tensors, and further settings that change its outputs."""
+    """sha256 over a module's structure, its tensors, and further settings that change its outputs.
+
+    Raises:
+        WeightsError: it has no weights yet.
+    """
     digest = hashlib.sha256(repr((str(module), settings)).encode())
     for name, tensor in module.state_dict().items():
+        if not isinstance(tensor, Tensor):
+            # of quantised modules, and what modules save besides
+            digest.update(f"{name} {setting_text(tensor)}".encode())
+            continue
+        if is_lazy(tensor) or tensor.is_meta:
+            raise WeightsError(
+                f"{name} of a {type(module).__name__} has no numbers yet; load its weights, or run it on an image first"
+            )
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(numbers_of(tensor))
     return digest.hexdigest()

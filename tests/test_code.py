@@ -7,8 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+from array import array
+from collections import deque
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +190,12 @@ class Opaque:
         (torch.relu, torch.tanh),
         (nn.functional.gelu, nn.functional.silu),
         (doubled, halved),
+        ("/first", "/second"),
+        (slice(1, 2), slice(1, 3)),
+        (range(3), range(4)),
+        (deque([1.0]), deque([2.0])),
+        (array("d", [1.0]), array("d", [2.0])),
+        (itemgetter(0), itemgetter(1)),
         (partial(nn.functional.gelu, approximate="tanh"), partial(nn.functional.gelu, approximate="none")),
     ],
 )

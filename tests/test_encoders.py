@@ -116,6 +116,23 @@ def test_fingerprints_tell_weights_and_preprocessing_apart(tmp_path: Path, tiny_
     assert same == again != other
 
 
+def test_settings_and_tokenizer_of_a_folder_count(tmp_path: Path, tiny_clip: torch.nn.Module) -> None:
+    torch.save(tiny_clip.state_dict(), tmp_path / "open_clip_pytorch_model.bin")
+
+    def seen(**text: object) -> str:
+        model = TINY_CLIP | {"text_cfg": TINY_CLIP["text_cfg"] | text}
+        config = {"model_cfg": model, "preprocess_cfg": TINY_PREPROCESSING}
+        (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+        return load_encoder(f"local-dir:{tmp_path}").fingerprint
+
+    before = seen()
+    changed = {seen(heads=2), seen(pool_type="last"), seen(tokenizer_kwargs={"clean": "canonicalize"})}
+    (tmp_path / "notes.txt").write_text("no setting")
+    assert seen() == before
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert len({before, seen(), *changed}) == 5
+
+
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
