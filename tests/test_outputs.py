@@ -16,6 +16,7 @@ import small_warehouse
 
 import neuronlake
 from neuronlake import NeuronlakeError
+from neuronlake.ingest.imported import ImportOptions, import_labels
 from neuronlake.reports.export import export_descriptions
 from neuronlake.reports.files import OutputError, write_output
 from neuronlake.reports.page import write_charts
@@ -146,6 +147,30 @@ def test_a_warehouse_that_is_open_here_stays_locked_when_it_is_refused_as_an_out
             code = "import sys, duckdb; duckdb.connect(sys.argv[1])"
             second = subprocess.run([sys.executable, "-c", code, output], capture_output=True, text=True, check=False)
             assert f"PID {os.getpid()}" in second.stderr
+
+
+# --- never over one another
+
+
+def test_models_whose_names_make_one_file_name_get_a_file_each(tmp_path: Path) -> None:
+    """Also where disks do not tell case; a number never takes the name of another model's file."""
+    expected = {
+        "My_Net": "My_Net.csv",
+        "my net": "my_net-3.csv",
+        "my/net": "my_net-4.csv",
+        "my_net": "my_net-5.csv",
+        "my_net-2": "my_net-2.csv",
+        "resnet18-imagenet": "resnet18-imagenet.csv",
+    }
+    with open_warehouse(tmp_path / "w.duckdb", write=True) as warehouse:
+        for number, model in enumerate(expected):
+            labels = tmp_path / f"{number}.csv"
+            labels.write_text(f"layer,unit,description\nfc,0,concept {number}\n")
+            import_labels(warehouse, labels, ImportOptions(model=model))
+        written = export_descriptions(warehouse, tmp_path / "out")
+    assert [file.name for file in written] == list(expected.values())
+    for number, file in enumerate(written):
+        assert f"concept {number}" in file.read_text()
 
 
 # --- whole or as it was
