@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Generator
@@ -48,6 +49,7 @@ def open_warehouse(
     """
     memory_limit = memory_limit or os.environ.get("NEURONLAKE_MEMORY")
     path = Path(path).expanduser()
+    _check_name(path)
     if path.is_dir():
         raise WarehouseError(f"{path} is a folder, not a DuckDB file; name a file in it or elsewhere with --warehouse")
     is_new = _is_missing(path)
@@ -78,6 +80,22 @@ def open_warehouse(
         warehouse.execute("set enable_external_access = false")
         warehouse.execute("set lock_configuration = true")
     return warehouse
+
+
+def _check_name(path: Path) -> None:
+    """Refuse names under which DuckDB opens no file, or one whose tables it does not find.
+
+    DuckDB calls the file's catalog what stands before the first dot of its name.
+    """
+    if str(path).startswith(":"):
+        raise WarehouseError(
+            f"{path} is no file, and a warehouse is one; name a file, such as scratch.duckdb, with --warehouse"
+        )
+    if re.match(r"\.*store([.?]|$)", path.name, re.IGNORECASE):
+        raise WarehouseError(
+            f"{path} is no name for a warehouse: DuckDB cannot tell its tables, in the schema store, from the file; "
+            "rename the file or name another with --warehouse"
+        )
 
 
 def _is_missing(path: Path) -> bool:

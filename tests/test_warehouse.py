@@ -86,6 +86,34 @@ def test_a_missing_file_is_named_with_the_way_to_make_one(tmp_path: Path) -> Non
     assert "cli ingest" in refusal(tmp_path / "none.duckdb", write=False)
 
 
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("name", [":memory:", ":memory:scratch"])
+def test_a_warehouse_in_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NeuronlakeError, match=f"^{name} is no file, and a warehouse is one; name a file"):
+        open_warehouse(name, write=write)
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("name", ["store.duckdb", "Store.db", ".store.duckdb", "store", "store.v1.duckdb"])
+def test_a_name_that_duckdb_takes_for_the_schema_is_refused(path: Path, name: str, there: bool, write: bool) -> None:
+    other = path.with_name(name)
+    if there:
+        path.rename(other)
+    assert refusal(other, write=write).endswith("; rename the file or name another with --warehouse")
+
+
+@pytest.mark.parametrize("name", ["stores.duckdb", "my-store.duckdb", "v1.store", "main.duckdb", "temp.duckdb"])
+def test_other_names_will_do(tmp_path: Path, name: str) -> None:
+    small_warehouse.build(tmp_path / name).close()
+    with open_warehouse(tmp_path / name) as warehouse:
+        assert warehouse.scalar("select count(*) from unit_labels")
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert "does not exist; make it" in refusal(tmp_path / "none" / "w.duckdb", write=True)
 
