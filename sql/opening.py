@@ -74,7 +74,8 @@ def open_warehouse(
         warehouse.made = made
     else:
         with _closed_on_failure(warehouse):
-            _replace_views_for_reading(warehouse)
+            if not _holds_our_views(warehouse):
+                _lay_views_over(warehouse)
     warehouse.memory_is_chosen = memory_limit is not None
     if not allow_files:
         warehouse.execute("set enable_external_access = false")
@@ -288,8 +289,10 @@ def views_marker() -> str:
 
 def _create_views(warehouse: Warehouse) -> None:
     """Write all views with their comments, unless the file holds just these."""
-    marker = views_marker()
-    if _stored_marker(warehouse) == marker:
+    if _holds_our_views(warehouse):
+        return
+    if _has_table_in_place_of_view(warehouse):
+        _lay_views_over(warehouse)
         return
     with warehouse.transaction():
         for view in catalog.views():
@@ -297,14 +300,29 @@ def _create_views(warehouse: Warehouse) -> None:
             warehouse.execute(f"comment on view {view.name} is {_quoted(view.comment)}")
             for column, comment in view.column_comments.items():
                 warehouse.execute(f"comment on column {view.name}.{column} is {_quoted(comment)}")
-        warehouse.execute(f"comment on table store.migrations is {_quoted(marker)}")
+        warehouse.execute(f"comment on table store.migrations is {_quoted(views_marker())}")
 
 
-def _replace_views_for_reading(warehouse: Warehouse) -> None:
-    """Put this version's views in the place of a file's older ones, for this connection alone."""
+def _lay_views_over(warehouse: Warehouse) -> None:
+    """Put this version's views in the place of what the file has under their names, for this connection alone."""
+    for view in catalog.views():
+        warehouse.execute(f"create temp view {view.name} as {view.body}")
+
+
+def _holds_our_views(warehouse: Warehouse) -> bool:
+    """The file's views are those of this version; one that a user put in the place of ours has not its comment."""
     if _stored_marker(warehouse) != views_marker():
-        for view in catalog.views():
-            warehouse.execute(f"create temp view {view.name} as {view.body}")
+        return False
+    comments = dict(
+        warehouse.sql("select view_name, comment from duckdb_views() where schema_name = 'main'").fetchall()
+    )
+    return all(comments.get(view.name) == view.comment for view in catalog.views())
+
+
+def _has_table_in_place_of_view(warehouse: Warehouse) -> bool:
+    """A user has given a table the name of a view of ours, and nothing of a user's is removed."""
+    tables = warehouse.sql("select lower(table_name) from duckdb_tables() where schema_name = 'main'").fetchall()
+    return any((view.name,) in tables for view in catalog.views())
 
 
 def _stored_marker(warehouse: Warehouse) -> str | None:

@@ -402,6 +402,46 @@ def test_views_are_written_anew_only_when_they_changed(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+CHANGES_OF_VIEWS = {
+    "drop": "drop view unit_labels",
+    "replace": "create or replace view unit_labels as select 'mine' as concept",
+    "rename": "alter view unit_labels rename to old_labels",
+    "table": "drop view unit_labels; create table unit_labels as select 'mine' as concept",
+}
+
+
+def stored_views(path: Path) -> dict[str, str]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return dict(connection.sql("select view_name, sql from duckdb_views() where not internal").fetchall())
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_VIEWS)
+def test_a_view_that_a_user_removed_or_replaced_answers_as_before(path: Path, change: str) -> None:
+    """For a reader and for a writer; the user's own views and tables stay."""
+    question = "select model, layer, unit, concept from unit_labels order by all"
+    before = stored_views(path)
+    with open_warehouse(path, write=True) as warehouse:
+        answer = warehouse.sql(question).fetchall()
+        warehouse.execute("create view mine as select concept from unit_labels")
+        warehouse.execute(CHANGES_OF_VIEWS[change])
+    changed = path.read_bytes()
+    with open_warehouse(path) as warehouse:
+        assert warehouse.sql(question).fetchall() == answer
+        assert len(warehouse.query("unit_cards").fetchall()) > 0
+    assert path.read_bytes() == changed
+    with open_warehouse(path, write=True) as warehouse:
+        assert warehouse.sql(question).fetchall() == answer
+        assert len(warehouse.sql("from mine").fetchall()) == len(answer)
+    after = stored_views(path)
+    assert after.pop("mine")
+    if change == "table":
+        with duckdb.connect(str(path), read_only=True) as connection:
+            assert connection.sql("from unit_labels").fetchall() == [("mine",)]
+        return
+    assert after.pop("old_labels", None) is None or change == "rename"
+    assert after == before
+
+
 def test_the_file_is_in_the_storage_version_of_duckdb_1_5(path: Path) -> None:
     with duckdb.connect(str(path), read_only=True) as connection:
         tags = connection.sql("select tags['storage_version'] from duckdb_databases() where path is not null")
