@@ -84,10 +84,13 @@ def write_output(path: Path, content: bytes) -> None:
 
     Raises:
         OutputError: see `check_output`; or there is no room or no permission for it.
+        BrokenPipeError: it is a pipe, and nobody reads it any more.
     """
     check_output(path)
     try:
         _replace(path, content)
+    except BrokenPipeError:
+        raise  # the reader of a pipe has gone, which is no fault of the place
     except OSError as error:
         raise _explained(path, error) from error
 

@@ -254,6 +254,16 @@ def test_a_page_can_go_into_a_pipe() -> None:
     assert Path("/dev/null").is_char_device()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX devices")
+@pytest.mark.parametrize("reader", ["head -c 15", "cat"])
+def test_a_page_goes_to_a_reader_that_may_leave_early(path: Path, reader: str) -> None:
+    command = f"{sys.executable} -m neuronlake.cli report -o /dev/stdout -w {path}"
+    done = subprocess.run(["sh", "-c", f"{command} | {reader}"], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.startswith("<!doctype html>")
+    assert done.stdout.rstrip().endswith("</html>" if reader == "cat" else ">")
+
+
 @pytest.mark.parametrize(
     ("output", "complaint"),
     [
