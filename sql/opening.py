@@ -49,19 +49,7 @@ def open_warehouse(
     """
     memory_limit = memory_limit or os.environ.get("NEURONLAKE_MEMORY")
     path = Path(path).expanduser()
-    _check_name(path)
-    if path.is_dir():
-        raise WarehouseError(f"{path} is a folder, not a DuckDB file; name a file in it or elsewhere with --warehouse")
-    is_new = _is_missing(path)
-    if is_new and not write:
-        beside = [other.name for other in sorted(path.parent.glob("*.duckdb")) if other != path]
-        here = f" ({', '.join(beside[:3])} lies there)" if beside else ""
-        raise WarehouseError(
-            f"there is no warehouse at {path}{here}; make one with `{hints.command('cli ingest', path)}` or "
-            "`cli demo`, or name it with --warehouse"
-        )
-    if not path.parent.is_dir():
-        raise WarehouseError(f"the folder {path.parent} does not exist; make it or name another with --warehouse")
+    is_new = _check_place(path, write=write)
     made = _make(path, memory_limit) if is_new else None
     # looked at read-only first: what is refused keeps every byte
     warehouse = Warehouse(path, _connect(path, write=False, memory_limit=memory_limit))
@@ -97,6 +85,28 @@ def _check_name(path: Path) -> None:
             f"{path} is no name for a warehouse: DuckDB cannot tell its tables, in the schema store, from the file; "
             "rename the file or name another with --warehouse"
         )
+
+
+def _check_place(path: Path, *, write: bool) -> bool:
+    """Refuse what is no place for a warehouse, or has none to read.
+
+    Returns:
+        Whether one is to be made there.
+    """
+    _check_name(path)
+    if path.is_dir():
+        raise WarehouseError(f"{path} is a folder, not a DuckDB file; name a file in it or elsewhere with --warehouse")
+    is_new = _is_missing(path)
+    if is_new and not write:
+        beside = [other.name for other in sorted(path.parent.glob("*.duckdb")) if other != path]
+        here = f" ({', '.join(beside[:3])} lies there)" if beside else ""
+        raise WarehouseError(
+            f"there is no warehouse at {path}{here}; make one with `{hints.command('cli ingest', path)}` or "
+            "`cli demo`, or name it with --warehouse"
+        )
+    if not path.parent.is_dir():
+        raise WarehouseError(f"the folder {path.parent} does not exist; make it or name another with --warehouse")
+    return is_new
 
 
 def _is_missing(path: Path) -> bool:
