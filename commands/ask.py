@@ -56,6 +56,8 @@ def sql(
 ) -> None:
     """Ask the warehouse: free SQL, a named query, or a file."""
     from neuronlake.reports import tables
+    from neuronlake.reports.files import check_copy
+    from neuronlake.sql.copies import written_paths
     from neuronlake.sql.opening import open_warehouse
     from neuronlake.sql.settings import setting_note
 
@@ -64,6 +66,8 @@ def sql(
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open_warehouse(warehouse, write=write, allow_files=allow_files) as opened:
         text, given = _query_text(query, file), pairs("a parameter", parameters)
+        for path in written_paths(text, given) if allow_files else ():
+            check_copy(path)
         relation = opened.ask(text, given)
         if relation is not None:
             # a terminal needs one row more than it shows, to know that there are more

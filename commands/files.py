@@ -138,4 +138,5 @@ def write_page(warehouse: Path, page: Path, setting: str | None) -> None:
 
     with open_warehouse(warehouse, allow_files=False) as opened:
         write_report(opened, page, setting)
-    typer.echo(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB)", err=True)
+    if page.is_file():  # and no device, such as /dev/stdout
+        typer.echo(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB)", err=True)

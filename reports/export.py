@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain, count
 from pathlib import Path
 
 from neuronlake.reports.tables import write_description_file
@@ -28,9 +29,24 @@ def export_descriptions(warehouse: Warehouse, folder: Path, setting: int | str |
     chosen = str(chosen_setting(warehouse, setting).number)
     progression = warehouse.query("layer_progression", setting=chosen).pl()
     written: list[Path] = []
-    for model in sorted(set(progression["model"].to_list())):
-        file_name = re.sub(r"[^\w.#-]", "_", model)
+    for model, file_name in _file_names(sorted(set(progression["model"].to_list()))).items():
         path = folder / f"{file_name}.csv"
         write_description_file(warehouse.query("descriptions", model=model, setting=chosen).pl(), path)
         written.append(path)
     return written
+
+
+def _file_names(models: list[str]) -> dict[str, str]:
+    """The name of each model's file, without its ending; of models that would share one, the later get a number.
+
+    What differs in case alone is one name on many disks.
+    """
+    plain = {model: re.sub(r"[^\w.#-]", "_", model) for model in models}
+    wanted = {name.casefold() for name in plain.values()}
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for model, name in plain.items():
+        numbered = (f"{name}-{number}" for number in count(2) if f"{name}-{number}".casefold() not in wanted)
+        names[model] = next(each for each in chain([name], numbered) if each.casefold() not in taken)
+        taken.add(names[model].casefold())
+    return names

@@ -44,14 +44,37 @@ def check_output(path: Path) -> None:
             raise OutputError(f"{path} is a folder; name a file with --output")
         if not path.parent.is_dir():
             raise OutputError(f"the folder {path.parent} does not exist; make it or name another with --output")
-        if _is_duckdb(path):
-            raise OutputError(f"{path} is a DuckDB file, which nothing is written over; name another with --output")
-        for name in (path, Path(os.path.realpath(path))):
-            log = re.fullmatch(r"(.+)\.wal(\.\w+)?", name.name, re.IGNORECASE)
-            if log and _is_duckdb(name.with_name(log[1])):
-                raise OutputError(f"{path} belongs to the DuckDB file {log[1]}; name another file with --output")
+        _check_no_duckdb(path, " with --output")
     except OSError as error:
         raise _explained(path, error) from error
+
+
+def check_copy(target: str) -> None:
+    """Refuse what SQL must not write over; a folder whole, as COPY can empty it first.
+
+    Raises:
+        OutputError: it is a warehouse or a part of one, also by another name, or a folder that holds one.
+    """
+    # as DuckDB reads it
+    path = Path(re.sub(r"^file:(//localhost|//)?(?=/)", "", target))
+    path = path.expanduser() if path.parts[:1] == ("~",) else path
+    try:
+        _check_no_duckdb(path)
+        held = next((file for file in path.rglob("*") if os.access(file, os.R_OK) and _is_duckdb(file)), None)
+        if held:
+            raise OutputError(f"{path} holds the DuckDB file {held.relative_to(path)}; name another folder")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+
+def _check_no_duckdb(path: Path, option: str = "") -> None:
+    """Refuse a DuckDB file, and its log."""
+    if _is_duckdb(path):
+        raise OutputError(f"{path} is a DuckDB file, which nothing is written over; name another{option}")
+    for name in (path, Path(os.path.realpath(path))):
+        log = re.fullmatch(r"(.+)\.wal(\.\w+)?", name.name, re.IGNORECASE)
+        if log and _is_duckdb(name.with_name(log[1])):
+            raise OutputError(f"{path} belongs to the DuckDB file {log[1]}; name another file{option}")
 
 
 def write_output(path: Path, content: bytes) -> None:
@@ -61,10 +84,13 @@ def write_output(path: Path, content: bytes) -> None:
 
     Raises:
         OutputError: see `check_output`; or there is no room or no permission for it.
+        BrokenPipeError: it is a pipe, and nobody reads it any more.
     """
     check_output(path)
     try:
         _replace(path, content)
+    except BrokenPipeError:
+        raise  # the reader of a pipe has gone, which is no fault of the place
     except OSError as error:
         raise _explained(path, error) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Generator
@@ -48,18 +49,7 @@ def open_warehouse(
     """
     memory_limit = memory_limit or os.environ.get("NEURONLAKE_MEMORY")
     path = Path(path).expanduser()
-    if path.is_dir():
-        raise WarehouseError(f"{path} is a folder, not a DuckDB file; name a file in it or elsewhere with --warehouse")
-    is_new = _is_missing(path)
-    if is_new and not write:
-        beside = [other.name for other in sorted(path.parent.glob("*.duckdb")) if other != path]
-        here = f" ({', '.join(beside[:3])} lies there)" if beside else ""
-        raise WarehouseError(
-            f"there is no warehouse at {path}{here}; make one with `{hints.command('cli ingest', path)}` or "
-            "`cli demo`, or name it with --warehouse"
-        )
-    if not path.parent.is_dir():
-        raise WarehouseError(f"the folder {path.parent} does not exist; make it or name another with --warehouse")
+    is_new = _check_place(path, write=write)
     made = _make(path, memory_limit) if is_new else None
     # looked at read-only first: what is refused keeps every byte
     warehouse = Warehouse(path, _connect(path, write=False, memory_limit=memory_limit))
@@ -72,12 +62,51 @@ def open_warehouse(
         warehouse.made = made
     else:
         with _closed_on_failure(warehouse):
-            _replace_views_for_reading(warehouse)
+            if not _holds_our_views(warehouse):
+                _lay_views_over(warehouse)
     warehouse.memory_is_chosen = memory_limit is not None
     if not allow_files:
         warehouse.execute("set enable_external_access = false")
         warehouse.execute("set lock_configuration = true")
     return warehouse
+
+
+def _check_name(path: Path) -> None:
+    """Refuse names under which DuckDB opens no file, or one whose tables it does not find.
+
+    DuckDB calls the file's catalog what stands before the first dot of its name.
+    """
+    if str(path).startswith(":"):
+        raise WarehouseError(
+            f"{path} is no file, and a warehouse is one; name a file, such as scratch.duckdb, with --warehouse"
+        )
+    if re.match(r"\.*store([.?]|$)", path.name, re.IGNORECASE):
+        raise WarehouseError(
+            f"{path} is no name for a warehouse: DuckDB cannot tell its tables, in the schema store, from the file; "
+            "rename the file or name another with --warehouse"
+        )
+
+
+def _check_place(path: Path, *, write: bool) -> bool:
+    """Refuse what is no place for a warehouse, or has none to read.
+
+    Returns:
+        Whether one is to be made there.
+    """
+    _check_name(path)
+    if path.is_dir():
+        raise WarehouseError(f"{path} is a folder, not a DuckDB file; name a file in it or elsewhere with --warehouse")
+    is_new = _is_missing(path)
+    if is_new and not write:
+        beside = [other.name for other in sorted(path.parent.glob("*.duckdb")) if other != path]
+        here = f" ({', '.join(beside[:3])} lies there)" if beside else ""
+        raise WarehouseError(
+            f"there is no warehouse at {path}{here}; make one with `{hints.command('cli ingest', path)}` or "
+            "`cli demo`, or name it with --warehouse"
+        )
+    if not path.parent.is_dir():
+        raise WarehouseError(f"the folder {path.parent} does not exist; make it or name another with --warehouse")
+    return is_new
 
 
 def _is_missing(path: Path) -> bool:
@@ -270,8 +299,10 @@ def views_marker() -> str:
 
 def _create_views(warehouse: Warehouse) -> None:
     """Write all views with their comments, unless the file holds just these."""
-    marker = views_marker()
-    if _stored_marker(warehouse) == marker:
+    if _holds_our_views(warehouse):
+        return
+    if _has_table_in_place_of_view(warehouse):
+        _lay_views_over(warehouse)
         return
     with warehouse.transaction():
         for view in catalog.views():
@@ -279,14 +310,29 @@ def _create_views(warehouse: Warehouse) -> None:
             warehouse.execute(f"comment on view {view.name} is {_quoted(view.comment)}")
             for column, comment in view.column_comments.items():
                 warehouse.execute(f"comment on column {view.name}.{column} is {_quoted(comment)}")
-        warehouse.execute(f"comment on table store.migrations is {_quoted(marker)}")
+        warehouse.execute(f"comment on table store.migrations is {_quoted(views_marker())}")
 
 
-def _replace_views_for_reading(warehouse: Warehouse) -> None:
-    """Put this version's views in the place of a file's older ones, for this connection alone."""
+def _lay_views_over(warehouse: Warehouse) -> None:
+    """Put this version's views in the place of what the file has under their names, for this connection alone."""
+    for view in catalog.views():
+        warehouse.execute(f"create temp view {view.name} as {view.body}")
+
+
+def _holds_our_views(warehouse: Warehouse) -> bool:
+    """The file's views are those of this version; one that a user put in the place of ours has not its comment."""
     if _stored_marker(warehouse) != views_marker():
-        for view in catalog.views():
-            warehouse.execute(f"create temp view {view.name} as {view.body}")
+        return False
+    comments = dict(
+        warehouse.sql("select view_name, comment from duckdb_views() where schema_name = 'main'").fetchall()
+    )
+    return all(comments.get(view.name) == view.comment for view in catalog.views())
+
+
+def _has_table_in_place_of_view(warehouse: Warehouse) -> bool:
+    """A user has given a table the name of a view of ours, and nothing of a user's is removed."""
+    tables = warehouse.sql("select lower(table_name) from duckdb_tables() where schema_name = 'main'").fetchall()
+    return any((view.name,) in tables for view in catalog.views())
 
 
 def _stored_marker(warehouse: Warehouse) -> str | None:

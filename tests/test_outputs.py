@@ -16,6 +16,7 @@ import small_warehouse
 
 import neuronlake
 from neuronlake import NeuronlakeError
+from neuronlake.ingest.imported import ImportOptions, import_labels
 from neuronlake.reports.export import export_descriptions
 from neuronlake.reports.files import OutputError, write_output
 from neuronlake.reports.page import write_charts
@@ -148,6 +149,30 @@ def test_a_warehouse_that_is_open_here_stays_locked_when_it_is_refused_as_an_out
             assert f"PID {os.getpid()}" in second.stderr
 
 
+# --- never over one another
+
+
+def test_models_whose_names_make_one_file_name_get_a_file_each(tmp_path: Path) -> None:
+    """Also where disks do not tell case; a number never takes the name of another model's file."""
+    expected = {
+        "My_Net": "My_Net.csv",
+        "my net": "my_net-3.csv",
+        "my/net": "my_net-4.csv",
+        "my_net": "my_net-5.csv",
+        "my_net-2": "my_net-2.csv",
+        "resnet18-imagenet": "resnet18-imagenet.csv",
+    }
+    with open_warehouse(tmp_path / "w.duckdb", write=True) as warehouse:
+        for number, model in enumerate(expected):
+            labels = tmp_path / f"{number}.csv"
+            labels.write_text(f"layer,unit,description\nfc,0,concept {number}\n")
+            import_labels(warehouse, labels, ImportOptions(model=model))
+        written = export_descriptions(warehouse, tmp_path / "out")
+    assert [file.name for file in written] == list(expected.values())
+    for number, file in enumerate(written):
+        assert f"concept {number}" in file.read_text()
+
+
 # --- whole or as it was
 
 
@@ -227,6 +252,16 @@ def test_a_page_can_go_into_a_pipe() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "new"
     assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX devices")
+@pytest.mark.parametrize("reader", ["head -c 15", "cat"])
+def test_a_page_goes_to_a_reader_that_may_leave_early(path: Path, reader: str) -> None:
+    command = f"{sys.executable} -m neuronlake.cli report -o /dev/stdout -w {path}"
+    done = subprocess.run(["sh", "-c", f"{command} | {reader}"], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.startswith("<!doctype html>")
+    assert done.stdout.rstrip().endswith("</html>" if reader == "cat" else ">")
 
 
 @pytest.mark.parametrize(

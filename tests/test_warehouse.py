@@ -86,6 +86,34 @@ def test_a_missing_file_is_named_with_the_way_to_make_one(tmp_path: Path) -> Non
     assert "cli ingest" in refusal(tmp_path / "none.duckdb", write=False)
 
 
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("name", [":memory:", ":memory:scratch"])
+def test_a_warehouse_in_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NeuronlakeError, match=f"^{name} is no file, and a warehouse is one; name a file"):
+        open_warehouse(name, write=write)
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("name", ["store.duckdb", "Store.db", ".store.duckdb", "store", "store.v1.duckdb"])
+def test_a_name_that_duckdb_takes_for_the_schema_is_refused(path: Path, name: str, there: bool, write: bool) -> None:
+    other = path.with_name(name)
+    if there:
+        path.rename(other)
+    assert refusal(other, write=write).endswith("; rename the file or name another with --warehouse")
+
+
+@pytest.mark.parametrize("name", ["stores.duckdb", "my-store.duckdb", "v1.store", "main.duckdb", "temp.duckdb"])
+def test_other_names_will_do(tmp_path: Path, name: str) -> None:
+    small_warehouse.build(tmp_path / name).close()
+    with open_warehouse(tmp_path / name) as warehouse:
+        assert warehouse.scalar("select count(*) from unit_labels")
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert "does not exist; make it" in refusal(tmp_path / "none" / "w.duckdb", write=True)
 
@@ -372,6 +400,46 @@ def test_views_are_written_anew_only_when_they_changed(path: Path) -> None:
     before = path.read_bytes()
     open_warehouse(path, write=True).close()
     assert path.read_bytes() == before
+
+
+CHANGES_OF_VIEWS = {
+    "drop": "drop view unit_labels",
+    "replace": "create or replace view unit_labels as select 'mine' as concept",
+    "rename": "alter view unit_labels rename to old_labels",
+    "table": "drop view unit_labels; create table unit_labels as select 'mine' as concept",
+}
+
+
+def stored_views(path: Path) -> dict[str, str]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return dict(connection.sql("select view_name, sql from duckdb_views() where not internal").fetchall())
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_VIEWS)
+def test_a_view_that_a_user_removed_or_replaced_answers_as_before(path: Path, change: str) -> None:
+    """For a reader and for a writer; the user's own views and tables stay."""
+    question = "select model, layer, unit, concept from unit_labels order by all"
+    before = stored_views(path)
+    with open_warehouse(path, write=True) as warehouse:
+        answer = warehouse.sql(question).fetchall()
+        warehouse.execute("create view mine as select concept from unit_labels")
+        warehouse.execute(CHANGES_OF_VIEWS[change])
+    changed = path.read_bytes()
+    with open_warehouse(path) as warehouse:
+        assert warehouse.sql(question).fetchall() == answer
+        assert len(warehouse.query("unit_cards").fetchall()) > 0
+    assert path.read_bytes() == changed
+    with open_warehouse(path, write=True) as warehouse:
+        assert warehouse.sql(question).fetchall() == answer
+        assert len(warehouse.sql("from mine").fetchall()) == len(answer)
+    after = stored_views(path)
+    assert after.pop("mine")
+    if change == "table":
+        with duckdb.connect(str(path), read_only=True) as connection:
+            assert connection.sql("from unit_labels").fetchall() == [("mine",)]
+        return
+    assert after.pop("old_labels", None) is None or change == "rename"
+    assert after == before
 
 
 def test_the_file_is_in_the_storage_version_of_duckdb_1_5(path: Path) -> None:
