@@ -33,21 +33,25 @@
   const MARK = "\u2060";
   const drawable = (name) => name in Object.prototype ? name + MARK : name;
   const asItWas = (name) => name?.endsWith(MARK) && name.slice(0, -1) in Object.prototype ? name.slice(0, -1) : name;
-  // Vega only logs what goes wrong while it draws
-  class View extends vegaEmbed.vega.View {
-    error(failure) {
-      this.failure ??= failure;
-      return this;
-    }
-  }
+  // Vega only logs what goes wrong while it draws; its class of views is had from a view of nothing
+  const watchedView = async () => {
+    const { view } = await vegaEmbed(document.createElement("div"), {}, { mode: "vega", actions: false, ast: true });
+    return class extends view.constructor {
+      error(failure) {
+        this.failure ??= failure;
+        return this;
+      }
+    };
+  };
+  const viewClass = watchedView();
   const drawChart = async (place) => {
     const key = place.dataset.spec, { params, config } = specs[key];
     const layer = { name: "layer", value: drawable(byId("layer-of-charts").value) };
     const spec = { ...specs[key], config: { ...config, ...theme() }, params: params && [layer] };
     views.get(key)?.finalize();
     views.delete(key);
-    const options = { actions: false, ast: true, renderer: "canvas", logLevel: 1, patch: wholeNames, viewClass: View };
-    const drawn = await vegaEmbed(place, spec, options);
+    const options = { actions: false, ast: true, renderer: "canvas", logLevel: 1, patch: wholeNames };
+    const drawn = await vegaEmbed(place, spec, { ...options, viewClass: await viewClass });
     views.set(key, drawn);
     if (drawn.view.failure) throw drawn.view.failure;
     drawn.view.addEventListener("click", (_event, item) => {

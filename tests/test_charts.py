@@ -133,13 +133,17 @@ def test_words_of_javascript_are_drawn_like_all_others(word: str) -> None:
     colors = charts.category_colors([word])
     concepts = frame([(word, word, 4, 2), (word, "dog", 2, 1)]).with_columns(category=pl.lit(word))
     only = concepts.with_columns(compared_layers=pl.lit(word), is_same_layers=True)
-    measured = pl.DataFrame([(model, layer, layers.index(layer), 3, 9) for model in models for layer in layers], orient="row")
+    measured = pl.DataFrame(
+        [(model, layer, layers.index(layer), 3, 9) for model in models for layer in layers], orient="row"
+    )
     measured.columns = ["model", "layer", "position", "concepts", "units"]
     mixed = [(word, layer, layers.index(layer), name, 2, 0.5) for layer in layers for name in (word, "object")]
     mix = pl.DataFrame(mixed, ["model", "layer", "position", "category", "units", "share"], orient="row")
     shared = [(concept, place, model, 3) for place, concept in enumerate(["dog", word]) for model in (*models, "third")]
     counts = pl.DataFrame(shared, ["concept", "place", "model", "units"], orient="row")
-    pairs = pl.DataFrame([(word, a, layers.index(a), "other", b, layers.index(b), 1, 0.5) for a in layers for b in layers], orient="row")
+    pairs = pl.DataFrame(
+        [(word, a, layers.index(a), "other", b, layers.index(b), 1, 0.5) for a in layers for b in layers], orient="row"
+    )
     pairs.columns = ["model_a", "layer_a", "position_a", "model_b", "layer_b", "position_b", "shared", "jaccard"]
     for chart, marks in (
         (charts.learnt_concepts(concepts, word, colors), 4),
@@ -175,5 +179,7 @@ def test_a_chart_that_cannot_be_drawn_is_an_error_and_no_empty_picture(
     for broken in (unheard, refused):
         monkeypatch.setattr(charts, "shared_concepts", lambda *_, broken=broken: broken)
         for file_format in ("svg", "png"):
-            with pytest.raises(ReportError, match=r"chart shared cannot be drawn: [^\n]*; --format csv writes its numbers"):
+            with pytest.raises(
+                ReportError, match=r"chart shared cannot be drawn: [^\n]*; --format csv writes its numbers"
+            ):
                 write_charts(warehouse, tmp_path, file_format, setting=1)

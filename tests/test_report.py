@@ -471,9 +471,10 @@ def test_words_of_javascript_are_names_like_all_others(word: str, tmp_path: Path
     eventually(page, "document.querySelectorAll('.plot canvas').length === document.querySelectorAll('.plot').length")
     assert all(is_drawn(page, place) for place in range(page.locator(".plot").count()))
     assert opened.messages == []
+    page.locator(".plot canvas").first.scroll_into_view_if_needed()
     box = page.locator(".plot canvas").first.bounding_box()
     assert box
-    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 60)
+    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 45)
     eventually(page, "document.querySelector('#search').value !== ''")
     assert page.input_value("#search") == f'"{word}"'
     assert page.input_value("#layer") == page.input_value("#model") == word
@@ -493,6 +494,8 @@ def test_a_chart_that_cannot_be_drawn_says_so_and_stops_no_other(tmp_path: Path,
     page.write_text(text, encoding="utf-8")
     opened = open_page(page)
     said = opened.page.locator(".plot").all_text_contents()
-    assert [text.startswith("This chart cannot be drawn: ") for text in said] == [True, True] + [False] * (len(said) - 2)
+    assert [text.startswith("This chart cannot be drawn: ") for text in said] == [True, True] + [False] * (
+        len(said) - 2
+    )
     assert len(opened.messages) == 2
     assert opened.page.locator(".plot canvas").count() == len(said) - 2 >= 3
