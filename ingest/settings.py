@@ -24,6 +24,9 @@ _OTHER_NAMES = {
     "trust_pickle": "trust_code",
 }
 
+# a BIGINT of the warehouse, and what PyTorch takes as a seed
+_LARGEST_WHOLE = 2**63 - 1
+
 
 class RecipeError(NeuronlakeError):
     """A setting of the run makes no sense."""
@@ -133,11 +136,13 @@ def _flag(value: object) -> bool:
 
 
 def _whole(least: int) -> Callable[[object], int]:
-    """A reader of whole numbers that are not below `least`."""
+    """A reader of whole numbers that are not below `least`, nor more than the warehouse holds."""
 
     def read(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise _WrongTypeError(f"a whole number of {least} or more")
+        if value > _LARGEST_WHOLE:
+            raise _WrongTypeError(f"a whole number of {_LARGEST_WHOLE} or less")
         return value
 
     return read

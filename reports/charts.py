@@ -11,6 +11,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from neuronlake.reports.drawable_names import with_drawable_names
+
 # Okabe & Ito's palette, which colour-blind readers can tell apart; grey for what has no category.
 CATEGORY_COLORS = {
     "color": "#cc79a7",
@@ -59,6 +61,7 @@ def category_colors(categories: Iterable[str]) -> dict[str, str]:
     return {**colors, "none": grey}
 
 
+@with_drawable_names
 def learnt_concepts(concepts: pl.DataFrame, model: str, colors: Mapping[str, str]) -> alt.LayerChart:
     """How many units of a model learned each concept, in one of its layers or in all.
 
@@ -96,6 +99,7 @@ def learnt_concepts(concepts: pl.DataFrame, model: str, colors: Mapping[str, str
     return _titled(bars.add_params(chosen), model, _BAR_STEP * rows, counted)
 
 
+@with_drawable_names
 def layer_measure(layers: pl.DataFrame, measure: str, title: str, axis_title: str, form: str) -> Any:
     """One measure of each layer, early to late, models side by side.
 
@@ -120,6 +124,7 @@ def layer_measure(layers: pl.DataFrame, measure: str, title: str, axis_title: st
     return _titled(chart, title, 200)
 
 
+@with_drawable_names
 def category_mix(mix: pl.DataFrame, model: str, colors: Mapping[str, str]) -> Any:
     """Categories of the labels of each layer of a model, as shares that add up to 1.
 
@@ -151,6 +156,7 @@ def category_mix(mix: pl.DataFrame, model: str, colors: Mapping[str, str]) -> An
     return _titled(chart, model, 26 * mine["layer"].n_unique())
 
 
+@with_drawable_names
 def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
     """Units with each shared concept: two models on the two sides of one axis, more as a table of shades.
 
@@ -160,13 +166,13 @@ def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
     """
     by_place = alt.EncodingSortField("place", op="min", order="ascending")
     concept = alt.Y("concept:N", title=None, sort=by_place, axis=_names(counts["concept"]))
+    most = float(counts["units"].max() or 1)  # pyright: ignore[reportArgumentType]  a number
     if len(models) > 2:
         base = alt.Chart(counts).encode(
             y=concept,
             x=alt.X("model:N", title=None, scale=alt.Scale(domain=models), axis=_slanted_names()),
-            tooltip=_shared_tooltip(),
+            tooltip=["concept:N", "model:N", "units:Q"],
         )
-        most = float(counts["units"].max() or 1)  # pyright: ignore[reportArgumentType]  a number
         shades = alt.Scale(scheme="blues", domain=[0, most])
         cells = base.mark_rect(cursor="pointer").encode(color=alt.Color("units:Q", title="units", scale=shades))
         chart = cells + base.mark_text().encode(text="units:Q", color=_ink_on_shades("units", most))
@@ -174,7 +180,6 @@ def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
     sided = counts.with_columns(
         side=pl.when(pl.col("model") == models[0]).then(-pl.col("units")).otherwise(pl.col("units"))
     )
-    most = float(counts["units"].max() or 1)  # pyright: ignore[reportArgumentType]  a number
     chart = (
         alt.Chart(sided)
         .mark_bar(cursor="pointer")
@@ -187,12 +192,13 @@ def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
                 scale=alt.Scale(domain=[-most, most]),
             ),
             color=_model_color(models),
-            tooltip=_shared_tooltip(),
+            tooltip=["concept:N", "model:N", "units:Q"],
         )
     )
     return _titled(chart, "Labels that both models have", _BAR_STEP * counts["concept"].n_unique())
 
 
+@with_drawable_names
 def own_concepts(concepts: pl.DataFrame, model: str, colors: Mapping[str, str]) -> alt.LayerChart:
     """Units with each concept that only this model learned, and the layers in which models were compared.
 
@@ -218,6 +224,7 @@ def own_concepts(concepts: pl.DataFrame, model: str, colors: Mapping[str, str]) 
     return _titled(bars, model, _BAR_STEP * mine.height, *lines)
 
 
+@with_drawable_names
 def layer_similarity(pairs: pl.DataFrame, model_a: str, model_b: str) -> Any:
     """How alike the layers of two models are, as a heat map of Jaccard indices.
 
@@ -340,7 +347,7 @@ def _room(most: Any) -> float:
 
 def _of_layer(values: dict[str, Any]) -> alt.ExprRef:
     """What of these belongs to the layer that the reader chose."""
-    return alt.ExprRef(f"({json.dumps(values)})[layer]")
+    return alt.ExprRef(f"{json.dumps([*values.values()])}[indexof({json.dumps([*values])}, layer)]")
 
 
 def _occurring(frame: pl.DataFrame, colors: Mapping[str, str]) -> list[str]:
@@ -381,10 +388,6 @@ def _model_color(models: list[str]) -> alt.Color:
         scale=alt.Scale(domain=models, range=colors),
         legend=alt.Legend(orient="bottom", columns=1, labelLimit=_LONGEST_LEGEND, symbolType="square"),
     )
-
-
-def _shared_tooltip() -> list[Any]:
-    return ["concept:N", "model:N", "units:Q"]
 
 
 def _by_depth(frame: pl.DataFrame) -> list[str]:

@@ -2,7 +2,8 @@
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const byId = (id) => document.getElementById(id);
-  const specs = read("specs"), units = read("unit-data"), images = read("image-data"), colors = read("category-colors");
+  const specs = read("specs"), units = read("unit-data"), images = read("image-data");
+  const colors = new Map(Object.entries(read("category-colors")));
   const CARDS_AT_ONCE = 48;
   const LARGEST_CROP = 0.8;  // of the image's shorter side; more is nearly the whole image
 
@@ -28,18 +29,43 @@
     }
     return chart;
   };
+  // the names that drawable_names.py marks because Vega cannot draw them, and as they were
+  const MARK = "\u2060";
+  const drawable = (name) => name in Object.prototype ? name + MARK : name;
+  const asItWas = (name) => name?.endsWith(MARK) && name.slice(0, -1) in Object.prototype ? name.slice(0, -1) : name;
+  // Vega only logs what goes wrong while it draws; its class of views is had from a view of nothing
+  const watchedView = async () => {
+    const { view } = await vegaEmbed(document.createElement("div"), {}, { mode: "vega", actions: false, ast: true });
+    return class extends view.constructor {
+      error(failure) {
+        this.failure ??= failure;
+        return this;
+      }
+    };
+  };
+  const viewClass = watchedView();
+  const drawChart = async (place) => {
+    const key = place.dataset.spec, { params, config } = specs[key];
+    const layer = { name: "layer", value: drawable(byId("layer-of-charts").value) };
+    const spec = { ...specs[key], config: { ...config, ...theme() }, params: params && [layer] };
+    views.get(key)?.finalize();
+    views.delete(key);
+    const options = { actions: false, ast: true, renderer: "canvas", logLevel: 1, patch: wholeNames };
+    const drawn = await vegaEmbed(place, spec, { ...options, viewClass: await viewClass });
+    views.set(key, drawn);
+    if (drawn.view.failure) throw drawn.view.failure;
+    drawn.view.addEventListener("click", (_event, item) => {
+      if (item?.datum?.concept !== undefined) showUnits(item.datum);
+    });
+  };
   const draw = async (which = ".plot") => {
     for (const place of document.querySelectorAll(which)) {
-      const key = place.dataset.spec, { params, config } = specs[key];
-      const layer = { name: "layer", value: byId("layer-of-charts").value };
-      const spec = { ...specs[key], config: { ...config, ...theme() }, params: params && [layer] };
-      views.get(key)?.finalize();
-      const options = { actions: false, ast: true, renderer: "canvas", logLevel: 1, patch: wholeNames };
-      const drawn = await vegaEmbed(place, spec, options);
-      views.set(key, drawn);
-      drawn.view.addEventListener("click", (_event, item) => {
-        if (item?.datum?.concept !== undefined) showUnits(item.datum);
-      });
+      try {
+        await drawChart(place);
+      } catch (error) {
+        console.error(error);
+        place.textContent = `This chart cannot be drawn: ${error.message ?? error}`;
+      }
     }
     document.documentElement.dataset.charts = "drawn";
   };
@@ -163,7 +189,7 @@
     title.append(element("bdi", "", concept ?? (units.status[row] === "live" ? "no label" : `no label: ${units.status[row]}`)));
     if (concept !== null) {
       const chip = element("span", "chip", units.category[row]);
-      chip.style.setProperty("--dot", colors[units.category[row]] ?? colors.none);
+      chip.style.setProperty("--dot", colors.get(units.category[row]) ?? colors.get("none"));
       title.append(chip);
       if (units.is_significant[row] === false) title.append(element("span", "chance", " not better than chance"));
     }
@@ -231,8 +257,8 @@
   // those that a bar stands for; of all layers where the bar is, since none is called so
   const showUnits = ({ concept, model, layer }) => {
     byId("filters").reset();
-    byId("search").value = `"${concept}"`;
-    for (const [filter, value] of [["model", model], ["layer", layer]]) {
+    byId("search").value = `"${asItWas(concept)}"`;
+    for (const [filter, value] of [["model", asItWas(model)], ["layer", asItWas(layer)]]) {
       if ([...byId(filter).options].some((option) => option.value === value)) byId(filter).value = value;
     }
     choose();

@@ -33,7 +33,7 @@ _HEADLINE_CONCEPTS = 5
 
 
 class ReportError(NeuronlakeError):
-    """The report cannot be written there."""
+    """A chart of the report cannot be drawn."""
 
 
 @dataclass(frozen=True)
@@ -122,22 +122,36 @@ def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: 
     Raises:
         SettingError: the warehouse holds no scoring, or none of that setting.
         OutputError: a file cannot be written there.
+        ReportError: a chart cannot be drawn.
     """
     answers = _ask_setting(warehouse, setting)
     make_folder(folder)
     written: list[Path] = []
     for figure in _figures(answers):
         path = folder / f"{figure.key}.{file_format}"
-        spec = figure.spec | {"width": _PAPER_WIDTH, "background": "white"}
         if file_format == "csv":
             content = figure.frame.write_csv().encode()
         elif file_format == "svg":
-            content = vl_convert.vegalite_to_svg(spec, vl_version=_vega_lite_version()).encode()
+            content = _picture(figure).encode()
         else:
-            content = vl_convert.vegalite_to_png(spec, vl_version=_vega_lite_version(), scale=2)
+            content = vl_convert.svg_to_png(_picture(figure), scale=2)
         write_output(path, content)
         written.append(path)
     return written
+
+
+def _picture(figure: Figure) -> str:
+    """A chart as SVG for a paper."""
+    spec = figure.spec | {"width": _PAPER_WIDTH, "background": "white"}
+    failure = "it has no marks"
+    try:
+        picture = vl_convert.vegalite_to_svg(spec, vl_version=_vega_lite_version())
+    except ValueError as error:
+        picture, failure = "", " ".join(str(error).splitlines()[:2])
+    # some errors are only logged, by the part of the converter that is not Python, and leave a chart without marks
+    if 'role="graphics-symbol"' not in picture:
+        raise ReportError(f"the chart {figure.key} cannot be drawn: {failure}; --format csv writes its numbers")
+    return picture
 
 
 def altair_charts(warehouse: Warehouse, setting: int | str | None = None) -> dict[str, Any]:

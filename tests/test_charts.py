@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import polars as pl
 import pytest
 import small_warehouse
@@ -15,7 +16,7 @@ import neuronlake
 from neuronlake.ingest.imported import import_labels
 from neuronlake.ingest.label_files import ImportOptions
 from neuronlake.reports import charts
-from neuronlake.reports.page import write_charts
+from neuronlake.reports.page import ReportError, write_charts
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -121,3 +122,64 @@ def test_labels_of_one_model_alone_say_in_which_layers_models_were_compared(
     write_charts(warehouse, tmp_path, "svg", setting=5)
     other = " ".join(texts((tmp_path / "own-0.svg").read_text(encoding="utf-8")))
     assert "labels that no other model has; compared over different layers, here: late" in other
+
+
+JAVASCRIPT = ["constructor", "toString", "__proto__", "hasOwnProperty", "valueOf", "cat"]
+
+
+@pytest.mark.parametrize("word", JAVASCRIPT)
+def test_words_of_javascript_are_drawn_like_all_others(word: str) -> None:
+    layers, models = [word, "late"], [word, "other"]
+    colors = charts.category_colors([word])
+    concepts = frame([(word, word, 4, 2), (word, "dog", 2, 1)]).with_columns(category=pl.lit(word))
+    only = concepts.with_columns(compared_layers=pl.lit(word), is_same_layers=True)
+    measured = pl.DataFrame(
+        [(model, layer, layers.index(layer), 3, 9) for model in models for layer in layers], orient="row"
+    )
+    measured.columns = ["model", "layer", "position", "concepts", "units"]
+    mixed = [(word, layer, layers.index(layer), name, 2, 0.5) for layer in layers for name in (word, "object")]
+    mix = pl.DataFrame(mixed, ["model", "layer", "position", "category", "units", "share"], orient="row")
+    shared = [(concept, place, model, 3) for place, concept in enumerate(["dog", word]) for model in (*models, "third")]
+    counts = pl.DataFrame(shared, ["concept", "place", "model", "units"], orient="row")
+    pairs = pl.DataFrame(
+        [(word, a, layers.index(a), "other", b, layers.index(b), 1, 0.5) for a in layers for b in layers], orient="row"
+    )
+    pairs.columns = ["model_a", "layer_a", "position_a", "model_b", "layer_b", "position_b", "shared", "jaccard"]
+    for chart, marks in (
+        (charts.learnt_concepts(concepts, word, colors), 4),
+        (charts.own_concepts(only, word, colors), 4),
+        (charts.layer_measure(measured, "concepts", "Concepts", "concepts", "d"), 4),
+        (charts.category_mix(mix, word, colors), 4),
+        (charts.shared_concepts(counts.filter(pl.col("model") != "third"), models), 4),
+        (charts.shared_concepts(counts, [*models, "third"]), 6),
+        (charts.layer_similarity(pairs, word, "other"), 4),
+    ):
+        picture = svg(chart)
+        assert len(re.findall(r'aria-roledescription="(?:bar|rect mark)" d="M[^"]*h[1-9]', picture)) == marks
+        assert word in "".join(texts(picture)).replace("\u2060", "")
+
+
+def test_the_numbers_of_a_layer_with_a_word_of_javascript_for_its_name_have_their_own_scale() -> None:
+    everywhere = frame([("a", "cat", 40, 10), ("a", "dog", 20, 10)])
+    there = frame([("a", "cat", 4, 1), ("a", "dog", 2, 1)]).with_columns(layer=pl.lit("__proto__"))
+    chart = charts.learnt_concepts(pl.concat([everywhere, there]), "a", charts.CATEGORY_COLORS).to_dict()
+    (layer,) = chart["params"]
+    (marked,) = {row["layer"] for rows in chart["datasets"].values() for row in rows} - {charts.ALL_LAYERS}
+    picture = vl_convert.vegalite_to_svg(chart | {"width": 420, "params": [layer | {"value": marked}]}, "6.1")
+    assert {(concept, units) for concept, units, _ in bars(picture)} == {("cat", 4), ("dog", 2)}
+    assert max(length for _, _, length in bars(picture)) > 150
+
+
+def test_a_chart_that_cannot_be_drawn_is_an_error_and_no_empty_picture(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars = alt.Chart(pl.DataFrame({"concept": ["constructor"], "units": [1]})).mark_bar()
+    unheard = bars.encode(x="units:Q", y="concept:N")
+    refused = bars.encode(x="units:Q").properties(title="constructor")
+    for broken in (unheard, refused):
+        monkeypatch.setattr(charts, "shared_concepts", lambda *_, broken=broken: broken)
+        for file_format in ("svg", "png"):
+            with pytest.raises(
+                ReportError, match=r"chart shared cannot be drawn: [^\n]*; --format csv writes its numbers"
+            ):
+                write_charts(warehouse, tmp_path, file_format, setting=1)

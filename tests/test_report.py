@@ -18,6 +18,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import models
+from neuronlake.ingest.imported import import_labels
+from neuronlake.ingest.label_files import ImportOptions
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.unit import read_unit, write_unit_page
 from tiny import write_image
@@ -444,3 +446,56 @@ def test_the_specifications_are_vega_lite(two_models: Path, tmp_path: Path) -> N
     for spec in json.loads(found[1]).values():
         assert spec["$schema"].startswith("https://vega.github.io/schema/vega-lite/v6")
         assert spec["title"]
+
+
+def imported(folder: Path, layer: str, concepts: list[str]) -> Path:
+    """A warehouse of imported labels of two models, whose first model and layer have a word of JavaScript for a name."""
+    path = folder / "imported.duckdb"
+    with neuronlake.open(path, write=True) as warehouse:
+        for model in (layer, "other"):
+            rows = [f"{layer},{unit},{concept},0.5" for unit, concept in enumerate(concepts)]
+            (folder / "labels.csv").write_text("\n".join(["layer,unit,description,similarity", *rows]))
+            given = ImportOptions(model, "soft_wpmi", "ViT-B-16/openai", "words", "photographs")
+            import_labels(warehouse, folder / "labels.csv", given)
+    return path
+
+
+@pytest.mark.parametrize("word", ["constructor", "__proto__"])
+def test_words_of_javascript_are_names_like_all_others(word: str, tmp_path: Path, open_page) -> None:
+    path = imported(tmp_path, word, [word, word, "cat"])
+    with neuronlake.open(path, write=True) as warehouse:
+        warehouse.execute("update store.concept_set_concepts set category = $word", word=word)
+    opened = open_page(report(path, tmp_path / "page.html"))
+    page: Page = opened.page
+    page.select_option("#layer-of-charts", word)
+    eventually(page, "document.querySelectorAll('.plot canvas').length === document.querySelectorAll('.plot').length")
+    assert all(is_drawn(page, place) for place in range(page.locator(".plot").count()))
+    assert opened.messages == []
+    page.locator(".plot canvas").first.scroll_into_view_if_needed()
+    box = page.locator(".plot canvas").first.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 45)
+    eventually(page, "document.querySelector('#search').value !== ''")
+    assert page.input_value("#search") == f'"{word}"'
+    assert page.input_value("#layer") == page.input_value("#model") == word
+    assert page.text_content("#count") == "2 of 6 units"
+    dots = page.evaluate("[...document.querySelectorAll('.chip')].map((chip) => chip.style.getPropertyValue('--dot'))")
+    assert all(re.fullmatch("#[0-9a-f]{6}", dot) for dot in dots)
+
+
+def test_a_chart_that_cannot_be_drawn_says_so_and_stops_no_other(tmp_path: Path, open_page) -> None:
+    page = report(imported(tmp_path, "fc", ["cat", "dog", "dog"]), tmp_path / "page.html")
+    text = page.read_text(encoding="utf-8")
+    # the first chart fails while it is drawn, the second is refused
+    for chart, of in (("learnt-0", r'"concept": "cat"'), ("learnt-1", r'"text": "other"')):
+        start = text.index(f'"{chart}": {{')
+        broken = text[start:].replace(of, re.sub('"[a-z]+"$', '"constructor"', of), 1)
+        text = text[:start] + broken
+    page.write_text(text, encoding="utf-8")
+    opened = open_page(page)
+    said = opened.page.locator(".plot").all_text_contents()
+    assert [text.startswith("This chart cannot be drawn: ") for text in said] == [True, True] + [False] * (
+        len(said) - 2
+    )
+    assert len(opened.messages) == 2
+    assert opened.page.locator(".plot canvas").count() == len(said) - 2 >= 3
