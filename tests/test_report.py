@@ -427,7 +427,7 @@ def test_a_name_that_is_cut_is_shown_whole_where_the_pointer_is(labelled: Path, 
     assert box
     seen: dict[str, set[str]] = {"label": set(), "bar": set()}
     for part, x in (("label", 60), ("bar", 200)):
-        for y in range(34, 180, 6):
+        for y in range(34, 250, 6):
             page.mouse.move(box["x"] + x, box["y"] + y)
             tooltip = page.locator("#vg-tooltip-element.visible")
             if tooltip.count():
