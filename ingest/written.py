@@ -7,6 +7,7 @@ import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import cast
 
 from neuronlake.ingest.code import is_installed
 
@@ -31,8 +32,10 @@ class Written:
 
     def has_defaults(self, function: FunctionType) -> bool:
         """Whether a function has no defaults, or those that are written for one of its name."""
-        found = list(function.__defaults__ or ()), function.__kwdefaults__ or {}
-        return not any(found) or _defaults_text(function.__code__.co_name, *found) in self.defaults
+        defaults, keywords = list[object](function.__defaults__ or ()), function.__kwdefaults__ or {}
+        if not defaults and not keywords:
+            return True
+        return _defaults_text(function.__code__.co_name, defaults, keywords) in self.defaults
 
 
 def written(file: Path) -> Written:
@@ -120,16 +123,11 @@ def _code_of(file: Path, _changed: int, _size: int) -> dict[str, set[str]]:
 @functools.cache
 def _shape(code: CodeType) -> str:
     """What runs, wherever in its file it stands."""
-    constants = [
-        _shape(each)
-        if isinstance(each, CodeType)
-        else repr(sorted(map(repr, each)) if type(each) is frozenset else each)
-        for each in code.co_consts
-    ]
+    constants = [_shape(each) if isinstance(each, CodeType) else _constant(each) for each in code.co_consts]
     names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
     return repr((code.co_code.hex(), code.co_exceptiontable.hex(), code.co_flags, names, constants))
 
 
 def _constant(value: object) -> str:
     """A constant as text; a set's order is Python's choice."""
-    return repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)
+    return repr(sorted(map(repr, cast("frozenset[object]", value))) if isinstance(value, frozenset) else value)
