@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -57,6 +56,7 @@ def sql(
     """Ask the warehouse: free SQL, a named query, or a file."""
     from neuronlake.reports import tables
     from neuronlake.reports.files import check_copy
+    from neuronlake.sql.answers import answer_frame, changed_rows
     from neuronlake.sql.copies import written_paths
     from neuronlake.sql.opening import open_warehouse
     from neuronlake.sql.settings import setting_note
@@ -69,9 +69,13 @@ def sql(
         for path in written_paths(text, given) if allow_files else ():
             check_copy(path)
         relation = opened.ask(text, given)
-        if relation is not None:
+        changed = (None,) if relation is None else changed_rows(opened.connection, text, relation)
+        if changed is not None:
+            (count,) = changed
+            typer.echo("done" if count is None else f"done: {count:,} row{'' if count == 1 else 's'}", err=True)
+        elif relation is not None:
             # a terminal needs one row more than it shows, to know that there are more
-            frame = relation.limit(limit + 1).pl() if shape == "table" else relation.pl()
+            frame = answer_frame(relation.limit(limit + 1) if shape == "table" else relation)
             if note := setting_note(opened, text, given, frame):
                 typer.echo(note, err=True)
             tables.print_frame(frame, shape, limit)
@@ -108,14 +112,12 @@ def status(
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """What is in the warehouse, which runs made it, and what killed runs left beside it."""
-    from rich.console import Console
-
     from neuronlake.ingest.spool import leftovers
     from neuronlake.ingest.spool import remove_leftovers as remove
-    from neuronlake.reports.tables import terminal_table
+    from neuronlake.reports.tables import output_console, terminal_table
     from neuronlake.sql.opening import open_warehouse
 
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = output_console()
     with open_warehouse(warehouse, allow_files=False) as opened:
         if remove_leftovers:
             remove(opened)

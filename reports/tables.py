@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,20 +27,37 @@ _LONGEST_CELL = 40
 
 
 class FormatError(NeuronlakeError):
-    """There is no such output format."""
+    """There is no such output format, or no output."""
 
 
 def chosen_format(name: str | None) -> str:
     """The format that was asked for; without one a table in a terminal, else csv.
 
     Raises:
-        FormatError: there is none of that name.
+        FormatError: there is none of that name, or standard output is closed.
     """
+    _check_output()
     if name is None:
         return "table" if sys.stdout.isatty() else "csv"
     if name not in FORMATS:
         raise FormatError(f"there is no format {name!r}; choose {', '.join(FORMATS)}")
     return name
+
+
+def output_console() -> Console:
+    """Standard output for tables; where it is no terminal, with room for 200 characters.
+
+    Raises:
+        FormatError: standard output is closed.
+    """
+    _check_output()
+    return Console(width=None if sys.stdout.isatty() else 200)
+
+
+def _check_output() -> None:
+    """A shell's ``>&-`` leaves a process without standard output."""
+    if sys.__stdout__ is None:
+        raise FormatError("standard output is closed, so there is nowhere to print; send it to a file with > FILE")
 
 
 def print_frame(frame: pl.DataFrame, file_format: str, limit: int) -> None:
@@ -48,7 +66,7 @@ def print_frame(frame: pl.DataFrame, file_format: str, limit: int) -> None:
         write_frame(frame, file_format, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = output_console()
     fitted = _fitted(frame.head(limit), console.width)
     if fitted.alike:
         alike = ", ".join(f"{name} {_cell(value)}" for name, value in fitted.alike.items())
@@ -177,11 +195,15 @@ def _cell(value: Any) -> str:
 
 
 def _json_value(value: Any) -> Any:
-    """What JSON has no word for, as text."""
-    if value is None or isinstance(value, (bool, int, str, list)):
-        return value
+    """What JSON has no word for, as text; numbers that are not finite as null."""
+    if isinstance(value, list):
+        return [_json_value(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): _json_value(item) for name, item in value.items()}
     if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124  NaN
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
     return str(value)
 
 
