@@ -19,11 +19,14 @@ import torchvision.transforms as T  # noqa: N812
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+import neuronlake
 from neuronlake.ingest.code import module_code
 from neuronlake.ingest.lending import evaluated
 from neuronlake.ingest.live_code import network_code
 from neuronlake.ingest.models import load_model, model_from_module
+from neuronlake.ingest.names import NameTakenError
 from neuronlake.ingest.preprocessing import CustomTransform
+from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.weights import WeightsError
 
 FACTOR = 1.0
@@ -404,3 +407,23 @@ def test_a_script_in_memory_is_lent_as_any_network_is() -> None:
 def test_a_network_without_weights_yet_is_refused_in_one_line(module: nn.Module) -> None:
     with pytest.raises(WeightsError, match=r"weight of a \w+ has no numbers yet; load its weights, or run it on an"):
         fingerprint(module)
+
+
+def test_a_script_and_a_transform_in_memory_are_ingested_and_told_apart(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "probe": tiny_recipe.probes[0],
+        "concepts": tiny_recipe.concepts[0],
+        "encoder": tiny_recipe.encoder,
+    }
+    with neuronlake.open(tmp_path / "w.duckdb") as warehouse:
+
+        def extracted(factor: float, step: Callable[[Tensor], Tensor]) -> int:
+            models = {"mine": (scripted(factor), composed(step))}
+            return neuronlake.ingest(
+                warehouse, models=models, layers="stem", null_draws=10, **settings
+            ).extracted_images
+
+        assert (extracted(1.0, torch.abs), extracted(1.0, torch.abs)) == (20, 0)
+        for factor, step in ((2.0, torch.abs), (1.0, torch.neg)):
+            with pytest.raises(NameTakenError, match="'mine' is taken"):
+                extracted(factor, step)
