@@ -26,7 +26,7 @@ def with_drawable_names(draw: Callable[_Given, _Chart]) -> Callable[_Given, _Cha
 
     @wraps(draw)
     def drawing(*args: _Given.args, **kwargs: _Given.kwargs) -> _Chart:
-        named = cast("dict[str, Any]", {key: drawable(value) for key, value in kwargs.items()})
+        named = {key: drawable(value) for key, value in kwargs.items()}
         return draw(*(drawable(value) for value in args), **named)  # pyright: ignore[reportCallIssue]
 
     return drawing

@@ -94,16 +94,25 @@ def _missing(warehouse: Warehouse, model: str, layer: str, unit: int, shown: Set
         if not here.filter(**fit).is_empty():
             continue
         missing = f"{warehouse.path} has no {kind} {name!r} under setting {shown.short}"
-        elsewhere = set(scorings.filter(**fit)["setting"])
-        if elsewhere:
-            others = [each.short for each in all_settings(warehouse) if each.number in elsewhere]
-            return f"{missing}; it is under {', '.join(others)}: choose one with --setting"
+        if elsewhere := set(scorings.filter(**fit)["setting"]):
+            return f"{missing}; {_under(warehouse, elsewhere)}"
         known = (here if kind == "model" else here.filter(model=model))[kind].unique(maintain_order=True).to_list()
         near = difflib.get_close_matches(name, known, n=2)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         return f"{missing}; {hint}it has {', '.join(known)}"
-    units = here.filter(model=model, layer=layer)["units"][0]
-    return f"{layer} of {model} has units 0 to {units - 1}, not {unit}"
+    where = {"model": model, "layer": layer}
+    labels = warehouse.sql(
+        "select distinct setting, unit from unit_labels where model = $model and layer = $layer", **where
+    ).pl()
+    if elsewhere := set(labels.filter(unit=unit)["setting"]):
+        return f"{layer} of {model} has no unit {unit} under setting {shown.short}; {_under(warehouse, elsewhere)}"
+    return f"{layer} of {model} has units 0 to {labels['unit'].max()}, not {unit}"
+
+
+def _under(warehouse: Warehouse, settings: set[int]) -> str:
+    """Where to find what the shown setting does not have."""
+    others = [each.short for each in all_settings(warehouse) if each.number in settings]
+    return f"it is under {', '.join(others)}: choose one with --setting"
 
 
 def write_unit_page(card: UnitCard, path: Path) -> None:

@@ -200,6 +200,6 @@ def test_a_whole_number_that_the_warehouse_cannot_hold_is_refused(tmp_path: Path
     (tmp_path / "recipe.toml").write_text("seed = 99999999999999999999999")
     with pytest.raises(RecipeError, match="seed takes a whole number of 9223372036854775807 or less, not 99999"):
         read_recipe_file(Recipe, tmp_path / "recipe.toml")
-    with pytest.raises(RecipeError, match="batch_size takes a whole number of .* or less"):
+    with pytest.raises(RecipeError, match=r"batch_size takes a whole number of .* or less"):
         recipe_of(Recipe, {"batch_size": 2**63})
     assert recipe_of(Recipe, {"models": "resnet18-imagenet", "probes": "images", "seed": 2**63 - 1}).seed == 2**63 - 1

@@ -449,7 +449,7 @@ def test_the_specifications_are_vega_lite(two_models: Path, tmp_path: Path) -> N
 
 
 def imported(folder: Path, layer: str, concepts: list[str]) -> Path:
-    """A warehouse of imported labels of two models, whose first model and layer have a word of JavaScript for a name."""
+    """A warehouse of imported labels of two models, the first of the name of their layer."""
     path = folder / "imported.duckdb"
     with neuronlake.open(path, write=True) as warehouse:
         for model in (layer, "other"):

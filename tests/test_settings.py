@@ -19,6 +19,8 @@ import small_warehouse
 import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.find import FindError, find_units
+from neuronlake.ingest.imported import import_labels
+from neuronlake.ingest.label_files import ImportOptions
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.export import export_descriptions
 from neuronlake.reports.page import write_charts
@@ -273,3 +275,20 @@ def test_the_headline_of_a_report_counts_the_labels_that_its_chart_counts(wareho
         assert counted[:2] == ([("dotted", 2), ("dog", 1)], [("dog", 2), ("dotted", 2)])[number]
         subtitle = neuronlake.charts(warehouse, 1)["learnt-0"].to_dict()["title"]["subtitle"]
         assert subtitle == [("labels better than chance (q < 0.05), of all", "all labels")[number]]
+
+
+def test_a_unit_that_only_another_setting_has_is_said_to_be_there(tmp_path: Path) -> None:
+    with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
+        for method, units in (("soft_wpmi", (0, 1, 2, 3, 6)), ("milan", (0, 1))):
+            lines = [f"0,{unit},cat,0.5" for unit in units]
+            (tmp_path / "labels.csv").write_text("\n".join(["layer,unit,description,similarity", *lines]))
+            given = ImportOptions("a", method, "ViT-B-16/openai", "words", "photographs")
+            import_labels(warehouse, tmp_path / "labels.csv", given)
+        missing = (
+            r"0 of a has no unit 3 under setting 2 \(milan\); it is under 1 \(soft_wpmi\): choose one with --setting"
+        )
+        with pytest.raises(UnitError, match=missing):
+            read_unit(warehouse, "a", "0", 3)
+        assert read_unit(warehouse, "a", "0", 3, 1).label["concept"] == "cat"
+        with pytest.raises(UnitError, match="0 of a has units 0 to 6, not 7"):
+            read_unit(warehouse, "a", "0", 7)
