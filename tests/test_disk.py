@@ -207,12 +207,12 @@ def begun(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pat
     (folder / "out" / "resnet18-imagenet.csv").write_text("old")
     labels = [f"late,{unit},concept {unit}\n" for unit in range(20_000)]
     (folder / "labels.csv").write_text("layer,unit,description\n" + "".join(labels))
-    (folder / "words.txt").write_text("\n".join(f"word {number}" for number in range(300)))
+    (folder / "more.txt").write_text("\n".join(f"word {number}" for number in range(300)))
     return folder
 
 
 COMMANDS = {
-    "score": ["score", "--concepts", "words.txt", "--parameter", "top_k=4"],
+    "score": ["score", "--concepts", "more.txt", "--parameter", "top_k=4"],
     "import": ["import", "labels.csv", "--model", "other"],
     "report": ["report", "--output", "page.html"],
     "export": ["export", "--output", "out"],
