@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import polars as pl
 
-from neuronlake.ingest.concepts import load_concepts
+from neuronlake.ingest.concepts import ConceptSet, load_concepts
 from neuronlake.ingest.encoder import Encoder
 from neuronlake.ingest.encoders import in_some_precision, is_place, load_encoder, load_stored_encoder
 from neuronlake.ingest.plan import check_engine, resolve_device
@@ -116,8 +116,9 @@ def score(
     chosen = _chosen_layers(warehouse, recipe)
     first = chosen.row(0, named=True)
     layers = [StoredLayer(*row) for row in chosen.select("layer_id", "units", "layer_fingerprint").iter_rows()]
+    concept_set = load_concepts(recipe.concepts) if recipe.concepts else None
     with warehouse.transaction():  # new concepts come with their embeddings, or not at all
-        basis = _basis(warehouse, recipe, first)
+        basis = _basis(warehouse, concept_set, first)
         pending = pending_scorings(warehouse, basis, layers, scoring)
         if pending:
             embed_concepts(
@@ -131,7 +132,7 @@ def score(
         with recorded_run(warehouse, command, device, json.dumps(asdict(recipe))) as (run_id, timing):
             score_layers(warehouse, basis, pending, scoring, engine, run_id, report)
             timing.score = time.perf_counter() - started
-    notes = tuple(name_note(warehouse, load_concepts(recipe.concepts).entry)) if recipe.concepts else ()
+    notes = tuple(name_note(warehouse, concept_set.entry)) if concept_set else ()
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started, notes)
 
 
@@ -212,11 +213,10 @@ def _with_setting(name: str, stored: pl.DataFrame) -> str:
     return f"{name!r} with probe {first['probe']} and encoder {first['encoder']}"
 
 
-def _basis(warehouse: Warehouse, recipe: ScoreRecipe, layer: dict[str, object]) -> Basis:
-    """The images and embeddings of the chosen layers, with the recipe's concepts or the newest ones."""
+def _basis(warehouse: Warehouse, concept_set: ConceptSet | None, layer: dict[str, object]) -> Basis:
+    """The images and embeddings of the chosen layers, with these concepts or else the newest ones."""
     probe_id, encoder_id = int(str(layer["probe_id"])), int(str(layer["encoder_id"]))
-    if recipe.concepts:
-        concept_set = load_concepts(recipe.concepts)
+    if concept_set:
         fingerprint = concept_set.fingerprint
         concept_ids = register_concepts(warehouse, concept_set.texts)
         concept_set_id = register_concept_set(warehouse, concept_set, concept_ids)
