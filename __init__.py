@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neuronlake.ingest.estimate import estimate
-    from neuronlake.ingest.evaluate import evaluate
-    from neuronlake.ingest.models import model_from_module
-    from neuronlake.ingest.pipeline import ingest
-    from neuronlake.ingest.preprocessing import Preprocessing
+    from neuronlake.ingest.judging.evaluate import evaluate
+    from neuronlake.ingest.networks.models import model_from_module
+    from neuronlake.ingest.networks.preprocessing import Preprocessing
     from neuronlake.ingest.recipe import Recipe
-    from neuronlake.ingest.rescore import ScoreRecipe, score
+    from neuronlake.ingest.run import ingest
+    from neuronlake.ingest.score import ScoreRecipe, score
     from neuronlake.reports.page import altair_charts as charts
     from neuronlake.reports.page import write_report
     from neuronlake.sql.warehouse import Warehouse
@@ -41,16 +41,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Preprocessing": ("neuronlake.ingest.preprocessing", "Preprocessing"),
+    "Preprocessing": ("neuronlake.ingest.networks.preprocessing", "Preprocessing"),
     "Recipe": ("neuronlake.ingest.recipe", "Recipe"),
-    "ScoreRecipe": ("neuronlake.ingest.rescore", "ScoreRecipe"),
+    "ScoreRecipe": ("neuronlake.ingest.score", "ScoreRecipe"),
     "Warehouse": ("neuronlake.sql.warehouse", "Warehouse"),
     "charts": ("neuronlake.reports.page", "altair_charts"),
     "estimate": ("neuronlake.ingest.estimate", "estimate"),
-    "evaluate": ("neuronlake.ingest.evaluate", "evaluate"),
+    "evaluate": ("neuronlake.ingest.judging.evaluate", "evaluate"),
     "ingest": ("neuronlake.ingest", ""),
-    "model_from_module": ("neuronlake.ingest.models", "model_from_module"),
-    "score": ("neuronlake.ingest.rescore", "score"),
+    "model_from_module": ("neuronlake.ingest.networks.models", "model_from_module"),
+    "score": ("neuronlake.ingest.score", "score"),
     "write_report": ("neuronlake.reports.page", "write_report"),
 }
 

@@ -15,8 +15,8 @@ import torch
 from ingest_inputs import Networks, write_concepts
 from torchvision import datasets, transforms
 
-from neuronlake.ingest.models import load_model
-from neuronlake.ingest.preprocessing import Preprocessing
+from neuronlake.ingest.networks.models import load_model
+from neuronlake.ingest.networks.preprocessing import Preprocessing
 
 
 def clip_stub(encoder: str) -> types.ModuleType:

@@ -14,9 +14,9 @@ import torchvision
 from PIL import Image
 from torch import nn
 
-from neuronlake.ingest.encoders import Encoder, load_encoder
-from neuronlake.ingest.models import Model, load_model
-from neuronlake.ingest.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from neuronlake.ingest.encoders.loading import Encoder, load_encoder
+from neuronlake.ingest.networks.models import Model, load_model
+from neuronlake.ingest.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 CONCEPTS = tuple(f"concept {number}" for number in range(64))
 PHOTOGRAPH = (500, 375)  # the median photograph of ImageNet

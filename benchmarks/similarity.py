@@ -29,9 +29,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from neuronlake.ingest.memory import keep_freed_memory
-from neuronlake.ingest.significance import PseudoUnits
-from neuronlake.ingest.similarity import METHODS, Cosines
+from neuronlake.ingest.labelers.significance import PseudoUnits
+from neuronlake.ingest.labelers.similarity import METHODS, Cosines
+from neuronlake.ingest.machines.freed_memory import keep_freed_memory
 
 DIMENSIONS = 512
 REPEATS = 3

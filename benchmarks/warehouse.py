@@ -22,10 +22,10 @@ import polars as pl
 import pyarrow as pa
 import torch
 
-from neuronlake.ingest.extract import TOP_IMAGES, ExtractedChunk, PreparedImage, TopCandidates
+from neuronlake.ingest.labelers.similarity import top_image_indices
 from neuronlake.ingest.load import ChunkParts, embedding_rows, finish_layer, load_chunk
+from neuronlake.ingest.machines.extraction import TOP_IMAGES, ExtractedChunk, PreparedImage, TopCandidates
 from neuronlake.ingest.register import Registered, default_chunk_images
-from neuronlake.ingest.similarity import top_image_indices
 from neuronlake.sql import catalog
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.verify import verify

@@ -112,8 +112,8 @@ def status(
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """What is in the warehouse, which runs made it, and what killed runs left beside it."""
-    from neuronlake.ingest.spool import leftovers
-    from neuronlake.ingest.spool import remove_leftovers as remove
+    from neuronlake.ingest.machines.spool import leftovers
+    from neuronlake.ingest.machines.spool import remove_leftovers as remove
     from neuronlake.reports.tables import output_console, terminal_table
     from neuronlake.sql.opening import open_warehouse
 

@@ -28,8 +28,8 @@ from neuronlake.commands.terminal import progress_bars, readable_bytes, readable
 from neuronlake.sql import hints
 
 if TYPE_CHECKING:
-    from neuronlake.ingest.pipeline import Summary
     from neuronlake.ingest.recipe import Recipe
+    from neuronlake.ingest.run import Summary
     from neuronlake.sql.warehouse import Warehouse
 
 _NETWORKS, _IMAGES, _LABELS, _MACHINES = "Networks", "Images", "Labels", "Where it runs"
@@ -292,7 +292,7 @@ def recipe(
 def _print_layers(recipe: Recipe) -> None:
     """What can be named as a layer of each model."""
     from neuronlake.ingest.chosen_models import load_models
-    from neuronlake.ingest.layers import list_layers
+    from neuronlake.ingest.layers.choosing import list_layers
     from neuronlake.reports import tables
 
     for model in load_models(recipe):
@@ -366,7 +366,7 @@ def demo(
 
 def _run_ingest(warehouse: Path, recipe: Recipe) -> Summary:
     """Ingest with progress bars."""
-    from neuronlake.ingest.pipeline import ingest as run
+    from neuronlake.ingest.run import ingest as run
     from neuronlake.sql.opening import open_warehouse
 
     with resumable(warehouse), open_warehouse(warehouse, write=True) as opened, progress_bars() as progress:

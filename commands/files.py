@@ -114,19 +114,19 @@ def import_labels(
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Import what CLIP-Dissect or another method wrote, to ask about it and compare with it."""
-    from neuronlake.ingest import imported, saved_activations
+    from neuronlake.ingest.importers import activations, labels
     from neuronlake.sql.opening import open_warehouse
 
-    options = imported.ImportOptions(
+    options = labels.ImportOptions(
         model, method, encoder, concepts, probe, layer, probe_folder, pairs("--column", column), first_unit
     )
     command = typed_command()
     with open_warehouse(warehouse, write=True) as opened:
-        if saved_activations.holds_activations(path):
+        if activations.holds_activations(path):
             with progress_bars() as progress:
-                lines = saved_activations.import_activations(opened, path, options, command, progress).lines()
+                lines = activations.import_activations(opened, path, options, command, progress).lines()
         else:
-            lines = imported.describe(imported.import_labels(opened, path, options, command))
+            lines = labels.describe(labels.import_labels(opened, path, options, command))
     for line in lines:
         typer.echo(line, err=True)
 

@@ -57,8 +57,8 @@ def score(
 
     The same settings twice do nothing; each result stands beside the old ones as a setting of its own.
     """
-    from neuronlake.ingest.rescore import ScoreRecipe
-    from neuronlake.ingest.rescore import score as run
+    from neuronlake.ingest.score import ScoreRecipe
+    from neuronlake.ingest.score import score as run
     from neuronlake.ingest.settings import recipe_of
     from neuronlake.sql.opening import open_warehouse
 
@@ -119,7 +119,7 @@ def evaluate(
 
     Each value has a bootstrap 95 % interval over the units. All is kept in the view `evaluations`.
     """
-    from neuronlake.ingest.evaluate import evaluate as run
+    from neuronlake.ingest.judging.evaluate import evaluate as run
     from neuronlake.reports import tables
     from neuronlake.sql.opening import open_warehouse
 

@@ -16,14 +16,14 @@ class _CallablePackage(ModuleType):
     """This package, called as `pipeline.ingest`."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        from neuronlake.ingest.pipeline import ingest  # noqa: PLC0415  torch takes seconds to import
+        from neuronlake.ingest.run import ingest  # noqa: PLC0415  torch takes seconds to import
 
         return ingest(*arguments, **options)
 
     @property
     def __signature__(self) -> inspect.Signature:
         """What ``help`` and notebooks show as the function's parameters."""
-        from neuronlake.ingest.pipeline import ingest  # noqa: PLC0415  as above
+        from neuronlake.ingest.run import ingest  # noqa: PLC0415  as above
 
         return inspect.signature(ingest)
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from torch import nn
 
-from neuronlake.ingest import user_models
-from neuronlake.ingest.blueprints import ModelError
-from neuronlake.ingest.models import Model, load_model
 from neuronlake.ingest.names import split_name
+from neuronlake.ingest.networks import own_code
+from neuronlake.ingest.networks.blueprints import ModelError
+from neuronlake.ingest.networks.models import Model, load_model
 from neuronlake.ingest.recipe import Recipe
 
 
@@ -60,4 +60,4 @@ def name_of(model: str | Model) -> str:
     if isinstance(model, Model):
         return model.name
     given, body = split_name(model)
-    return given or (user_models.default_name(body) if user_models.is_own(body) else body)
+    return given or (own_code.default_name(body) if own_code.is_own(body) else body)

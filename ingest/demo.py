@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from neuronlake.ingest.models import ModelError
+from neuronlake.ingest.networks.models import ModelError
+from neuronlake.ingest.networks.weights import cache_folder
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.weights import cache_folder
 
 # Photographs of scikit-image, all free to use; its drawings and test patterns are left out.
 _PHOTOGRAPHS = (

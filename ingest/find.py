@@ -10,10 +10,11 @@ import polars as pl
 import torch
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import similarity, stored
-from neuronlake.ingest.encoders import load_stored_encoder
-from neuronlake.ingest.prompts import embed_texts
-from neuronlake.ingest.runs import no_progress
+from neuronlake.ingest import stored
+from neuronlake.ingest.encoders.loading import load_stored_encoder
+from neuronlake.ingest.encoders.prompts import embed_texts
+from neuronlake.ingest.history import no_progress
+from neuronlake.ingest.labelers import similarity
 from neuronlake.sql import hints
 from neuronlake.sql.settings import chosen_setting
 from neuronlake.sql.warehouse import Warehouse

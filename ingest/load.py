@@ -10,7 +10,13 @@ import polars as pl
 import pyarrow as pa
 from torch import Tensor
 
-from neuronlake.ingest.extract import TOP_IMAGES, ChangedImageError, ExtractedChunk, FailedImage, TopCandidates
+from neuronlake.ingest.machines.extraction import (
+    TOP_IMAGES,
+    ChangedImageError,
+    ExtractedChunk,
+    FailedImage,
+    TopCandidates,
+)
 from neuronlake.ingest.register import Registered
 from neuronlake.sql.warehouse import Warehouse
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 import torch
 
 from neuronlake.ingest.chosen_models import load_models
-from neuronlake.ingest.concepts import ConceptSet, load_concepts
-from neuronlake.ingest.directions import Directions, load_directions
-from neuronlake.ingest.encoder import Encoder
-from neuronlake.ingest.encoders import load_encoder
-from neuronlake.ingest.layers import choose_layers
-from neuronlake.ingest.models import Model
-from neuronlake.ingest.pooling import POOLINGS
-from neuronlake.ingest.precision import PRECISIONS, in_precision
-from neuronlake.ingest.probes import Probe, check_probes, load_probe
-from neuronlake.ingest.readings import Reading
+from neuronlake.ingest.concepts.concept_sets import ConceptSet, load_concepts
+from neuronlake.ingest.encoders.loading import load_encoder
+from neuronlake.ingest.encoders.precision import PRECISIONS, in_precision
+from neuronlake.ingest.encoders.protocol import Encoder
+from neuronlake.ingest.labelers.settings import Scoring, resolve_scoring
+from neuronlake.ingest.layers.choosing import choose_layers
+from neuronlake.ingest.layers.directions import Directions, load_directions
+from neuronlake.ingest.layers.pooling import POOLINGS
+from neuronlake.ingest.layers.readings import Reading
+from neuronlake.ingest.networks.models import Model
+from neuronlake.ingest.probes.probe import Probe, check_probes, load_probe
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.scoring_settings import Scoring, resolve_scoring
 from neuronlake.ingest.settings import RecipeError
 
 Progress = Callable[[str, int, int], None]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from neuronlake.ingest.models import Model
+    from neuronlake.ingest.networks.models import Model
 
-from neuronlake.ingest.scoring_settings import DEFAULT_DRAWS, DEFAULT_METHOD
+from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD
 
 DEFAULT_ENCODER = "ViT-B-16/openai"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import polars as pl
 
-from neuronlake.ingest.concepts import ConceptSet
+from neuronlake.ingest.concepts.concept_sets import ConceptSet
 from neuronlake.ingest.names import Entry
 from neuronlake.ingest.plan import Plan, PlannedLayer
-from neuronlake.ingest.probes import Probe
+from neuronlake.ingest.probes.probe import Probe
 from neuronlake.ingest.stored import StoredLayer
 from neuronlake.ingest.taken_names import (
     check_names,

@@ -13,12 +13,12 @@ import pyarrow as pa
 from torch import Tensor
 
 from neuronlake.ingest import stored
-from neuronlake.ingest.encoder import Encoder
+from neuronlake.ingest.encoders.prompts import embed_texts
+from neuronlake.ingest.encoders.protocol import Encoder
+from neuronlake.ingest.labelers.clip_dissect import Features, Labels, LayerActivations, ScoringEngine, score_locally
+from neuronlake.ingest.labelers.settings import Scoring, ScoringError
 from neuronlake.ingest.load import embedding_rows
 from neuronlake.ingest.plan import resolve_device
-from neuronlake.ingest.prompts import embed_texts
-from neuronlake.ingest.scoring_engine import Features, Labels, LayerActivations, ScoringEngine, score_locally
-from neuronlake.ingest.scoring_settings import Scoring, ScoringError
 from neuronlake.ingest.stored import StoredLayer
 from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse
@@ -64,7 +64,7 @@ def choose_scoring_engine(name: str, device: str, address: str | None, workers: 
     """
     if name == "local":
         return partial(score_locally, resolve_device(device))
-    from neuronlake.ingest.ray_scoring import score_with_ray  # noqa: PLC0415  of the extra `ray`
+    from neuronlake.ingest.machines.ray_labels import score_with_ray  # noqa: PLC0415  of the extra `ray`
 
     return partial(score_with_ray, device, address, workers)
 

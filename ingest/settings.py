@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from neuronlake import NeuronlakeError
 
 if TYPE_CHECKING:
-    from neuronlake.ingest.models import Model
+    from neuronlake.ingest.networks.models import Model
 
 _Recipe = TypeVar("_Recipe")
 # the options' names of what can be given several times, and what a setting was called before
@@ -180,7 +180,7 @@ def _directions(value: object) -> tuple[tuple[str, str], ...]:
 
 def _models(value: object) -> tuple[str | Model, ...]:
     """Names, networks, or a mapping from names to networks or to where they are."""
-    from neuronlake.ingest.models import Model, model_from_module  # noqa: PLC0415  torch takes seconds to import
+    from neuronlake.ingest.networks.models import Model, model_from_module  # noqa: PLC0415  torch takes seconds to import
 
     def named(name: str, found: object) -> str | Model:
         if isinstance(found, str | Path):

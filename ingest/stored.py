@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.scratch import empty_matrix
+from neuronlake.ingest.machines.scratch import empty_matrix
 from neuronlake.sql.warehouse import Warehouse
 
 _ACTIVATIONS_AT_ONCE = 1_000_000

@@ -10,11 +10,11 @@ from typing import Any
 
 import tomli_w
 
-from neuronlake.ingest.locations import is_address
 from neuronlake.ingest.names import split_name
 from neuronlake.ingest.plan import Plan
-from neuronlake.ingest.probe_datasets import absolute_root, is_dataset
-from neuronlake.ingest.probes import split_probe
+from neuronlake.ingest.probes.locations import is_address
+from neuronlake.ingest.probes.probe import split_probe
+from neuronlake.ingest.probes.torchvision_datasets import absolute_root, is_dataset
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.settings import RecipeError
 from neuronlake.sql.warehouse import Warehouse

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from neuronlake.ingest.chosen_models import name_of
-from neuronlake.ingest.models import Model
+from neuronlake.ingest.encoders.precision import split_precision
 from neuronlake.ingest.names import Entry, NameTakenError, next_name, renamed, split_name
+from neuronlake.ingest.networks.models import Model
 from neuronlake.ingest.plan import Plan, PlannedLayer
-from neuronlake.ingest.precision import split_precision
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql.warehouse import Warehouse
 

@@ -13,8 +13,8 @@ import small_warehouse
 import vl_convert
 
 import neuronlake
-from neuronlake.ingest.imported import import_labels
-from neuronlake.ingest.label_files import ImportOptions
+from neuronlake.ingest.importers.label_files import ImportOptions
+from neuronlake.ingest.importers.labels import import_labels
 from neuronlake.reports import charts
 from neuronlake.reports.page import ReportError, write_charts
 from neuronlake.sql.warehouse import Warehouse

@@ -19,8 +19,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neuronlake.ingest.code import module_code
-from neuronlake.ingest.models import load_model, model_from_module
+from neuronlake.ingest.networks.identity.code import module_code
+from neuronlake.ingest.networks.models import load_model, model_from_module
 
 NETWORK = """
 from torch import nn
@@ -114,7 +114,8 @@ def test_other_files_and_the_folder_do_not_count(tmp_path: Path, spec: str) -> N
 
 
 def test_the_fingerprint_is_the_same_in_each_process(spec: str) -> None:
-    script = "import sys; from neuronlake.ingest.models import load_model; print(load_model(sys.argv[1]).fingerprint)"
+    load = "from neuronlake.ingest.networks.models import load_model"
+    script = f"import sys; {load}; print(load_model(sys.argv[1]).fingerprint)"
     seen = {
         subprocess.run(
             [sys.executable, "-c", script, spec],
@@ -130,7 +131,8 @@ def test_the_fingerprint_is_the_same_in_each_process(spec: str) -> None:
 
 def test_a_package_is_followed_below_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    script = "from neuronlake.ingest.models import load_model; print(load_model('apackage.net:make').fingerprint)"
+    load = "from neuronlake.ingest.networks.models import load_model"
+    script = f"{load}; print(load_model('apackage.net:make').fingerprint)"
     text = NETWORK.replace("from layers", "from .layers").replace("import settings", "from . import settings")
     seen: list[str] = []
     for scale in ("2.0", "3.125"):

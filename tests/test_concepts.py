@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from neuronlake.ingest.concepts import ConceptError, builtin_names, load_concepts
+from neuronlake.ingest.concepts.concept_sets import ConceptError, builtin_names, load_concepts
 
 
 def write(path: Path, content: str | bytes) -> str:

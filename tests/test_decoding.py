@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuronlake.ingest.decoding import decode, quiet_decoding
-from neuronlake.ingest.locations import ProbeError
+from neuronlake.ingest.probes.decoding import decode, quiet_decoding
+from neuronlake.ingest.probes.locations import ProbeError
 
 
 def corner(path: Path) -> tuple[int, ...]:

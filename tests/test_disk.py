@@ -21,7 +21,7 @@ LAUNCHER = """
 import json, os, resource, shutil, signal, subprocess, sys
 from pathlib import Path
 import open_clip
-import neuronlake.ingest.pipeline
+import neuronlake.ingest.run
 from neuronlake.cli import main
 
 kind, scratch, sizes, arguments = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])

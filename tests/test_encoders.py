@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from neuronlake.ingest.encoder import EncoderError
-from neuronlake.ingest.encoders import load_encoder
+from neuronlake.ingest.encoders.loading import load_encoder
+from neuronlake.ingest.encoders.protocol import EncoderError
 from tiny import TINY_CLIP, TINY_PREPROCESSING
 
 

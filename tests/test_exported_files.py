@@ -18,9 +18,9 @@ import torch
 import torchvision.models as vision
 from torch import Tensor, nn
 
-from neuronlake.ingest.blueprints import ModelError
-from neuronlake.ingest.models import load_model
-from neuronlake.ingest.weights import WeightsError
+from neuronlake.ingest.networks.blueprints import ModelError
+from neuronlake.ingest.networks.models import load_model
+from neuronlake.ingest.networks.weights import WeightsError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neuronlake.ingest.extract import prepare_ahead
-from neuronlake.ingest.layers import choose_layers
-from neuronlake.ingest.models import Model, load_model
-from neuronlake.ingest.pooling import Frame, pool
-from neuronlake.ingest.preprocessing import Preprocessing
-from neuronlake.ingest.readings import LayerError, Place, Reading, recorded_outputs
+from neuronlake.ingest.layers.choosing import choose_layers
+from neuronlake.ingest.layers.pooling import Frame, pool
+from neuronlake.ingest.layers.readings import LayerError, Place, Reading, recorded_outputs
+from neuronlake.ingest.machines.extraction import prepare_ahead
+from neuronlake.ingest.networks.models import Model, load_model
+from neuronlake.ingest.networks.preprocessing import Preprocessing
 
 
 def model_of(module: nn.Module) -> Model:
@@ -129,9 +129,9 @@ def test_layers_without_units_are_refused() -> None:
 
 
 def test_images_come_in_order_however_many_threads_decode() -> None:
-    from neuronlake.ingest.extract import ChunkImage
-    from neuronlake.ingest.locations import Location
-    from neuronlake.ingest.probe_sources import FileBytes, ProbeImage
+    from neuronlake.ingest.machines.extraction import ChunkImage
+    from neuronlake.ingest.probes.locations import Location
+    from neuronlake.ingest.probes.sources import FileBytes, ProbeImage
 
     images = [ProbeImage(f"{number}.png", None, FileBytes(Location(f"/nowhere/{number}.png"))) for number in range(50)]
     files = ((ChunkImage(number, image), frozenset[Preprocessing]()) for number, image in enumerate(images))

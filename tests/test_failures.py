@@ -11,9 +11,9 @@ import pytest
 from probe_files import png
 
 import neuronlake
-from neuronlake.ingest.failure_limit import FailureLimit
-from neuronlake.ingest.locations import ProbeError
-from neuronlake.ingest.probes import load_probe
+from neuronlake.ingest.probes.failure_limit import FailureLimit
+from neuronlake.ingest.probes.locations import ProbeError
+from neuronlake.ingest.probes.probe import load_probe
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql import verify
 from tiny import write_image

@@ -10,7 +10,7 @@ import pytest
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.encoder import EncoderError
+from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.find import find_units
 from neuronlake.ingest.recipe import Recipe
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 import neuronlake
-from neuronlake.ingest.concepts import load_concepts
-from neuronlake.ingest.imported import ImportedFileError, ImportOptions, import_labels
+from neuronlake.ingest.concepts.concept_sets import load_concepts
+from neuronlake.ingest.importers.labels import ImportedFileError, ImportOptions, import_labels
 from neuronlake.ingest.names import NameTakenError
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.verify import verify

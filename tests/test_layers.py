@@ -19,15 +19,15 @@ import torch
 from torch import Tensor, nn
 
 import neuronlake
-from neuronlake.ingest.blueprints import ModelError
-from neuronlake.ingest.directions import DirectionsError, load_directions
-from neuronlake.ingest.extract import DeviceMemoryError
-from neuronlake.ingest.layers import choose_layers, frame_of, list_layers
-from neuronlake.ingest.models import Model, load_model, model_from_module
+from neuronlake.ingest.layers.choosing import choose_layers, frame_of, list_layers
+from neuronlake.ingest.layers.directions import DirectionsError, load_directions
+from neuronlake.ingest.layers.pooling import Frame, PoolingError, pool
+from neuronlake.ingest.layers.readings import LayerError, Reading, recorded_outputs, run, run_until_seen
+from neuronlake.ingest.machines.extraction import DeviceMemoryError
 from neuronlake.ingest.names import NameTakenError
-from neuronlake.ingest.pooling import Frame, PoolingError, pool
-from neuronlake.ingest.preprocessing import Preprocessing
-from neuronlake.ingest.readings import LayerError, Reading, recorded_outputs, run, run_until_seen
+from neuronlake.ingest.networks.blueprints import ModelError
+from neuronlake.ingest.networks.models import Model, load_model, model_from_module
+from neuronlake.ingest.networks.preprocessing import Preprocessing
 from neuronlake.ingest.recipe import Recipe
 
 SEEN = Preprocessing(8, 8, (0.5,) * 3, (0.5,) * 3)

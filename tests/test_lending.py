@@ -15,7 +15,7 @@ import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import scoring
 from neuronlake.ingest.estimate import estimate
-from neuronlake.ingest.lending import evaluated
+from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.recipe import Recipe
 
 SMALL = neuronlake.Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3)

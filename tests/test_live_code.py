@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
 import neuronlake
-from neuronlake.ingest.blueprints import blueprint
 from neuronlake.ingest.chosen_models import looked_at
-from neuronlake.ingest.encoders import load_encoder
-from neuronlake.ingest.live_code import live_code
-from neuronlake.ingest.live_values import UntellableError
-from neuronlake.ingest.models import Model, load_model, model_from_module
-from neuronlake.ingest.readings import run_until_seen
+from neuronlake.ingest.encoders.loading import load_encoder
+from neuronlake.ingest.layers.readings import run_until_seen
+from neuronlake.ingest.networks.blueprints import blueprint
+from neuronlake.ingest.networks.identity.live_code import live_code
+from neuronlake.ingest.networks.identity.live_values import UntellableError
+from neuronlake.ingest.networks.models import Model, load_model, model_from_module
 from neuronlake.ingest.recipe import Recipe
 
 SCALE = 2.0
@@ -369,9 +369,9 @@ def test_a_constant_that_a_factory_takes_from_outside_counts(tmp_path: Path, mon
 def test_live_code_is_told_alike_in_each_process(tmp_path: Path) -> None:
     file = write(tmp_path / "code", SOURCE.replace("SCALE = 2.0", "SCALE = {'wide', 'narrow', 'deep'} and 1 + 1"))
     script = (
-        "import sys; sys.path.insert(0, sys.argv[2]); from neuronlake.ingest.models import *; import net; "
+        "import sys; sys.path.insert(0, sys.argv[2]); from neuronlake.ingest.networks.models import *; import net; "
         "print(load_model(sys.argv[1]).fingerprint, model_from_module('m', net.hooked()).module.__class__.__name__, "
-        "__import__('neuronlake.ingest.live_code', fromlist=['x']).live_code(net.hooked()))"
+        "__import__('neuronlake.ingest.networks.identity.live_code', fromlist=['x']).live_code(net.hooked()))"
     )
     seen = {
         subprocess.run(

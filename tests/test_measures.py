@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuronlake.ingest.measures import area_under_roc, average_precisions, correlations, mean, measure, median
+from neuronlake.ingest.judging.measures import area_under_roc, average_precisions, correlations, mean, measure, median
 
 
 def test_area_under_roc_counts_pairs_and_half_of_the_ties() -> None:

@@ -19,7 +19,7 @@ import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.cli import main
 from neuronlake.commands.terminal import resumable
-from neuronlake.ingest.imported import ImportOptions, import_labels
+from neuronlake.ingest.importers.labels import ImportOptions, import_labels
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql import hints
 from neuronlake.sql.opening import open_warehouse
@@ -322,10 +322,10 @@ def test_a_path_may_begin_with_the_home_folder_wherever_the_shell_leaves_it(
 def test_the_settings_of_a_run_may_begin_with_the_home_folder(
     tiny_recipe: Recipe, tiny_clip_folder: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from neuronlake.ingest.encoders import load_encoder
+    from neuronlake.ingest.encoders.loading import load_encoder
     from neuronlake.ingest.estimate import estimate
+    from neuronlake.ingest.networks.weights import cache_folder
     from neuronlake.ingest.settings import read_recipe_file, recipe_of
-    from neuronlake.ingest.weights import cache_folder
 
     for name, there in (("clip", tiny_clip_folder), ("photos", image_folder)):
         (tmp_path / name).symlink_to(there)

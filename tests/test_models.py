@@ -17,16 +17,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 import neuronlake
-from neuronlake.ingest import preprocessing
-from neuronlake.ingest.blueprints import ModelError
 from neuronlake.ingest.chosen_models import load_models
-from neuronlake.ingest.models import load_model, model_from_module
+from neuronlake.ingest.layers.pooling import Frame
+from neuronlake.ingest.layers.readings import Place, Reading
+from neuronlake.ingest.networks import preprocessing
+from neuronlake.ingest.networks.blueprints import ModelError
+from neuronlake.ingest.networks.models import load_model, model_from_module
+from neuronlake.ingest.networks.preprocessing import CustomTransform, Preprocessing, TransformError
+from neuronlake.ingest.networks.weights import WeightsError
 from neuronlake.ingest.plan import PlannedLayer
-from neuronlake.ingest.pooling import Frame
-from neuronlake.ingest.preprocessing import CustomTransform, Preprocessing, TransformError
-from neuronlake.ingest.readings import Place, Reading
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.weights import WeightsError
 from neuronlake.sql.opening import open_warehouse
 from tiny import write_image
 
@@ -149,7 +149,7 @@ def test_a_factory_gives_transform_and_class_names_too(tmp_path: Path) -> None:
     assert model.preprocessing == Preprocessing(232, 224, preprocessing.IMAGENET_MEAN, preprocessing.IMAGENET_STD)
     assert model.class_names == ("a", "b", "c", "d", "e")
     assert model.notes == ()
-    ours = "from neuronlake.ingest.preprocessing import Preprocessing\n"
+    ours = "from neuronlake.ingest.networks.preprocessing import Preprocessing\n"
     ours += "transform = Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3)\n"
     model = load_model(code_file(tmp_path, text + ours) + ":keyed")
     assert model.preprocessing == Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3)

@@ -16,7 +16,7 @@ import small_warehouse
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.imported import ImportOptions, import_labels
+from neuronlake.ingest.importers.labels import ImportOptions, import_labels
 from neuronlake.reports.export import export_descriptions
 from neuronlake.reports.files import OutputError, write_output
 from neuronlake.reports.page import write_charts

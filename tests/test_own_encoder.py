@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import neuronlake
-from neuronlake.ingest.blueprints import ModelError
-from neuronlake.ingest.encoder import EncoderError
-from neuronlake.ingest.encoders import load_encoder, load_stored_encoder
+from neuronlake.ingest.encoders.loading import load_encoder, load_stored_encoder
+from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.find import find_units
+from neuronlake.ingest.networks.blueprints import ModelError
 from neuronlake.ingest.recipe import Recipe
 
 OWN = """

@@ -15,11 +15,11 @@ import torchvision
 from PIL import Image
 
 import neuronlake
-from neuronlake.ingest import pipeline
-from neuronlake.ingest.encoders import load_encoder
+from neuronlake.ingest import run
+from neuronlake.ingest.encoders.loading import load_encoder
 from neuronlake.ingest.load import load_chunk
-from neuronlake.ingest.models import load_model
 from neuronlake.ingest.names import NameTakenError
+from neuronlake.ingest.networks.models import load_model
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql.warehouse import Warehouse
 from tiny import CONCEPTS, write_image
@@ -193,7 +193,7 @@ def test_a_run_that_fails_between_chunks_goes_on_where_it_stopped(
         load_chunk(*arguments, **options)  # pyright: ignore[reportArgumentType]
 
     with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
-        monkeypatch.setattr(pipeline, "load_chunk", load_two_chunks)
+        monkeypatch.setattr(run, "load_chunk", load_two_chunks)
         with pytest.raises(OSError, match="disk has gone"):
             neuronlake.ingest(warehouse, tiny_recipe)
         monkeypatch.undo()

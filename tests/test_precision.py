@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import neuronlake
-from neuronlake.ingest.encoders import in_some_precision, load_encoder
+from neuronlake.ingest.encoders.loading import in_some_precision, load_encoder
+from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.find import find_units
-from neuronlake.ingest.precision import in_precision
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.settings import RecipeError
 

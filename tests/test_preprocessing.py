@@ -9,8 +9,8 @@ import torch
 import torchvision
 from PIL import Image
 
-from neuronlake.ingest.models import load_model
-from neuronlake.ingest.preprocessing import Preprocessing
+from neuronlake.ingest.networks.models import load_model
+from neuronlake.ingest.networks.preprocessing import Preprocessing
 
 SIZES = [(300, 200), (200, 333), (256, 256), (64, 100), (1000, 30)]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from probe_files import png
 
-from neuronlake.ingest.locations import ProbeError
-from neuronlake.ingest.probes import load_probe
+from neuronlake.ingest.probes.locations import ProbeError
+from neuronlake.ingest.probes.probe import load_probe
 
 INDEX = """\
 image,split,ih,iw,sh,sw,color,object,part,material,scene,texture

@@ -11,9 +11,9 @@ import pytest
 import torchvision
 from probe_files import png
 
-from neuronlake.ingest.decoding import decode
-from neuronlake.ingest.locations import ProbeError
-from neuronlake.ingest.probes import load_probe
+from neuronlake.ingest.probes.decoding import decode
+from neuronlake.ingest.probes.locations import ProbeError
+from neuronlake.ingest.probes.probe import load_probe
 
 
 @pytest.fixture

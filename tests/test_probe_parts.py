@@ -9,8 +9,8 @@ import pytest
 from probe_files import png, write_tar
 
 import neuronlake
-from neuronlake.ingest.probe_sources import FileBytes
-from neuronlake.ingest.probes import load_probe
+from neuronlake.ingest.probes.probe import load_probe
+from neuronlake.ingest.probes.sources import FileBytes
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql import verify
 from tiny import write_image

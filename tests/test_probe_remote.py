@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from probe_files import png, write_tar
 
-from neuronlake.ingest.locations import Location, ProbeError
-from neuronlake.ingest.probes import load_probe
+from neuronlake.ingest.probes.locations import Location, ProbeError
+from neuronlake.ingest.probes.probe import load_probe
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import neuronlake
-from neuronlake.ingest.locations import ProbeError
-from neuronlake.ingest.probes import load_probe
+from neuronlake.ingest.probes.locations import ProbeError
+from neuronlake.ingest.probes.probe import load_probe
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql import verify
 from tiny import write_image

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.encoder import Encoder
-from neuronlake.ingest.prompts import PromptError, embed_texts, joined_prompts
+from neuronlake.ingest.encoders.prompts import PromptError, embed_texts, joined_prompts
+from neuronlake.ingest.encoders.protocol import Encoder
 
 
 def lettered(told: list[str]) -> Encoder:

@@ -18,21 +18,21 @@ import torch
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.extract import BatchLimit
-from neuronlake.ingest.pipeline import pending_chunks
+from neuronlake.ingest.history import no_progress
+from neuronlake.ingest.machines.extraction import BatchLimit
+from neuronlake.ingest.machines.spool import leftovers, own_folder
 from neuronlake.ingest.plan import make_plan
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.register import register
-from neuronlake.ingest.rescore import ScoreRecipe
-from neuronlake.ingest.runs import no_progress
-from neuronlake.ingest.spool import leftovers, own_folder
+from neuronlake.ingest.run import pending_chunks
+from neuronlake.ingest.score import ScoreRecipe
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 from tiny import CONCEPTS, write_image
 
 ray: Any = pytest.importorskip("ray")
 cluster_utils: Any = pytest.importorskip("ray.cluster_utils")
-ray_engine: Any = pytest.importorskip("neuronlake.ingest.ray_engine")
+ray_engine: Any = pytest.importorskip("neuronlake.ingest.machines.ray_extraction")
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ from torch import nn
 
 import neuronlake
 from neuronlake.ingest.estimate import estimate
-from neuronlake.ingest.models import Model
+from neuronlake.ingest.networks.models import Model
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.rescore import ScoreRecipe
+from neuronlake.ingest.score import ScoreRecipe
 from neuronlake.ingest.settings import _READERS, RecipeError, read_recipe_file, recipe_of
 from neuronlake.ingest.stored_recipe import recipe_text
 

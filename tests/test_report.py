@@ -17,9 +17,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import models
-from neuronlake.ingest.imported import import_labels
-from neuronlake.ingest.label_files import ImportOptions
+from neuronlake.ingest.importers.label_files import ImportOptions
+from neuronlake.ingest.importers.labels import import_labels
+from neuronlake.ingest.networks import models
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.unit import read_unit, write_unit_page
 from tiny import write_image

@@ -36,7 +36,7 @@ CONCEPTS = ["stripes", "dots", "a red thing", "sky", "grass", "dog", "cat", "whe
 LAUNCHER = """
 import os, sys
 import open_clip, torch, transformers.utils.logging
-import neuronlake.ingest.pipeline
+import neuronlake.ingest.run
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql.opening import open_warehouse
 from pathlib import Path
@@ -63,7 +63,7 @@ for line in sys.stdin:
                     marker.touch()
 
             with open_warehouse(line.strip(), write=True) as warehouse:
-                neuronlake.ingest.pipeline.ingest(warehouse, recipe, tell)
+                neuronlake.ingest.run.ingest(warehouse, recipe, tell)
         except BaseException:
             import traceback
             traceback.print_exc()
@@ -76,7 +76,7 @@ for line in sys.stdin:
 # The same for `cli` commands, a list of arguments each.
 CLI_LAUNCHER = """
 import json, os, sys
-import neuronlake.ingest.find, neuronlake.ingest.imported, neuronlake.ingest.rescore, neuronlake.reports.page
+import neuronlake.ingest.find, neuronlake.ingest.importers.labels, neuronlake.ingest.score, neuronlake.reports.page
 from neuronlake.cli import main
 
 print("ready", flush=True)

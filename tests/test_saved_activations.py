@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from neuronlake.ingest import similarity, stored
-from neuronlake.ingest.imported import ImportedFileError, ImportOptions, import_labels
-from neuronlake.ingest.models import model_from_module
+from neuronlake.ingest import stored
+from neuronlake.ingest.importers.activations import import_activations
+from neuronlake.ingest.importers.labels import ImportedFileError, ImportOptions, import_labels
+from neuronlake.ingest.labelers import similarity
+from neuronlake.ingest.labelers.similarity import Cosines
 from neuronlake.ingest.names import Entry, NameTakenError
-from neuronlake.ingest.probes import load_probe
+from neuronlake.ingest.networks.models import model_from_module
+from neuronlake.ingest.probes.probe import load_probe
 from neuronlake.ingest.register import identify
-from neuronlake.ingest.saved_activations import import_activations
-from neuronlake.ingest.similarity import Cosines
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse

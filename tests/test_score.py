@@ -14,10 +14,12 @@ from torch import nn
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import encoders, scratch, significance, similarity
-from neuronlake.ingest.clip_encoders import ClipEncoder
+from neuronlake.ingest.encoders import loading
+from neuronlake.ingest.encoders.clip import ClipEncoder
+from neuronlake.ingest.labelers import significance, similarity
+from neuronlake.ingest.machines import scratch
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.rescore import ScoreRecipe
+from neuronlake.ingest.score import ScoreRecipe
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 from tiny import write_image
@@ -94,7 +96,7 @@ def test_other_concepts_and_prompts_need_only_the_text_side_of_the_encoder(
 def test_the_encoder_is_not_loaded_where_its_embeddings_are_there(
     copy: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoders, "load_encoder", lambda _name: pytest.fail("the encoder was loaded"))
+    monkeypatch.setattr(loading, "load_encoder", lambda _name: pytest.fail("the encoder was loaded"))
     with neuronlake.open(copy, write=True) as warehouse:
         assert neuronlake.score(warehouse, again(tiny_recipe, method="wpmi", parameters={})).scored_layers == 2
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from neuronlake.ingest import scratch
-from neuronlake.ingest.scratch import ScratchError, empty_matrix
+from neuronlake.ingest.machines import scratch
+from neuronlake.ingest.machines.scratch import ScratchError, empty_matrix
 
 
 def test_a_small_matrix_is_in_memory(tmp_path: Path) -> None:

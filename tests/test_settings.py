@@ -19,8 +19,8 @@ import small_warehouse
 import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.find import FindError, find_units
-from neuronlake.ingest.imported import import_labels
-from neuronlake.ingest.label_files import ImportOptions
+from neuronlake.ingest.importers.label_files import ImportOptions
+from neuronlake.ingest.importers.labels import import_labels
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.export import export_descriptions
 from neuronlake.reports.page import write_charts

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from neuronlake.ingest.extract import ExtractedChunk, FailedImage, PreparedImage, TopCandidates
-from neuronlake.ingest.shards import read_shard, write_shard
+from neuronlake.ingest.machines.extraction import ExtractedChunk, FailedImage, PreparedImage, TopCandidates
+from neuronlake.ingest.machines.shards import read_shard, write_shard
 
 
 def chunk() -> ExtractedChunk:

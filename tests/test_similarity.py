@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from neuronlake.ingest import log_products, significance, similarity
-from neuronlake.ingest.scoring_engine import score_units
-from neuronlake.ingest.scoring_settings import Scoring
-from neuronlake.ingest.significance import PseudoUnits, p_values, q_values
-from neuronlake.ingest.similarity import METHODS, Cosines, top_image_indices
+from neuronlake.ingest.labelers import log_products, significance, similarity
+from neuronlake.ingest.labelers.clip_dissect import score_units
+from neuronlake.ingest.labelers.settings import Scoring
+from neuronlake.ingest.labelers.significance import PseudoUnits, p_values, q_values
+from neuronlake.ingest.labelers.similarity import METHODS, Cosines, top_image_indices
 
 GOLDEN = Path(__file__).parent / "golden" / "similarity.npz"
 RANK_BASED = ("soft_wpmi", "wpmi")

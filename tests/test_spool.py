@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from neuronlake.ingest import spool
+from neuronlake.ingest.machines import spool
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.warehouse import Warehouse
 

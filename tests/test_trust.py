@@ -15,16 +15,16 @@ from torch import Tensor, nn
 
 import neuronlake
 from neuronlake.cli import main
-from neuronlake.ingest.directions import load_directions
-from neuronlake.ingest.encoder import EncoderError
-from neuronlake.ingest.encoders import load_encoder, load_stored_encoder
+from neuronlake.ingest.encoders.loading import load_encoder, load_stored_encoder
+from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.find import find_units
-from neuronlake.ingest.models import load_model
+from neuronlake.ingest.labelers.settings import ScoringError
+from neuronlake.ingest.layers.directions import load_directions
+from neuronlake.ingest.networks.models import load_model
+from neuronlake.ingest.networks.weights import WeightsError
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.rescore import ScoreRecipe
-from neuronlake.ingest.scoring_settings import ScoringError
+from neuronlake.ingest.score import ScoreRecipe
 from neuronlake.ingest.settings import RecipeError, read_recipe_file, recipe_of
-from neuronlake.ingest.weights import WeightsError
 from neuronlake.sql.warehouse import Warehouse
 
 TOWERS = """

@@ -16,9 +16,9 @@ import torch
 import torchvision
 from torch import nn
 
-from neuronlake.ingest import blueprints, weights
-from neuronlake.ingest.models import ModelError, load_model
-from neuronlake.ingest.weights import RemoteFile, WeightsError
+from neuronlake.ingest.networks import blueprints, weights
+from neuronlake.ingest.networks.models import ModelError, load_model
+from neuronlake.ingest.networks.weights import RemoteFile, WeightsError
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

@@ -1,0 +1,118 @@
+"""The images behind saved activations: known by their number alone, or the files of a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torchvision
+
+from neuronlake.ingest.importers.label_files import ImportedFileError
+from neuronlake.ingest.load import ChunkParts, load_chunk
+from neuronlake.ingest.machines.extraction import ChunkImage, ExtractedChunk, FailedImage, prepare_ahead
+from neuronlake.ingest.names import Part
+from neuronlake.ingest.networks.weights import sha256_of
+from neuronlake.ingest.probes.decoding import quiet_decoding
+from neuronlake.ingest.probes.locations import Location, ProbeError
+from neuronlake.ingest.probes.probe import Probe
+from neuronlake.ingest.probes.sources import FileBytes, ProbeImage, is_image_name
+from neuronlake.ingest.register import Registered
+from neuronlake.sql.warehouse import Warehouse
+
+_AHEAD = 64
+
+
+@dataclass(frozen=True)
+class _NoBytes:
+    """An image of which only the number is known."""
+
+    def exists(self) -> bool:
+        """Not here."""
+        return False
+
+    def read(self) -> bytes:
+        """Nothing can be read."""
+        raise ProbeError("imported without its contents")
+
+
+def numbered_probe(name: str, images: int, edition: int) -> Probe:
+    """A probe of images of which nothing is known but their number; `cli verify` asks for no pictures of them."""
+    contents = f"unknown: {name} of {images} images, edition {edition}"
+    return Probe(
+        name=f"{name} (saved activations)",
+        images=tuple(ProbeImage(f"image {number}", None, _NoBytes(), contents) for number in range(images)),
+        parts=(Part(name, "imported"),),
+    )
+
+
+def folder_probe(name: str, folder: Path, images: int) -> Probe:
+    """The images of a folder, in the order in which torchvision's ImageFolder shows them.
+
+    In a folder without subfolders that is the order of the file names.
+
+    Raises:
+        ImportedFileError: there is no such folder, or it holds another number of images.
+    """
+    root = folder.expanduser()
+    if not root.is_dir():
+        raise ImportedFileError(f"there is no folder {root}; --probe-folder takes the images behind the activations")
+    files = _image_files(root)
+    if len(files) != images:
+        raise ImportedFileError(
+            f"{root} holds {len(files)} images and the activations of {name} are of {images}; "
+            "name the folder that CLIP-Dissect read, or leave --probe-folder out"
+        )
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(sha256_of, files)
+        found = tuple(
+            ProbeImage(path.as_posix(), path.parent.name or None, FileBytes(Location(str(root / path))), digest)
+            for path, digest in zip((file.relative_to(root) for file in files), digests, strict=True)
+        )
+    return Probe(name=name, images=found, parts=(Part(name, str(root)),))
+
+
+def _image_files(root: Path) -> list[Path]:
+    """The images in the order of ImageFolder, which wants each subfolder to hold some."""
+    if any(entry.is_dir() for entry in root.iterdir()):
+        try:
+            return [Path(path) for path, _ in torchvision.datasets.ImageFolder(root).samples]
+        except FileNotFoundError as error:
+            raise ImportedFileError(
+                f"{root} is no folder that ImageFolder reads: {str(error).splitlines()[0]}"
+            ) from None
+    return sorted(file for file in root.iterdir() if is_image_name(file.name))
+
+
+def load_pictures(warehouse: Warehouse, registered: Registered, probe: Probe, progress: Callable[[int], None]) -> None:
+    """Small pictures of the images of a folder, or the reason why one cannot be read, unless they are there."""
+    if probe.images[0].sha256.startswith("unknown"):
+        return
+    known = {
+        row[0]
+        for row in warehouse.sql(
+            "select image_id from store.thumbnails where image_id between $first and $last"
+            " union all select image_id from store.failed_images",
+            first=registered.first_image_id,
+            last=registered.last_image_id,
+        ).fetchall()
+    }
+    lacking = [
+        ChunkImage(registered.first_image_id + place, image)
+        for place, image in enumerate(probe.images)
+        if registered.first_image_id + place not in known
+    ]
+    prepared = prepare_ahead(((image, frozenset()) for image in lacking), os.cpu_count() or 2, _AHEAD)
+    done = 0
+    with quiet_decoding():
+        while found := list(islice(prepared, registered.chunk_images)):
+            failures = [each for each in found if isinstance(each, FailedImage)]
+            images = [each for each in found if not isinstance(each, FailedImage)]
+            extracted = ExtractedChunk(images, failures, {}, {}, None)
+            # no chunk is recorded, for nothing has been loaded but pictures
+            load_chunk(warehouse, registered, 0, extracted, ChunkParts([], has_encoder=False), run_id=0)
+            done += len(found)
+            progress(done)

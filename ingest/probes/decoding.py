@@ -1,0 +1,107 @@
+"""The bytes of an image to pixels: upright, RGB, of any kind that Pillow reads; or the reason why not."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from neuronlake.ingest.probes.locations import ProbeError
+
+_THUMBNAIL_SIDE = 96
+_THUMBNAIL_QUALITY = 60
+_SIXTEEN_BITS = 256
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """An upright RGB image, and a small WebP picture of the whole of it."""
+
+    rgb: Image.Image
+    thumbnail: bytes
+
+
+@contextmanager
+def quiet_decoding() -> Generator[None]:
+    """Within the block Pillow warns of nothing: what it means is the reason why an image is refused, or no matter.
+
+    For the thread that starts the others, around all that they do: the filters of warnings are the whole process's,
+    and threads that each set and restore them leave other code with wrong ones.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+        yield
+
+
+def decode(content: bytes) -> DecodedImage:
+    """Read an image of any mode from the bytes of its file; on any thread, see `quiet_decoding`.
+
+    Raises:
+        ProbeError: they cannot be read as an image; the message is the reason.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            _check_size(image)
+            rgb = _upright_rgb(image)
+    except UnidentifiedImageError as error:
+        raise ProbeError("not an image that can be read") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        # of Pillow's sentence what comes before its guess at an attack
+        raise ProbeError(f"too many pixels: {str(error).partition(',')[0]}") from error
+    except (ProbeError, MemoryError):
+        raise
+    except Exception as error:  # damaged files take Pillow's readers to errors of many kinds
+        raise ProbeError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+    return DecodedImage(rgb, _thumbnail(rgb))
+
+
+def _check_size(image: Image.Image) -> None:
+    """Refuse more pixels than Pillow's limit, of which it only warns up to twice as many, and then just once.
+
+    Raises:
+        ProbeError: there are more.
+    """
+    pixels, limit = image.width * image.height, Image.MAX_IMAGE_PIXELS
+    if limit is not None and pixels > limit:
+        raise ProbeError(f"too many pixels: {image.width} x {image.height} is more than {limit}")
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    """The first frame as RGB: turned as its EXIF data say, 16 bits scaled down, transparency on white."""
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        upright = _eight_bits(upright)
+    if "A" in upright.mode or "a" in upright.mode or "transparency" in upright.info:
+        layered = upright.convert("RGBA")
+        paper = Image.new("RGBA", layered.size, "white")
+        return Image.alpha_composite(paper, layered).convert("RGB")
+    return upright.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A grey image of 16 or 32 bits a pixel, or of floats, as one of 8 bits."""
+    values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ProbeError("some of its pixels are NaN or infinite; clean them, as with numpy.nan_to_num")
+    if image.mode == "F":
+        low, high = float(values.min()), float(values.max())
+        values = (values - low) / (high - low or 1.0) * 255
+    elif values.max(initial=0) >= _SIXTEEN_BITS:
+        values = values / 257
+    return Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
+
+
+def _thumbnail(rgb: Image.Image) -> bytes:
+    """The whole image in at most 96 x 96 pixels, as WebP."""
+    small = rgb.copy()
+    small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=_THUMBNAIL_QUALITY, method=2)
+    return buffer.getvalue()

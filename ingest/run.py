@@ -1,0 +1,305 @@
+"""Plan, extract, load, score: from images to labels, resumable at every chunk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+from neuronlake.ingest import scoring
+from neuronlake.ingest.chosen_models import lent_modules, looked_at
+from neuronlake.ingest.history import Timing, device_name, no_progress, recorded_run
+from neuronlake.ingest.layers.readings import Reading
+from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
+from neuronlake.ingest.machines.extraction import BatchLimit, ChunkImage, ExtractedChunk, Work
+from neuronlake.ingest.machines.local import ChunkWork, Engine, extract_locally
+from neuronlake.ingest.machines.spool import close_folder, own_folder
+from neuronlake.ingest.networks.lending import evaluated
+from neuronlake.ingest.networks.models import Model
+from neuronlake.ingest.plan import Plan, Progress, make_plan
+from neuronlake.ingest.probes.decoding import quiet_decoding
+from neuronlake.ingest.probes.failure_limit import FailureLimit
+from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.register import Registered, register
+from neuronlake.ingest.scoring import Basis
+from neuronlake.ingest.settings import chosen_recipe
+from neuronlake.ingest.stored_recipe import as_json, resolved
+from neuronlake.ingest.uneven import forget_uneven
+from neuronlake.sql import hints
+from neuronlake.sql.warehouse import Warehouse, require_warehouse
+
+# soft_wpmi's 100 top images were chosen for probes of tens of thousands
+_IMAGES_PER_TOP_IMAGE = 20
+_EXTRACTING = "Extracting images"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    Attributes:
+        images: of the probe.
+        extracted_images: images that this run read.
+        unreadable_images: images that this run could not read.
+        failed_images: images of the probe that no run could read.
+        scored_layers: layers that this run scored.
+        layers: all that were asked for.
+        seconds: from the first look to the last score.
+        notes: what a user should know about the numbers.
+    """
+
+    images: int
+    extracted_images: int
+    unreadable_images: int
+    failed_images: int
+    scored_layers: int
+    layers: int
+    seconds: float
+    notes: tuple[str, ...]
+
+    @property
+    def did_nothing(self) -> bool:
+        """Everything was in the warehouse already."""
+        return self.extracted_images + self.unreadable_images + self.scored_layers == 0
+
+
+def ingest(
+    warehouse: Warehouse,
+    recipe: Recipe | None = None,
+    progress: Progress = no_progress,
+    command: str = "neuronlake.ingest()",
+    **settings: object,
+) -> Summary:
+    """Dissect models into a warehouse that is open for writing.
+
+    Work that the warehouse holds already is not done again, so the same recipe after an interruption goes on
+    where it stopped, and after success does nothing.
+
+    Args:
+        warehouse: see `neuronlake.open`.
+        recipe: what to do; or its settings by name, as in ``ingest(warehouse, models={"mine": network}, layers="fc",
+            probe="photos", concepts="broden")``.
+        progress: called with a stage, the number done and the total.
+        command: stored with the run.
+        **settings: of `Recipe`, where none is given.
+
+    Raises:
+        NeuronlakeError: something about the recipe or its inputs is wrong; nothing was changed.
+    """
+    started = time.perf_counter()
+    require_warehouse(warehouse)
+    recipe = looked_at(chosen_recipe(Recipe, recipe, settings))
+    with evaluated(lent_modules(recipe)):
+        return _ingest(warehouse, recipe, progress, command, started)
+
+
+def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: str, started: float) -> Summary:
+    """Plan, extract, load and score."""
+    plan = make_plan(recipe, progress)
+    registered = register(warehouse, plan)
+    made_anew = forget_uneven(warehouse, registered)
+    chunks = pending_chunks(warehouse, plan, registered)
+    basis = _basis(plan, registered)
+    unscored = scoring.pending_scorings(warehouse, basis, list(registered.layers), plan.scoring)
+    limit = BatchLimit(plan.batch_size)
+    score_engine = scoring.choose_scoring_engine(recipe.engine, recipe.device, recipe.address, recipe.workers)
+    if chunks or unscored:
+        with recorded_run(warehouse, command, plan.device, as_json(resolved(plan))) as (run_id, timing):
+            scoring.embed_concepts(warehouse, basis, plan.scoring.prompt, lambda: plan.encoder, progress)
+            _extract_and_load(warehouse, plan, registered, chunks, limit, run_id, timing, progress)
+            started_scoring = time.perf_counter()
+            _finish_layers(warehouse, registered)
+            scoring.score_layers(warehouse, basis, unscored, plan.scoring, score_engine, run_id, progress)
+            timing.score += time.perf_counter() - started_scoring
+    failed = known_failures(warehouse, registered)
+    seen = [image.image_id for chunk in chunks for image in chunk.images]
+    return Summary(
+        images=len(plan.probe.images),
+        extracted_images=sum(image_id not in failed for image_id in seen),
+        unreadable_images=sum(image_id in failed for image_id in seen),
+        failed_images=len(failed),
+        scored_layers=len(unscored),
+        layers=len(plan.layers),
+        seconds=time.perf_counter() - started,
+        notes=(
+            *registered.notes,
+            *made_anew,
+            *_notes(warehouse, plan, len(failed), _undirected_images(warehouse, registered), limit),
+        ),
+    )
+
+
+def _undirected_images(warehouse: Warehouse, registered: Registered) -> int:
+    """How many images the encoder gives no direction."""
+    return warehouse.scalar(
+        "select count(*) from store.image_embeddings where encoder_id = $id and list_max(embedding) = 0"
+        " and list_min(embedding) = 0 and image_id between $first and $last",
+        id=registered.encoder_id,
+        first=registered.first_image_id,
+        last=registered.last_image_id,
+    )
+
+
+def _notes(
+    warehouse: Warehouse, plan: Plan, failed_images: int, undirected_images: int, limit: BatchLimit
+) -> Iterator[str]:
+    """What a user should know about the numbers."""
+    if undirected_images:
+        yield f"{plan.encoder.name} gives {undirected_images} images no direction: they speak for no concept"
+    if limit.images < limit.wanted:
+        yield (
+            f"{device_name(plan.device)} ran out of memory on batches of {limit.wanted}, so they were made of "
+            f"{limit.images}; --batch-size {limit.images} starts with that"
+        )
+    for model in plan.models:
+        yield from model.notes
+    repeated = [f"{layer.name} ({layer.calls})" for layer in plan.layers if layer.calls > 1]
+    if repeated:
+        names = ", ".join(repeated[:3]) + (f" and {len(repeated) - 3} more" if len(repeated) > 3 else "")
+        yield f"these layers run several times for an image and their last output counts: {names}"
+    if failed_images:
+        ask = hints.command("cli sql failed_images", warehouse.path)
+        yield f"{failed_images} of {len(plan.probe.images)} files could not be read: {ask}"
+    concept_set = plan.concept_set
+    if concept_set.dropped_duplicates or concept_set.dropped_blanks:
+        yield (
+            f"{concept_set.name}: {len(concept_set.concepts)} concepts; dropped {concept_set.dropped_duplicates} "
+            f"duplicates and {concept_set.dropped_blanks} blank lines"
+        )
+    top_k = plan.scoring.parameters.get("top_k")
+    is_chosen = "top_k" in plan.recipe.parameters
+    if top_k and not is_chosen and len(plan.probe.images) < _IMAGES_PER_TOP_IMAGE * top_k:
+        yield (
+            f"the probe has {len(plan.probe.images)} images and {plan.scoring.method} looks at the "
+            f"top {top_k:g} of each unit; with so few images a smaller --parameter top_k=N gives sharper labels"
+        )
+
+
+def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> list[ChunkWork]:
+    """The chunks that some layer or the encoder lacks, with just what is lacking."""
+    rows = warehouse.sql(
+        "select chunk, layer_id, encoder_id from store.chunks where probe_id = $id", id=registered.probe_id
+    ).fetchall()
+    loaded_layers = {(chunk, layer_id) for chunk, layer_id, _ in rows if layer_id is not None}
+    loaded_encoders = {(chunk, encoder_id) for chunk, _, encoder_id in rows if encoder_id is not None}
+    failed = known_failures(warehouse, registered)
+    images = [ChunkImage(registered.first_image_id + place, image) for place, image in enumerate(plan.probe.images)]
+    pending: list[ChunkWork] = []
+    for number, start in enumerate(range(0, len(images), registered.chunk_images)):
+        lacking = [
+            layer
+            for layer in plan.layers
+            if (number, registered.layer_ids[layer.model.name, layer.name]) not in loaded_layers
+        ]
+        needs_encoder = (number, registered.encoder_id) not in loaded_encoders
+        if lacking or needs_encoder:
+            by_model: dict[str, tuple[Model, list[Reading]]] = {}
+            for layer in lacking:
+                by_model.setdefault(layer.model.name, (layer.model, []))[1].append(layer.reading)
+            work = Work(
+                layers=tuple((model, tuple(readings)) for model, readings in by_model.values()),
+                encoder=plan.encoder if needs_encoder else None,
+                precision=plan.recipe.precision,
+            )
+            layer_ids = [registered.layer_ids[layer.model.name, layer.name] for layer in lacking]
+            # what failed before stays out, so that all layers are of the same images
+            chunk_images = tuple(
+                image for image in images[start : start + registered.chunk_images] if image.image_id not in failed
+            )
+            pending.append(ChunkWork(number, chunk_images, work, ChunkParts(layer_ids, has_encoder=needs_encoder)))
+    return pending
+
+
+def _extract_and_load(
+    warehouse: Warehouse,
+    plan: Plan,
+    registered: Registered,
+    chunks: list[ChunkWork],
+    limit: BatchLimit,
+    run_id: int,
+    timing: Timing,
+    progress: Progress,
+) -> None:
+    """Extract chunk after chunk while a thread loads the one before; at most two chunks are in memory."""
+    started = time.perf_counter()
+    total = sum(len(chunk.images) for chunk in chunks)
+    extract = _engine(warehouse, plan)
+    failures = _failure_limit(warehouse, plan, registered)
+    loading: Future[None] | None = None
+    extracting = extract(plan, chunks, limit, lambda seen: progress(_EXTRACTING, seen, total))
+    # closed at once, also after an error, so that networks are off the device before they are given back
+    with ThreadPoolExecutor(1, thread_name_prefix="load") as loader, closing(extracting), quiet_decoding():
+        for chunk, extracted in extracting:
+            for image in extracted.failures:
+                place = image.image_id - registered.first_image_id
+                failures.add(place, plan.probe.images[place].path, image.reason)
+            if loading:
+                loading.result()
+
+            def load(chunk: ChunkWork = chunk, extracted: ExtractedChunk = extracted) -> None:
+                began = time.perf_counter()
+                load_chunk(warehouse, registered, chunk.number, extracted, chunk.parts, run_id)
+                timing.load += time.perf_counter() - began
+
+            loading = loader.submit(load)
+        if loading:
+            loading.result()
+    if plan.recipe.engine == "ray":
+        close_folder(warehouse, own_folder(warehouse, plan.recipe.spool))
+    timing.extract += time.perf_counter() - started
+
+
+def known_failures(warehouse: Warehouse, registered: Registered) -> dict[int, str]:
+    """The probe's images that earlier runs could not read, by their numbers, each with its path and the reason."""
+    rows = warehouse.sql(
+        "select image_id, images.path || ': ' || failed_images.reason from store.failed_images"
+        " inner join store.images using (image_id) where image_id between $first and $last order by image_id",
+        first=registered.first_image_id,
+        last=registered.last_image_id,
+    ).fetchall()
+    return dict(rows)
+
+
+def _failure_limit(warehouse: Warehouse, plan: Plan, registered: Registered) -> FailureLimit:
+    """The limit of the run, to which failures of earlier runs over this probe count as well."""
+    known = {
+        number - registered.first_image_id: reason for number, reason in known_failures(warehouse, registered).items()
+    }
+    return FailureLimit(plan.probe.name, len(plan.probe.images), plan.recipe.max_failures, known)
+
+
+def _engine(warehouse: Warehouse, plan: Plan) -> Engine:
+    """What extracts the chunks: this process, or a Ray cluster."""
+    if plan.recipe.engine == "local":
+        return extract_locally
+    from neuronlake.ingest.machines.ray_extraction import extract_with_ray  # noqa: PLC0415  of the extra `ray`
+
+    return partial(extract_with_ray, own_folder(warehouse, plan.recipe.spool))
+
+
+def _basis(plan: Plan, registered: Registered) -> Basis:
+    """What the run's scorings share."""
+    return Basis(
+        probe_id=registered.probe_id,
+        probe_fingerprint=plan.probe.fingerprint,
+        encoder_id=registered.encoder_id,
+        encoder_fingerprint=plan.encoder.fingerprint,
+        concept_set_id=registered.concept_set_id,
+        concept_set_fingerprint=plan.concept_set.fingerprint,
+        concept_ids=registered.concept_ids,
+    )
+
+
+def _finish_layers(warehouse: Warehouse, registered: Registered) -> None:
+    """Write the state of the units of those layers whose chunks have just become complete."""
+    for layer_id in registered.layer_ids.values():
+        finished = warehouse.scalar(
+            "select count(*) from store.units where layer_id = $layer_id and probe_id = $probe_id",
+            layer_id=layer_id,
+            probe_id=registered.probe_id,
+        )
+        if not finished:
+            finish_layer(warehouse, registered, layer_id)
