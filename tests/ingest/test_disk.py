@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tiny import ROOT
+
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="needs tmpfs and namespaces")]
 
 # Imports what takes seconds once, and then forks a process for each command. For each size: a disk with so many bytes
@@ -231,7 +233,7 @@ def test_each_command_survives_a_full_disk(begun: Path, tmp_path: Path, name: st
 
 
 def test_a_report_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
-    example = Path(__file__).parent.parent / "warehouse.duckdb.example"
+    example = ROOT / "warehouse.duckdb.example"
     script = (
         "import resource, signal, sys\n"
         "from neuronlake.cli import main\n"

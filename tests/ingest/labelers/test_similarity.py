@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +17,9 @@ from neuronlake.ingest.labelers.clip_dissect import score_units
 from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.labelers.significance import PseudoUnits, p_values, q_values
 from neuronlake.ingest.labelers.similarity import METHODS, Cosines, top_image_indices
+from tiny import ROOT
 
-GOLDEN = Path(__file__).parent / "golden" / "similarity.npz"
+GOLDEN = ROOT / "tests" / "golden" / "similarity.npz"
 RANK_BASED = ("soft_wpmi", "wpmi")
 # The reference's scores near -430 are multiples of 2^-15 and carry their rounding.
 REFERENCE_ROUNDING = 1e-4

@@ -22,9 +22,9 @@ from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.score import ScoreRecipe
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
-from tiny import write_image
+from tiny import ROOT, write_image
 
-EXAMPLE = Path(__file__).parent.parent / "warehouse.duckdb.example"
+EXAMPLE = ROOT / "warehouse.duckdb.example"
 OTHER_CONCEPTS = "zebra\nespresso\nsky\n"
 
 

@@ -28,7 +28,7 @@ from neuronlake.ingest.networks.weights import WeightsError
 from neuronlake.ingest.plan import PlannedLayer
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql.opening import open_warehouse
-from tiny import write_image
+from tiny import ROOT, write_image
 
 NETWORK = """
 import torch
@@ -112,7 +112,7 @@ def test_an_unknown_timm_name_gets_near_names(name: str, message: str) -> None:
 def test_fingerprints_of_named_models_and_plain_layers_are_those_of_existing_warehouses() -> None:
     model = load_model("efficientnet-lite0-imagenet")
     layer = PlannedLayer(model, Reading(model.name, Place("_fc", "_fc"), Frame()), 0, 1000, None)
-    with open_warehouse(Path(__file__).parent.parent / "warehouse.duckdb.example", allow_files=False) as opened:
+    with open_warehouse(ROOT / "warehouse.duckdb.example", allow_files=False) as opened:
         stored = opened.sql(
             "select models.fingerprint, layers.fingerprint from store.layers join store.models using (model_id)"
             " where models.name = 'efficientnet-lite0-imagenet' and layers.name = '_fc'"

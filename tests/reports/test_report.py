@@ -22,7 +22,7 @@ from neuronlake.ingest.importers.labels import import_labels
 from neuronlake.ingest.networks import models
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.unit import read_unit, write_unit_page
-from tiny import write_image
+from tiny import ROOT, write_image
 
 NASTY = [
     '</script><script>document.title="taken"</script>',
@@ -128,7 +128,7 @@ def test_every_chart_is_drawn_with_no_message_and_no_request(two_models: Path, t
 
 
 def test_screenshots_of_each_section_are_left_to_look_at(two_models: Path, tmp_path: Path, open_page) -> None:
-    folder = Path(__file__).parent.parent / "screenshots"
+    folder = ROOT / "screenshots"
     folder.mkdir(exist_ok=True)
     for scheme in ("light", "dark"):
         page: Page = open_page(report(two_models, tmp_path / "page.html"), color_scheme=scheme).page
