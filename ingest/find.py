@@ -71,7 +71,7 @@ def find_units(
         chosen=encoder if encoder != first["encoder"] else None,
         trust_code=trust_code,
     )
-    wanted = embed_texts(network, first["prompt"], [text])
+    wanted = embed_texts(network, first["prompts"], [text])
     found = _score_layers(warehouse, layers, wanted, progress or no_progress)
     if not found:
         look = hints.command("cli sql layer_summary", warehouse.path)
@@ -86,7 +86,7 @@ def _score_layers(
     """For each layer with live units the score and rank of a text, (1, dimensions), beside the stored concepts."""
     first = layers.row(0, named=True)
     image_ids, image_features = stored.image_features(warehouse, first["encoder_id"], first["probe_id"])
-    concepts = stored.text_features(warehouse, first["encoder_id"], first["prompt"], first["concept_set_id"])
+    concepts = stored.text_features(warehouse, first["encoder_id"], first["prompts"], first["concept_set_id"])
     cosines = similarity.Cosines(image_features, torch.cat([concepts, wanted]))
     found: list[pl.DataFrame] = []
     for done, layer in enumerate(layers.iter_rows(named=True)):
@@ -94,7 +94,7 @@ def _score_layers(
         live = stored.live_units(warehouse, layer["layer_id"], layer["probe_id"])
         if live:
             activations = stored.activations(warehouse, layer["layer_id"], live, image_ids)
-            found.append(_score(layer, live, similarity.METHODS[layer["function"]], cosines, activations))
+            found.append(_score(layer, live, similarity.METHODS[layer["method"]], cosines, activations))
     progress("Scoring layers", layers.height, layers.height)
     return found
 

@@ -28,7 +28,7 @@ class Recipe:
         concepts: concept sets, joined; see `concepts.load_concepts`.
         encoder: see `encoders.load_encoder`.
         prompts: texts that each concept is put into, at ``{}``; the mean of several counts. See
-            `prompts.joined_prompts`.
+            `prompts.checked_prompts`.
         method: a similarity function.
         parameters: of the method, where they differ from its defaults.
         pooling: how maps and tokens become one number: ``mean``, ``max``, ``cls`` or ``patches``; see `pooling.pool`.

@@ -58,7 +58,12 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
     with warehouse.transaction():
         probe_id = register_probe(warehouse, plan.probe, plan.recipe.chunk_images)
         encoder_id = identify(
-            warehouse, encoder_entry(plan), dimensions=plan.encoder.dimensions, source=plan.encoder.source
+            warehouse,
+            encoder_entry(plan),
+            dimensions=plan.encoder.dimensions,
+            source=plan.encoder.source,
+            source_kind="weights",
+            precision=plan.recipe.precision,
         )
         concept_ids = register_concepts(warehouse, plan.concept_set.texts)
         concept_set_id = register_concept_set(warehouse, plan.concept_set, concept_ids)
@@ -131,6 +136,7 @@ def register_probe(
         location=probe.location,
         images=len(probe.images),
         chunk_images=chunk_images or default_chunk_images(len(probe.images)),
+        is_imported=probe.location == "imported",
     )
     first = warehouse.next_id("images", "image_id")
     rows = pl.DataFrame(
@@ -138,10 +144,10 @@ def register_probe(
             "image_id": range(first, first + len(probe.images)),
             "path": [image.path for image in probe.images],
             "label": [image.label for image in probe.images],
-            "sha256": [image.sha256 for image in probe.images],
+            "sha256": [None if image.sha256.startswith("unknown: ") else image.sha256 for image in probe.images],
             "part": [image.part for image in probe.images],
         },
-        schema_overrides={"label": pl.String, "part": pl.String},
+        schema_overrides={"label": pl.String, "part": pl.String, "sha256": pl.String},
     )
     warehouse.insert("images", rows, probe_id=probe_id)
     return probe_id
@@ -190,7 +196,13 @@ def register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept_
 def _register_layer(warehouse: Warehouse, plan: Plan, layer: PlannedLayer) -> StoredLayer:
     """The layer, and its model."""
     model = layer.model
-    model_id = identify(warehouse, model_entry(plan.recipe, model), source=model.source, is_random=model.is_random)
+    model_id = identify(
+        warehouse,
+        model_entry(plan.recipe, model),
+        source=model.source,
+        source_kind="weights",
+        is_random=model.is_random,
+    )
     known = warehouse.scalar("select layer_id from store.layers where fingerprint = $f", f=layer.fingerprint)
     if known is not None:
         return StoredLayer(known, layer.units, layer.fingerprint)
@@ -209,6 +221,8 @@ def _register_layer(warehouse: Warehouse, plan: Plan, layer: PlannedLayer) -> St
         "units": layer.units,
         "pooling": layer.pooling,
         "receptive_field": layer.receptive_field,
+        "precision": layer.precision,
+        "is_imported": False,
     }
     warehouse.insert("layers", pl.DataFrame([row], schema_overrides={"receptive_field": pl.Float32}))
     return StoredLayer(layer_id, layer.units, layer.fingerprint)

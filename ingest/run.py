@@ -108,7 +108,7 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
     score_engine = scoring.choose_scoring_engine(recipe.engine, recipe.device, recipe.address, recipe.workers)
     if chunks or unscored:
         with recorded_run(warehouse, command, plan.device, as_json(resolved(plan))) as (run_id, timing):
-            scoring.embed_concepts(warehouse, basis, plan.scoring.prompt, lambda: plan.encoder, progress)
+            scoring.embed_concepts(warehouse, basis, plan.scoring.prompts, lambda: plan.encoder, progress)
             _extract_and_load(warehouse, plan, registered, chunks, limit, run_id, timing, progress)
             started_scoring = time.perf_counter()
             _finish_layers(warehouse, registered)

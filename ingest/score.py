@@ -42,7 +42,7 @@ class ScoreRecipe:
         encoder: name of the encoder, or where it is, as for `Recipe`; the newest where None.
         trust_code: run code that only the warehouse names, and read files that hold code.
         concepts: concept sets, joined; those of the newest scoring where empty.
-        prompts: texts that each concept is put into, at ``{}``; see `prompts.joined_prompts`.
+        prompts: texts that each concept is put into, at ``{}``; see `prompts.checked_prompts`.
         method: a similarity function.
         parameters: of the method, where they differ from its defaults.
         keep_concepts: how many of each unit's best concepts to store; all where None.
@@ -124,7 +124,7 @@ def score(
             embed_concepts(
                 warehouse,
                 basis,
-                scoring.prompt,
+                scoring.prompts,
                 lambda: encoder or _stored_encoder(first, recipe),
                 report,
             )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -70,16 +71,16 @@ def choose_scoring_engine(name: str, device: str, address: str | None, workers: 
 
 
 def embed_concepts(
-    warehouse: Warehouse, basis: Basis, prompt: str, encoder: Callable[[], Encoder], progress: Progress
+    warehouse: Warehouse, basis: Basis, prompts: Sequence[str], encoder: Callable[[], Encoder], progress: Progress
 ) -> None:
     """Embed the concepts that this encoder has not embedded with this prompt yet; it is asked for only then.
 
     Raises:
         ScoringError: the encoder gives a concept no direction.
     """
-    keys = {"encoder_id": basis.encoder_id, "prompt": prompt}
+    keys: dict[str, Any] = {"encoder_id": basis.encoder_id, "prompts": list(prompts)}
     known = warehouse.sql(
-        "select concept_id from store.concept_embeddings where encoder_id = $encoder_id and prompt = $prompt",
+        "select concept_id from store.concept_embeddings where encoder_id = $encoder_id and prompts = $prompts",
         **keys,
     ).fetchall()
     done = {row[0] for row in known}
@@ -89,7 +90,7 @@ def embed_concepts(
     texts: dict[int, str] = dict(warehouse.sql("select concept_id, concept from store.concepts").fetchall())
     embeddings = embed_texts(
         encoder(),
-        prompt,
+        prompts,
         [texts[number] for number in missing],
         lambda count, total: progress("Embedding concepts", count, total),
     )
@@ -133,7 +134,7 @@ def score_layers(
     if not len(image_ids):
         reasons = hints.command("cli sql failed_images", warehouse.path)
         raise ScoringError(f"no image of the probe could be read; `{reasons}` has the reasons")
-    text_features = stored.text_features(warehouse, basis.encoder_id, scoring.prompt, basis.concept_set_id)
+    text_features = stored.text_features(warehouse, basis.encoder_id, scoring.prompts, basis.concept_set_id)
     # a generator: the engine takes a layer's activations when it has a place for them
     activations = (_read(warehouse, layer, basis.probe_id, image_ids) for layer in layers)
     progress("Scoring layers", 0, len(layers))
@@ -166,9 +167,11 @@ def _insert_scoring(
         "probe_id": basis.probe_id,
         "encoder_id": basis.encoder_id,
         "concept_set_id": basis.concept_set_id,
-        "method": scoring.display,
+        "labeler": "clip_dissect",
+        "method": scoring.method,
         "parameters": json.dumps(scoring.parameters),
-        "prompt": scoring.prompt,
+        "changed_parameters": scoring.changed_parameters,
+        "prompts": list(scoring.prompts),
         "images": images,
         "units": layer.units,
         "null_draws": scoring.null_draws,
@@ -235,4 +238,7 @@ def _insert_labels(
         pl.col("runner_up_similarity").fill_nan(None),
     )
     everyone = pl.DataFrame({"unit": np.arange(units, dtype=np.int32)})
-    warehouse.insert("labels", everyone.join(scored, on="unit", how="left"), scoring_id=scoring_id)
+    labels_of_all = everyone.join(scored.drop("concept_id"), on="unit", how="left")
+    warehouse.insert("labels", labels_of_all, scoring_id=scoring_id)
+    terms = scored.select("unit", "concept_id").with_columns(position=0, weight=1.0)
+    warehouse.insert("label_terms", terms, scoring_id=scoring_id)

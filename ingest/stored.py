@@ -55,13 +55,13 @@ def image_features(warehouse: Warehouse, encoder_id: int, probe_id: int) -> tupl
     return image_ids, matrix
 
 
-def text_features(warehouse: Warehouse, encoder_id: int, prompt: str, concept_set_id: int) -> Tensor:
+def text_features(warehouse: Warehouse, encoder_id: int, prompts: Sequence[str], concept_set_id: int) -> Tensor:
     """(concepts, dimensions) float32 embeddings in the order of the concept set."""
     table = warehouse.sql(
         "select embedding from store.concept_embeddings join store.concept_set_concepts using (concept_id)"
-        " where encoder_id = $encoder_id and prompt = $prompt and concept_set_id = $concept_set_id order by position",
+        " where encoder_id = $encoder_id and prompts = $prompts and concept_set_id = $concept_set_id order by position",
         encoder_id=encoder_id,
-        prompt=prompt,
+        prompts=list(prompts),
         concept_set_id=concept_set_id,
     ).to_arrow_table()
     values = table["embedding"].combine_chunks().flatten().to_numpy()

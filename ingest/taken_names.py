@@ -255,7 +255,7 @@ def _check_layer(warehouse: Warehouse, layer: PlannedLayer) -> Iterator[str]:
 def layer_namesake(warehouse: Warehouse, layer: PlannedLayer) -> dict[str, Any] | None:
     """The other layer of a planned one's model that has its name: its number, units, and whether it was imported."""
     found = warehouse.sql(
-        "select layer_id, layers.fingerprint, units, layers.fingerprint like 'imported:%' as is_imported"
+        "select layer_id, layers.fingerprint, units, layers.is_imported"
         " from store.layers join store.models using (model_id)"
         " where models.fingerprint = $model and layers.name = $name and layers.fingerprint <> $layer",
         model=layer.model.fingerprint,

@@ -10,7 +10,7 @@ from neuronlake.ingest.register import Registered
 from neuronlake.sql import catalog
 from neuronlake.sql.warehouse import Warehouse
 
-_OF_SCORINGS = ("labels", "similarities", "evaluations", "scorings")
+_OF_SCORINGS = ("labels", "label_terms", "similarities", "evaluations", "scorings")
 
 
 def forget_uneven(warehouse: Warehouse, registered: Registered) -> list[str]:

@@ -21,7 +21,7 @@ from neuronlake.sql.settings import choose_setting, settings_of
 # Of the file's pages while a run extracts or scores, which read little twice and need the memory for tensors.
 _PAGES_DURING_RUN = 512 * 2**20
 
-Value = str | int | float | bool | bytes | datetime | None
+Value = str | int | float | bool | bytes | datetime | list[str] | None
 
 
 def utc_now() -> datetime:

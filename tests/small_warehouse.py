@@ -114,18 +114,23 @@ def _insert_runs(warehouse: Warehouse) -> None:
 def _insert_names(warehouse: Warehouse) -> None:
     for number, name in ((1, "alpha"), (2, "beta")):
         warehouse.execute(
-            "insert into store.models values ($id, $name, 'model ' || $name, 'by hand', false)", id=number, name=name
+            "insert into store.models values ($id, $name, 'model ' || $name, 'by hand', false, 'weights')",
+            id=number,
+            name=name,
         )
     for number, (model, layer, position) in LAYERS.items():
         warehouse.execute(
-            "insert into store.layers values ($id, $model, $name, 'layer ' || $id, $position, $units, 'mean', null)",
+            "insert into store.layers values ($id, $model, $name, 'layer ' || $id, $position, $units, 'mean', null,"
+            " 'float32', false)",
             id=number,
             model=1 if model == "alpha" else 2,
             name=layer,
             position=position,
             units=len(ACTIVATIONS[number]),
         )
-    warehouse.execute("insert into store.encoders values (1, 'tiny', 'encoder tiny', 3, 'by hand')")
+    warehouse.execute(
+        "insert into store.encoders values (1, 'tiny', 'encoder tiny', 3, 'by hand', 'weights', 'float32')"
+    )
     for number, concept in CONCEPTS.items():
         warehouse.execute("insert into store.concepts values ($id, $concept)", id=number, concept=concept)
     for number, (name, members) in enumerate(CATEGORIES.items(), start=1):
@@ -152,7 +157,8 @@ def _insert_images(warehouse: Warehouse) -> None:
     for path in IMAGES.values():
         digest.update(f"{path}\0sha256 of {path}\n".encode())
     warehouse.execute(
-        "insert into store.probes values (1, 'photos', $fingerprint, '/photos', 5, 2)", fingerprint=digest.hexdigest()
+        "insert into store.probes values (1, 'photos', $fingerprint, '/photos', 5, 2, false)",
+        fingerprint=digest.hexdigest(),
     )
     for image_id, path in IMAGES.items():
         label = path.split("/")[0] if "/" in path else None
@@ -171,7 +177,7 @@ def _insert_embeddings(warehouse: Warehouse) -> None:
     images = pl.DataFrame({"image_id": list(IMAGE_EMBEDDINGS), "embedding": list(IMAGE_EMBEDDINGS.values())})
     warehouse.insert("image_embeddings", images, encoder_id=1)
     concepts = pl.DataFrame({"concept_id": list(CONCEPT_EMBEDDINGS), "embedding": list(CONCEPT_EMBEDDINGS.values())})
-    warehouse.insert("concept_embeddings", concepts, encoder_id=1, prompt="{}")
+    warehouse.insert("concept_embeddings", concepts, encoder_id=1, prompts=["{}"])
 
 
 def _insert_layer(warehouse: Warehouse, layer_id: int, units: list[list[float | None]]) -> None:
@@ -208,7 +214,8 @@ def _insert_scoring(warehouse: Warehouse, scoring_id: int) -> None:
     is_first = scoring_id < 5
     concept_ids = list(CATEGORIES["words" if is_first else "few"])
     warehouse.execute(
-        "insert into store.scorings values ($id, 'scoring ' || $id, $run, $layer, 1, 1, $set, $method, '{}', '{}', 4,"
+        "insert into store.scorings values ($id, 'scoring ' || $id, $run, $layer, 1, 1, $set, 'clip_dissect',"
+        " $method, '{}', '', ['{}'], 4,"
         " $units, 1000, 0, $kept)",
         id=scoring_id,
         run=1 if is_first else 2,
@@ -228,14 +235,19 @@ def _insert_scoring(warehouse: Warehouse, scoring_id: int) -> None:
         by_concept = dict(zip(concept_ids, similarities, strict=True))
         best, runner_up, q_value = label
         warehouse.execute(
-            "insert into store.labels values ($scoring, $unit, $best, $high, $runner_up, $second, $q / 2, $q)",
+            "insert into store.labels values ($scoring, $unit, $high, $runner_up, $second, $q / 2, $q)",
             scoring=scoring_id,
             unit=unit,
-            best=best,
             high=by_concept[best],
             runner_up=runner_up,
             second=by_concept[runner_up],
             q=q_value,
+        )
+        warehouse.execute(
+            "insert into store.label_terms values ($scoring, $unit, 0, $best, 1, null)",
+            scoring=scoring_id,
+            unit=unit,
+            best=best,
         )
         for concept_id, similarity in by_concept.items():
             warehouse.execute(

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.encoders.protocol import Encoder
 
-# how several templates are stored as one text; none can hold it
+# how several templates are shown as one text; none can hold it
 _SEPARATOR = " | "
 # Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021, for ImageNet
 _SETS = {"openai_7": "SIMPLE_IMAGENET_TEMPLATES", "openai_80": "OPENAI_IMAGENET_TEMPLATES"}
@@ -22,8 +22,8 @@ class PromptError(NeuronlakeError):
     """A prompt has no place for the concept."""
 
 
-def joined_prompts(prompts: Sequence[str]) -> str:
-    """Prompts as the one text that the warehouse knows them by.
+def checked_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
+    """Prompts, each once.
 
     Args:
         prompts: each with ``{}`` where the concept goes, or the name of a set of them: ``openai_7`` or ``openai_80``.
@@ -43,22 +43,24 @@ def joined_prompts(prompts: Sequence[str]) -> str:
             )
         if _SEPARATOR in prompt:
             raise PromptError(f"the prompt {prompt!r} holds {_SEPARATOR!r}; give each prompt by itself")
-    return _SEPARATOR.join(dict.fromkeys(prompts))
+    return tuple(dict.fromkeys(prompts))
 
 
-def embed_texts(encoder: Encoder, prompt: str, texts: Sequence[str], progress: Progress | None = None) -> Tensor:
+def embed_texts(
+    encoder: Encoder, prompts: Sequence[str], texts: Sequence[str], progress: Progress | None = None
+) -> Tensor:
     """Texts put into each template and embedded; the mean over the templates, of length 1.
 
     Args:
         encoder: gives texts a direction.
-        prompt: from `joined_prompts`.
+        prompts: from `checked_prompts`.
         texts: what goes into the templates.
         progress: called with the number of texts done and the total, over all templates.
 
     Returns:
         (texts, dimensions) float32 on the CPU; zeros for a text that has no direction.
     """
-    templates = _templates(prompt)
+    templates = _templates(prompts)
     total = len(templates) * len(texts)
     mean: Tensor | None = None
     for place, template in enumerate(templates):
@@ -73,11 +75,11 @@ def embed_texts(encoder: Encoder, prompt: str, texts: Sequence[str], progress: P
     return mean if len(templates) == 1 else normalize(mean, dim=1)
 
 
-def _templates(prompt: str) -> list[str]:
-    """The templates of a stored prompt, sets by name as their members."""
+def _templates(prompts: Sequence[str]) -> list[str]:
+    """The templates, sets by name as their members."""
     import open_clip  # noqa: PLC0415  takes seconds
 
     found: list[str] = []
-    for part in prompt.split(_SEPARATOR):
-        found += [template("{}") for template in getattr(open_clip, _SETS[part])] if part in _SETS else [part]
+    for prompt in prompts:
+        found += [template("{}") for template in getattr(open_clip, _SETS[prompt])] if prompt in _SETS else [prompt]
     return found

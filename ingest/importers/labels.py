@@ -147,8 +147,10 @@ class _Writer:
         options = self._options
         keys = {
             "layer_id": self._layer(place, name, max(row.unit for row in rows) + 1),
-            "probe_id": self._named("probes", options.probe, location="imported", images=0, chunk_images=1),
-            "encoder_id": self._named("encoders", options.encoder, dimensions=1, source="imported"),
+            "probe_id": self._named("probes", options.probe, location="imported", images=0, is_imported=True),
+            "encoder_id": self._named(
+                "encoders", options.encoder, source="imported", source_kind="imported", precision="float32"
+            ),
             "concept_set_id": self._named(
                 "concept_sets", options.concepts, concepts=0, dropped_duplicates=0, dropped_blanks=0
             ),
@@ -181,9 +183,11 @@ class _Writer:
             "fingerprint": fingerprint,
             "run_id": self._run(),
             **keys,
+            "labeler": "imported",
             "method": self._options.method,
             "parameters": "{}",
-            "prompt": "{}",
+            "changed_parameters": "",
+            "prompts": ["{}"],
             "images": 0,
             "units": units,
             "null_draws": 0,
@@ -202,7 +206,9 @@ class _Writer:
         # a unit that the file passes over has no label, as one that it leaves blank
         every = pl.DataFrame({"unit": pl.int_range(units, dtype=pl.Int32, eager=True)})
         labels = every.join(named, on="unit", how="left", maintain_order="left")
-        self._warehouse.insert("labels", labels, scoring_id=scoring_id)
+        self._warehouse.insert("labels", labels.drop("concept_id"), scoring_id=scoring_id)
+        terms = labels.drop_nulls("concept_id").select("unit", "concept_id").with_columns(position=0, weight=1.0)
+        self._warehouse.insert("label_terms", terms, scoring_id=scoring_id)
         if has_similarity:
             self._warehouse.insert("similarities", labels.drop_nulls(), scoring_id=scoring_id)
 
@@ -224,7 +230,7 @@ class _Writer:
             # a file with more of the layers knows their order better
             self._warehouse.execute(
                 "update store.layers set position = greatest(position, $position)"
-                " where layer_id = $layer_id and fingerprint like 'imported:%'",
+                " where layer_id = $layer_id and is_imported",
                 layer_id=found[0][0],
                 position=position,
             )
@@ -238,6 +244,8 @@ class _Writer:
             "position": position,
             "units": units,
             "pooling": "mean",
+            "precision": "float32",
+            "is_imported": True,
         }
         self._warehouse.insert("layers", pl.DataFrame([row]))
         return layer_id
@@ -249,7 +257,7 @@ class _Writer:
         if known is not None:
             return int(known)
         entry = Entry("models", name, f"imported:{name}", name, lambda new: f"--model {new}")
-        return identify(self._warehouse, entry, source="imported", is_random=False)
+        return identify(self._warehouse, entry, source="imported", source_kind="imported", is_random=False)
 
     def _named(self, table: str, name: str | None, **columns: Any) -> int:
         """What is known by its name alone; it never passes for something of the same name that was computed here."""

@@ -140,13 +140,20 @@ class SavedLoader:
         fingerprint = f"saved activations: {file.clip}, edition {self._edition}"
         option = renamed("--encoder", self._file_names.get(file.clip, file.clip))
         entry = Entry("encoders", f"{file.clip} (saved activations)", fingerprint, file.clip, option)
-        return identify(self._warehouse, entry, dimensions=dimensions, source="imported")
+        return identify(
+            self._warehouse,
+            entry,
+            dimensions=dimensions,
+            source="imported",
+            source_kind="imported",
+            precision="float32",
+        )
 
     def _model(self, name: str) -> tuple[int, str]:
         """The model of this edition and its fingerprint; the first edition's is the one that imported labels are of."""
         fingerprint = f"imported:{name}" if self._edition == 1 else f"imported:{name}, edition {self._edition}"
         entry = Entry("models", name, fingerprint, name, lambda new: f"--model {new}")
-        return identify(self._warehouse, entry, source="imported", is_random=False), fingerprint
+        return identify(self._warehouse, entry, source="imported", source_kind="imported", is_random=False), fingerprint
 
     def _layer(self, file: ActivationFile, units: int) -> int:
         """The layer of this edition's model, which imported labels may have named already."""
@@ -180,6 +187,8 @@ class SavedLoader:
             "position": self._position(file, model_id),
             "units": units,
             "pooling": file.pooling,
+            "precision": "float32",
+            "is_imported": True,
         }
         self._warehouse.insert("layers", pl.DataFrame([row]))
         return layer_id

@@ -19,7 +19,7 @@ from neuronlake.ingest.taken_names import name_note
 from neuronlake.sql.warehouse import Warehouse
 
 # CLIP-Dissect embeds the plain concept
-_PROMPT = "{}"
+_PROMPTS = ["{}"]
 # the same word embedded twice, in half precision and in other batches, is more alike than this
 _SAME_WORD_COSINE = 0.99
 
@@ -106,9 +106,9 @@ def load_texts(
     known = dict(
         warehouse.sql(
             "select concept_id, embedding from store.concept_embeddings"
-            " where encoder_id = $encoder_id and prompt = $prompt",
+            " where encoder_id = $encoder_id and prompts = $prompts",
             encoder_id=encoder_id,
-            prompt=_PROMPT,
+            prompts=_PROMPTS,
         ).fetchall()
     )
     for place, number in enumerate(concept_ids):
@@ -121,5 +121,5 @@ def load_texts(
     if missing:
         numbers = np.array([concept_ids[place] for place in missing], dtype=np.int32)
         rows = embedding_rows("concept_id", numbers, embeddings[missing])
-        warehouse.insert("concept_embeddings", rows, encoder_id=encoder_id, prompt=_PROMPT)
+        warehouse.insert("concept_embeddings", rows, encoder_id=encoder_id, prompts=_PROMPTS)
     return notes

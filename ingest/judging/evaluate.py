@@ -266,7 +266,7 @@ def _scorings(warehouse: Warehouse, model: str, layer: str, setting: int | str |
 def _read(warehouse: Warehouse, row: dict[str, Any], device: torch.device) -> _Scored:
     """What a scoring was made from."""
     image_ids, images = stored.image_features(warehouse, row["encoder_id"], row["probe_id"])
-    texts = stored.text_features(warehouse, row["encoder_id"], row["prompt"], row["concept_set_id"])
+    texts = stored.text_features(warehouse, row["encoder_id"], row["prompts"], row["concept_set_id"])
     live = stored.live_units(warehouse, row["layer_id"], row["probe_id"])
     activations = stored.activations(warehouse, row["layer_id"], live, image_ids)
     concepts = warehouse.sql(
@@ -280,9 +280,9 @@ def _read(warehouse: Warehouse, row: dict[str, Any], device: torch.device) -> _S
         live=live,
         concepts=[text for (text,) in concepts],
         scoring=Scoring(
-            method=row["function"],
+            method=row["method"],
             parameters=json.loads(row["parameters"]),
-            prompt=row["prompt"],
+            prompts=tuple(row["prompts"]),
             null_draws=row["null_draws"],
             seed=row["seed"],
             keep_concepts=None,

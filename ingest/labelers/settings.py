@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.encoders.prompts import joined_prompts
+from neuronlake.ingest.encoders.prompts import checked_prompts
 from neuronlake.ingest.labelers import similarity
 
 DEFAULT_METHOD = "soft_wpmi"
@@ -35,7 +35,7 @@ class Scoring:
     Attributes:
         method: a similarity function.
         parameters: all of the method's.
-        prompt: texts that each concept is put into, see `prompts.joined_prompts`.
+        prompts: texts that each concept is put into, see `prompts.checked_prompts`.
         null_draws: pseudo-units behind the p-values.
         seed: of the pseudo-units.
         keep_concepts: how many of each unit's best concepts to store; all where None.
@@ -43,21 +43,22 @@ class Scoring:
 
     method: str
     parameters: dict[str, int | float]
-    prompt: str
+    prompts: tuple[str, ...]
     null_draws: int
     seed: int
     keep_concepts: int | None
 
     @property
-    def display(self) -> str:
-        """The method, with the parameters that differ from its defaults."""
+    def changed_parameters(self) -> str:
+        """The parameters that differ from the method's defaults, as a reader knows them: ``top_k=50``."""
         defaults = similarity.default_parameters(self.method)
-        changed = [f"{name}={value:g}" for name, value in self.parameters.items() if value != defaults[name]]
-        return f"{self.method}({', '.join(changed)})" if changed else self.method
+        return ", ".join(f"{name}={value:g}" for name, value in self.parameters.items() if value != defaults[name])
 
     def fingerprint(self, layer: str, probe: str, encoder: str, concept_set: str) -> str:
         """sha256 over the fingerprints of all that the numbers of one scoring depend on."""
-        return hashlib.sha256(repr((layer, probe, encoder, concept_set, astuple(self))).encode()).hexdigest()
+        # as version 0.1 put it, so that its scorings are known
+        settings = astuple(replace(self, prompts=" | ".join(self.prompts)))
+        return hashlib.sha256(repr((layer, probe, encoder, concept_set, settings)).encode()).hexdigest()
 
 
 def resolve_scoring(
@@ -87,7 +88,7 @@ def resolve_scoring(
         given[name] = type(defaults[name])(value)
     if keep_concepts is not None and keep_concepts < 2:
         raise ScoringError("--keep-concepts must be at least 2: the label and its runner-up")
-    return Scoring(method, {**defaults, **given}, joined_prompts(prompts), null_draws, seed, keep_concepts)
+    return Scoring(method, {**defaults, **given}, checked_prompts(prompts), null_draws, seed, keep_concepts)
 
 
 def _check_parameter(name: str, value: float, default: float) -> None:

@@ -1,10 +1,10 @@
--- Every embedding has its encoder's dimensions and length 1, and each concept is embedded once for a prompt.
+-- Every embedding has its encoder's dimensions and length 1, and each concept is embedded once for a prompts.
 -- An image that the encoder gives no direction has an embedding of zeros.
 with embeddings as (
     select
         encoder_id,
         'image' as kind,
-        '' as prompt,
+        null::varchar[] as prompts,
         image_id as number,
         embedding
     from store.image_embeddings
@@ -12,7 +12,7 @@ with embeddings as (
     select
         encoder_id,
         'concept' as kind,
-        prompt,
+        prompts,
         concept_id as number,
         embedding
     from store.concept_embeddings
@@ -22,7 +22,7 @@ measured as (
     select
         embeddings.encoder_id,
         embeddings.kind,
-        embeddings.prompt,
+        embeddings.prompts,
         embeddings.number,
         encoders.dimensions,
         count(*) as times,

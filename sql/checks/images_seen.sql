@@ -4,7 +4,7 @@ with planned as (
     select
         images.probe_id,
         images.image_id,
-        images.sha256 like 'unknown%' as is_unknown,
+        images.sha256 is null as is_unknown,
         (images.image_id - min(images.image_id) over (partition by images.probe_id)) // probes.chunk_images as chunk
     from store.images
     inner join store.probes using (probe_id)

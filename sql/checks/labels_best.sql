@@ -1,4 +1,5 @@
--- Every label is the concept with the highest stored similarity, and the runner-up has the second highest.
+-- Every label is the concept with the highest stored similarity, or begins with it, and the runner-up has the second
+-- highest. Labels without stored similarities are not asked for them.
 with best as (
     select
         scoring_id,
@@ -6,17 +7,31 @@ with best as (
         max(similarity, 2) as highest
     from store.similarities
     group by scoring_id, unit
+),
+
+first_terms as (
+    select
+        labels.*,
+        label_terms.concept_id
+    from store.labels
+    inner join store.scorings using (scoring_id)
+    left join store.label_terms
+        on
+            labels.scoring_id = label_terms.scoring_id
+            and labels.unit = label_terms.unit
+            and label_terms.position = 0
+    where scorings.kept_concepts > 0
 )
 
 select
-    labels.scoring_id,
-    labels.unit,
+    scoring_id,
+    unit,
     labels.concept_id,
     labels.similarity,
     best.highest[1] as highest_stored,
     labels.runner_up_similarity,
     best.highest[2] as second_stored
-from store.labels
+from first_terms as labels
 full join best using (scoring_id, unit)
 left join store.similarities as label_scores
     on

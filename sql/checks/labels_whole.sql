@@ -12,9 +12,10 @@ found as (
     select
         scoring_id,
         unit,
-        count(*) as labels,
-        bool_and(concept_id is not null) as has_concept
+        count(distinct labels.rowid) as labels,
+        bool_and(label_terms.concept_id is not null) as has_concept
     from store.labels
+    left join store.label_terms using (scoring_id, unit)
     group by scoring_id, unit
 )
 

@@ -91,10 +91,10 @@ with numbers as (
     from store.labels
     union all
     select distinct
-        'labels.concept_id' as reference,
+        'label_terms.concept_id' as reference,
         'concepts' as target,
         concept_id as number
-    from store.labels
+    from store.label_terms
     union all
     select distinct
         'labels.runner_up_id' as reference,
@@ -113,9 +113,68 @@ with numbers as (
         'concepts' as target,
         concept_id as number
     from store.similarities
+    union all
+    select distinct
+        'layers.model_id' as reference,
+        'models' as target,
+        model_id as number
+    from store.layers
+    union all
+    select distinct
+        'chunks.probe_id' as reference,
+        'probes' as target,
+        probe_id as number
+    from store.chunks
+    union all
+    select distinct
+        'units.probe_id' as reference,
+        'probes' as target,
+        probe_id as number
+    from store.units
+    union all
+    select distinct
+        'top_images.layer_id' as reference,
+        'layers' as target,
+        layer_id as number
+    from store.top_images
+    union all
+    select distinct
+        'scorings.layer_id' as reference,
+        'layers' as target,
+        layer_id as number
+    from store.scorings
+    union all
+    select distinct
+        'scorings.probe_id' as reference,
+        'probes' as target,
+        probe_id as number
+    from store.scorings
+    union all
+    select distinct
+        'scorings.encoder_id' as reference,
+        'encoders' as target,
+        encoder_id as number
+    from store.scorings
+    union all
+    select distinct
+        'scorings.concept_set_id' as reference,
+        'concept_sets' as target,
+        concept_set_id as number
+    from store.scorings
+    union all
+    select distinct
+        'label_terms.scoring_id' as reference,
+        'scorings' as target,
+        scoring_id as number
+    from store.label_terms
 ),
 
 targets as (
+    select
+        'models' as target,
+        model_id as number
+    from store.models
+    union all
     select
         'probes' as target,
         probe_id as number

@@ -17,12 +17,12 @@ with found as (
 
 expected as (
     select
-        labels.scoring_id,
-        labels.unit,
+        label_terms.scoring_id,
+        label_terms.unit,
         scorings.kept_concepts
-    from store.labels
+    from store.label_terms
     inner join store.scorings using (scoring_id)
-    where labels.concept_id is not null
+    where label_terms.position = 0
 )
 
 select

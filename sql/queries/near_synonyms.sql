@@ -23,7 +23,7 @@ embedded as (
         on
             concepts.concept_id = concept_embeddings.concept_id
             and scorings.encoder_id = concept_embeddings.encoder_id
-            and scorings.prompt = concept_embeddings.prompt
+            and scorings.prompts = concept_embeddings.prompts
 ),
 
 synonyms as (

@@ -9,18 +9,24 @@ select
     keys.probe_id,
     keys.encoder_id,
     keys.concept_set_id,
-    keys.prompt,
+    keys.prompts,
     keys.parameters,
     keys.null_draws,
     keys.seed,
-    split_part(keys.method, '(', 1) as function,
+    keys.labeler,
+    keys.method,
+    keys.kept_concepts,
+    concept_sets.concepts,
     scorings.units,
     encoders.name as encoder,
     encoders.source as encoder_source,
+    encoders.source_kind as encoder_source_kind,
+    encoders.precision as encoder_precision,
     encoders.fingerprint as encoder_fingerprint
 from scorings
 inner join store.scorings as keys on scorings.scoring = keys.scoring_id
-inner join store.encoders on keys.encoder_id = encoders.encoder_id
+inner join store.concept_sets on keys.concept_set_id = concept_sets.concept_set_id
+left join store.encoders on keys.encoder_id = encoders.encoder_id
 where
     scorings.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
     and exists (

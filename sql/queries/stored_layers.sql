@@ -1,7 +1,8 @@
 -- Which layers can be scored again: those with stored activations, and embeddings of the same images?
--- Those of the newest probe and encoder come first.
+-- Those of the newest probe and encoder come first. For labelers that look at no embedding there is a row without one.
 --   $probe: varchar = ; only over this probe
 --   $encoder: varchar = ; only with this encoder's embeddings
+--   $embedded: boolean = true; whether embeddings are needed
 with embedded as (
     select
         chunks.probe_id,
@@ -9,9 +10,17 @@ with embedded as (
         max(chunks.run_id) as latest_run
     from store.chunks
     inner join store.probes using (probe_id)
-    where chunks.encoder_id is not null
+    where chunks.encoder_id is not null and $embedded::boolean
     group by chunks.probe_id, chunks.encoder_id, probes.images, probes.chunk_images
     having count(*) = ceil(probes.images / probes.chunk_images)
+    union all
+    select
+        probe_id,
+        null as encoder_id,
+        max(run_id) as latest_run
+    from store.chunks
+    where layer_id is not null and not $embedded::boolean
+    group by probe_id
 ),
 
 finished as (
@@ -33,16 +42,18 @@ select
     encoders.name as encoder,
     encoders.encoder_id,
     encoders.fingerprint as encoder_fingerprint,
-    encoders.source as encoder_source
+    encoders.source as encoder_source,
+    encoders.source_kind as encoder_source_kind,
+    encoders.precision as encoder_precision
 from finished
 inner join embedded using (probe_id)
 inner join store.layers using (layer_id)
 inner join store.models using (model_id)
 inner join store.probes using (probe_id)
-inner join store.encoders using (encoder_id)
+left join store.encoders using (encoder_id)
 where
     probes.name = coalesce($probe, probes.name)
-    and encoders.name = coalesce($encoder, encoders.name)
+    and ($encoder is null or encoders.name = $encoder)
 order by
     embedded.latest_run desc,
     probes.probe_id desc,

@@ -9,7 +9,7 @@ select
     concepts.concept,
     list_inner_product(image_embeddings.embedding, concept_embeddings.embedding) as cosine,
     encoders.name as encoder,
-    concept_embeddings.prompt,
+    array_to_string(concept_embeddings.prompts, ' | ') as prompt,
     image_embeddings.image_id
 from store.image_embeddings
 inner join store.concept_embeddings using (encoder_id)

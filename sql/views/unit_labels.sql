@@ -1,7 +1,8 @@
 -- One row per unit of a scoring: the concept it stands for, and whether that is better than chance.
 -- A unit that is dead (the same activation for every image, to five digits) or not finite has a row without a concept.
---   concept: the concept with the highest similarity
+--   concept: the first concept of its label, the one that is counted
 --   category: texture, object, part, scene, material, color, a concept file's own, or none; null without a concept
+--   explanation: the whole label as text; the concept alone where it is all
 --   similarity: score of the label; compares only within its scoring
 --   runner_up: the second best concept
 --   margin: similarity of the label minus that of the runner-up; the best single sign of a right label with soft_wpmi
@@ -9,13 +10,32 @@
 --   q_value: p_value corrected for the number of units of the layer (Benjamini-Hochberg)
 --   is_significant: q_value below 0.05; null where there is no q_value
 --   status: live, dead or not finite
+with first_terms as (
+    select
+        scoring_id,
+        unit,
+        concept_id
+    from store.label_terms
+    where position = 0
+),
+
+longer_labels as (
+    select
+        scoring,
+        unit,
+        string_agg(term, ' ' order by position) as explanation
+    from unit_terms
+    group by scoring, unit
+    having count(*) > 1
+)
+
 select
     scorings.scoring,
     scorings.model,
     scorings.layer,
     labels.unit,
     label_concepts.concept,
-    case when labels.concept_id is not null then coalesce(concept_set_concepts.category, 'none') end as category,
+    case when first_terms.concept_id is not null then coalesce(concept_set_concepts.category, 'none') end as category,
     labels.similarity,
     runner_up_concepts.concept as runner_up,
     labels.similarity - labels.runner_up_similarity as margin,
@@ -29,15 +49,18 @@ select
     scorings.probe,
     scorings.pooling,
     scorings.position,
-    scorings.setting
+    scorings.setting,
+    coalesce(longer_labels.explanation, label_concepts.concept) as explanation
 from store.labels
 inner join scorings on labels.scoring_id = scorings.scoring
 inner join store.scorings as keys on labels.scoring_id = keys.scoring_id
+left join first_terms on labels.scoring_id = first_terms.scoring_id and labels.unit = first_terms.unit
+left join longer_labels on labels.scoring_id = longer_labels.scoring and labels.unit = longer_labels.unit
 left join store.units
     on keys.layer_id = units.layer_id and keys.probe_id = units.probe_id and labels.unit = units.unit
-left join store.concepts as label_concepts on labels.concept_id = label_concepts.concept_id
+left join store.concepts as label_concepts on first_terms.concept_id = label_concepts.concept_id
 left join store.concepts as runner_up_concepts on labels.runner_up_id = runner_up_concepts.concept_id
 left join store.concept_set_concepts
     on
         keys.concept_set_id = concept_set_concepts.concept_set_id
-        and labels.concept_id = concept_set_concepts.concept_id
+        and first_terms.concept_id = concept_set_concepts.concept_id

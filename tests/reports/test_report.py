@@ -285,7 +285,8 @@ def test_labels_without_images_and_without_significance_still_make_a_page(
 def test_dead_units_say_so(tiny_warehouse: Path, tmp_path: Path, open_page) -> None:
     path = Path(shutil.copy(tiny_warehouse, tmp_path / "dead.duckdb"))
     with neuronlake.open(path, write=True) as warehouse:
-        warehouse.execute("update store.labels set concept_id = null, similarity = null, q_value = null")
+        warehouse.execute("delete from store.label_terms")
+        warehouse.execute("update store.labels set similarity = null, q_value = null")
         warehouse.execute("update store.units set status = 'dead'")
     opened = open_page(report(path, tmp_path / "page.html"))
     assert opened.page.locator(".unit h4").first.text_content() == "no label: dead"

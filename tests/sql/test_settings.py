@@ -43,12 +43,15 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
 
 def score_another_layer_under_the_first_setting(warehouse: Warehouse) -> None:
     """As an ingest of one more layer does after a `cli score` with another method."""
-    warehouse.execute("insert into store.layers values (5, 2, 'tail', 'layer 5', 12, 1, 'mean', null)")
+    warehouse.execute(
+        "insert into store.layers values (5, 2, 'tail', 'layer 5', 12, 1, 'mean', null, 'float32', false)"
+    )
     warehouse.execute(
         "insert into store.scorings select * replace (7 as scoring_id, 'scoring 7' as fingerprint, 5 as layer_id,"
         " 1 as units, 2 as run_id) from store.scorings where scoring_id = 1"
     )
-    warehouse.execute("insert into store.labels values (7, 0, 5, 0.5, 1, 0.25, 0.005, 0.01)")
+    warehouse.execute("insert into store.labels values (7, 0, 0.5, 1, 0.25, 0.005, 0.01)")
+    warehouse.execute("insert into store.label_terms values (7, 0, 0, 5, 1, null)")
 
 
 def another_setting_of(warehouse: Warehouse, method: str) -> None:
@@ -143,7 +146,7 @@ def test_a_setting_is_chosen_by_its_number_or_its_method(
 
 def test_a_method_that_several_settings_have_is_answered_with_their_numbers(warehouse: Warehouse) -> None:
     another_setting_of(warehouse, "cos_similarity")
-    warehouse.execute("update store.scorings set prompt = 'a {}' where scoring_id = 7")
+    warehouse.execute("update store.scorings set prompts = ['a {}'] where scoring_id = 7")
     with pytest.raises(
         NeuronlakeError, match=r"has 2 settings of the method cos_similarity; give a number: .*7: .*5: "
     ):

@@ -113,16 +113,21 @@ FAULTS = {
         "labels_whole",
     ),
     "a dead unit has a label": (
-        "update store.labels set concept_id = 1, similarity = 0.1 where scoring_id = 1 and unit = 2",
+        "insert into store.label_terms values (1, 2, 0, 1, 1, null)",
         "labels_whole",
+    ),
+    "a label's first concept is missing": (
+        "update store.label_terms set position = 1 where scoring_id = 2 and unit = 2",
+        "label_terms_whole",
     ),
     "labels without a scoring": ("delete from store.scorings where scoring_id = 5", "references_valid"),
     "a label is not the best concept": (
-        "update store.labels set concept_id = runner_up_id where scoring_id = 2 and unit = 2",
+        "update store.label_terms set concept_id = 1 where scoring_id = 2 and unit = 2",
         "labels_best",
     ),
     "a label and its runner-up changed places": (
-        "update store.labels set concept_id = 1, runner_up_id = 2 where scoring_id = 2 and unit = 2",
+        "update store.label_terms set concept_id = 1 where scoring_id = 2 and unit = 2;"
+        " update store.labels set runner_up_id = 2 where scoring_id = 2 and unit = 2",
         "labels_best",
     ),
     "a label's similarity is another": (
@@ -229,6 +234,7 @@ def test_a_killed_run_is_incomplete_and_not_wrong(path: Path, moment: str) -> No
         found(
             path,
             "delete from store.labels",
+            "delete from store.label_terms",
             "delete from store.similarities",
             "delete from store.scorings",
             "delete from store.units",
@@ -245,6 +251,7 @@ def test_a_run_killed_between_two_scorings_is_incomplete_and_not_wrong(path: Pat
         found(
             path,
             "delete from store.labels where scoring_id > 3",
+            "delete from store.label_terms where scoring_id > 3",
             "delete from store.similarities where scoring_id > 3",
             "delete from store.scorings where scoring_id > 3",
             "delete from store.units where layer_id = 4",

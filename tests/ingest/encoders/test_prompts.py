@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.encoders.prompts import PromptError, embed_texts, joined_prompts
+from neuronlake.ingest.encoders.prompts import PromptError, embed_texts, checked_prompts
 from neuronlake.ingest.encoders.protocol import Encoder
 
 
@@ -28,8 +28,8 @@ def lettered(told: list[str]) -> Encoder:
 
 def test_the_mean_of_several_prompts_has_length_one() -> None:
     told: list[str] = []
-    prompt = joined_prompts(["a photo of {}", "the {}"])
-    assert prompt == "a photo of {} | the {}"
+    prompt = checked_prompts(["a photo of {}", "the {}"])
+    assert prompt == ("a photo of {}", "the {}")
     seen: list[tuple[int, int]] = []
     embedded = embed_texts(lettered(told), prompt, ["cat", "dog"], lambda done, total: seen.append((done, total)))
     assert told == ["a photo of cat", "a photo of dog", "the cat", "the dog"]
@@ -39,14 +39,14 @@ def test_the_mean_of_several_prompts_has_length_one() -> None:
 
 
 def test_one_prompt_is_the_embedding_itself() -> None:
-    embedded = embed_texts(lettered([]), joined_prompts(["{}"]), ["apple", "pear"])
+    embedded = embed_texts(lettered([]), checked_prompts(["{}"]), ["apple", "pear"])
     assert embedded.tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
 def test_the_prompts_clip_was_tested_with_are_known_by_name() -> None:
     for name, count in (("openai_7", 7), ("openai_80", 80)):
         told: list[str] = []
-        embed_texts(lettered(told), joined_prompts([name]), ["cat"])
+        embed_texts(lettered(told), checked_prompts([name]), ["cat"])
         assert len(set(told)) == count
         assert all("cat" in text for text in told)
 
@@ -61,4 +61,4 @@ def test_the_prompts_clip_was_tested_with_are_known_by_name() -> None:
 )
 def test_prompts_that_make_no_sense_are_refused(prompts: list[str], message: str) -> None:
     with pytest.raises(PromptError, match=message):
-        joined_prompts(prompts)
+        checked_prompts(prompts)

@@ -140,7 +140,7 @@ def test_a_unit_that_differs_in_the_sixth_digit_is_dead_and_no_fault(warehouse: 
 def test_layers_score_as_they_did_from_the_files(warehouse: Warehouse, saved: Path, words: Path) -> None:
     import_activations(warehouse, saved, ImportOptions(concepts=str(words)))
     image_ids, images = stored.image_features(warehouse, encoder_id=1, probe_id=1)
-    texts = stored.text_features(warehouse, encoder_id=1, prompt="{}", concept_set_id=1)
+    texts = stored.text_features(warehouse, encoder_id=1, prompts=["{}"], concept_set_id=1)
     layer_id, units = warehouse.sql("select layer_id, units from store.layers where name = 'layer4'").fetchall()[0]
     activations = stored.activations(warehouse, layer_id, range(units), image_ids)
     assert torch.equal(activations, ACTIVATIONS)
@@ -264,7 +264,10 @@ def test_a_network_of_that_name_that_was_computed_here_is_not_the_imported_one(
     model = model_from_module("resnet18-places365", torch.nn.Conv2d(3, 2, 3))
     entry = Entry("models", model.name, model.fingerprint, model.name, str)
     model_id = identify(warehouse, entry, source="mine", is_random=False)
-    warehouse.execute("insert into store.layers values (1, $id, 'layer4', 'computed', 0, 3, 'mean', null)", id=model_id)
+    warehouse.execute(
+        "insert into store.layers values (1, $id, 'layer4', 'computed', 0, 3, 'mean', null, 'float32', false)",
+        id=model_id,
+    )
     with pytest.raises(
         NameTakenError, match=r"by another network; give this one its own: --model resnet18-places365-2$"
     ):
