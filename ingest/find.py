@@ -10,13 +10,13 @@ import polars as pl
 import torch
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import stored
 from neuronlake.ingest.encoders.loading import load_stored_encoder
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.history import no_progress
 from neuronlake.ingest.labelers import similarity
 from neuronlake.sql import hints
 from neuronlake.sql.settings import chosen_setting
+from neuronlake.sql.store import features
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -64,6 +64,8 @@ def find_units(
             f"--setting (`{hints.command('cli sql settings', warehouse.path)}` lists them), or run `{run}`"
         )
     first = layers.row(0, named=True)
+    if first["method"] not in similarity.METHODS:
+        raise FindError(f"{first['method']} of setting {shown.short} scores no text; choose another with --setting")
     network = load_stored_encoder(
         first["encoder"],
         first["encoder_source"],
@@ -85,15 +87,15 @@ def _score_layers(
 ) -> list[pl.DataFrame]:
     """For each layer with live units the score and rank of a text, (1, dimensions), beside the stored concepts."""
     first = layers.row(0, named=True)
-    image_ids, image_features = stored.image_features(warehouse, first["encoder_id"], first["probe_id"])
-    concepts = stored.text_features(warehouse, first["encoder_id"], first["prompts"], first["concept_set_id"])
-    cosines = similarity.Cosines(image_features, torch.cat([concepts, wanted]))
+    image_ids, images = features.image_features(warehouse, first["encoder_id"], first["probe_id"])
+    concepts = features.concept_features(warehouse, first["encoder_id"], first["prompts"], first["concept_set_id"])
+    cosines = similarity.Cosines(torch.from_numpy(images), torch.cat([torch.from_numpy(concepts), wanted]))
     found: list[pl.DataFrame] = []
     for done, layer in enumerate(layers.iter_rows(named=True)):
         progress("Scoring layers", done, layers.height)
-        live = stored.live_units(warehouse, layer["layer_id"], layer["probe_id"])
+        live = features.live_units(warehouse, layer["layer_id"], layer["probe_id"])
         if live:
-            activations = stored.activations(warehouse, layer["layer_id"], live, image_ids)
+            activations = torch.from_numpy(features.activations(warehouse, layer["layer_id"], live, image_ids))
             found.append(_score(layer, live, similarity.METHODS[layer["method"]], cosines, activations))
     progress("Scoring layers", layers.height, layers.height)
     return found

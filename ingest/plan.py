@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from neuronlake.ingest.chosen_models import load_models
-from neuronlake.ingest.concepts.concept_sets import ConceptSet, load_concepts
+from neuronlake.ingest.concepts.concept_sets import ConceptSet, image_label_concepts, load_concepts
 from neuronlake.ingest.encoders.loading import load_encoder
 from neuronlake.ingest.encoders.precision import PRECISIONS, in_precision
 from neuronlake.ingest.encoders.protocol import Encoder
-from neuronlake.ingest.labelers.settings import Scoring, resolve_scoring
+from neuronlake.ingest.labelers.base import Need
+from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
+from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.layers.directions import Directions, load_directions
 from neuronlake.ingest.layers.pooling import POOLINGS
@@ -73,7 +75,7 @@ class Plan:
     batch_size: int
     layers: tuple[PlannedLayer, ...]
     probe: Probe
-    encoder: Encoder
+    encoder: Encoder | None
     concept_set: ConceptSet
     scoring: Scoring
 
@@ -114,7 +116,8 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         raise RecipeError(f"--max-failures must be 0 or more, not {recipe.max_failures}")
     check_engine(recipe.engine, recipe.workers)
     check_probes(recipe.probes)
-    concept_set = load_concepts(recipe.concepts)
+    has_embeddings = Need.EMBEDDINGS in METHODS[scoring.method].needs
+    concept_set = load_concepts(recipe.concepts) if has_embeddings else None
     layers, encoder = load_networks(recipe, progress)
     probe = load_probe(
         *recipe.probes,
@@ -130,7 +133,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         layers=tuple(layers),
         probe=probe,
         encoder=encoder,
-        concept_set=concept_set,
+        concept_set=concept_set or image_label_concepts(probe.name, (image.label for image in probe.images)),
         scoring=scoring,
     )
 
@@ -147,8 +150,8 @@ def check_engine(engine: str, workers: int | None) -> None:
         raise RecipeError(f"--workers must be 1 or more, not {workers}")
 
 
-def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer], Encoder]:
-    """The recipe's layers, with their models loaded, and its encoder.
+def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer], Encoder | None]:
+    """The recipe's layers, with their models loaded, and the encoder where its labeler looks at embeddings.
 
     Raises:
         NeuronlakeError: one is unknown, or its weights cannot be had.
@@ -179,7 +182,9 @@ def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer
     for layer in layers:
         _require_new(layer.fingerprint, f"{layer.stored_name} of {layer.model.name}", known, "directions")
     progress("Loading models", count, count + 1)
-    encoder = in_precision(load_encoder(recipe.encoder, trust_code=recipe.trust_code), recipe.precision)
+    encoder = None
+    if Need.EMBEDDINGS in METHODS[recipe.method].needs:
+        encoder = in_precision(load_encoder(recipe.encoder, trust_code=recipe.trust_code), recipe.precision)
     progress("Loading models", count + 1, count + 1)
     return layers, encoder
 

@@ -70,6 +70,21 @@ class ConceptSet:
         return hashlib.sha256(repr([(c.text, c.category) for c in self.concepts]).encode()).hexdigest()
 
 
+def image_label_concepts(probe: str, labels: Iterable[str | None]) -> ConceptSet:
+    """What the images of a probe are labelled with, for labelers that look at no embedding; in alphabetical order.
+
+    Raises:
+        ConceptError: no image has a label.
+    """
+    texts = sorted({label for label in labels if label})
+    if not texts:
+        raise ConceptError(f"the images of {probe} have no labels; put them into folders that are named for them")
+    categories = {same_text(each.text): each.category for each in load_concepts(("broden",)).concepts}
+    concepts = tuple(Concept(text, categories.get(same_text(text), "none")) for text in texts)
+    name = f"labels of {probe}"
+    return ConceptSet(name, concepts, dropped_duplicates=0, dropped_blanks=0, parts=(Part(name, probe),))
+
+
 def load_concepts(names: Sequence[str]) -> ConceptSet:
     """Join concept sets: built-in ones by name, the most common English words as ``common:N``, and files.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from neuronlake.ingest.encoders.protocol import Encoder
+from neuronlake.ingest.labelers.base import Labeler, LabelledLayer, LayerActivations, LayerData, Shared
 from neuronlake.ingest.layers.channels_last import channels_last
 from neuronlake.ingest.load import ChunkParts
 from neuronlake.ingest.machines.extraction import (
@@ -25,7 +27,7 @@ from neuronlake.ingest.machines.extraction import (
 from neuronlake.ingest.machines.freed_memory import keep_freed_memory
 from neuronlake.ingest.networks.lending import release_memory
 from neuronlake.ingest.networks.preprocessing import Preparation
-from neuronlake.ingest.plan import Plan, PlannedLayer
+from neuronlake.ingest.plan import Plan, PlannedLayer, resolve_device
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class ChunkWork:
 Engine = Callable[
     [Plan, Sequence[ChunkWork], BatchLimit, Callable[[int], None]], Generator[tuple[ChunkWork, ExtractedChunk]]
 ]
+
+# Takes a labeler, what it is given for all layers, and layers as there are places for them; gives them labelled, in
+# the same order.
+Label = Callable[[Labeler, Shared, Iterator[LayerActivations]], Iterator[LabelledLayer]]
 
 
 def extract_locally(
@@ -74,7 +80,7 @@ def leave_device(plan: Plan) -> None:
     release_memory(plan.device)
 
 
-def move_networks(layers: Sequence[PlannedLayer], encoder: Encoder, device: torch.device) -> None:
+def move_networks(layers: Sequence[PlannedLayer], encoder: Encoder | None, device: torch.device) -> None:
     """Put all networks on the device.
 
     Raises:
@@ -85,7 +91,8 @@ def move_networks(layers: Sequence[PlannedLayer], encoder: Encoder, device: torc
             layer.model.module.to(device)
             if layer.reading.directions:
                 layer.reading.directions.module.to(device)
-        encoder.to(device)
+        if encoder:
+            encoder.to(device)
     except torch.OutOfMemoryError as error:
         raise DeviceMemoryError(
             "the device has too little memory for the networks; free some, name fewer models in one run, or use "
@@ -131,3 +138,29 @@ def _each_image(chunks: Sequence[ChunkWork]) -> Iterator[tuple[ChunkImage, froze
         preprocessings = chunk.work.preprocessings
         for image in chunk.images:
             yield image, preprocessings
+
+
+def label_locally(
+    device: torch.device, labeler: Labeler, shared: Shared, layers: Iterator[LayerActivations]
+) -> Iterator[LabelledLayer]:
+    """One layer after the other, in this process."""
+    here = shared.to(device)
+
+    def labelled(layer: LayerActivations) -> LabelledLayer:
+        return LabelledLayer(layer.layer, layer.live, labeler.label(LayerData(layer.values.to(device), here)))
+
+    # a loop's variable would keep a layer's activations while the next ones are read
+    yield from map(labelled, layers)
+
+
+def choose_labelling(name: str, device: str, address: str | None, workers: int | None) -> Label:
+    """What labels layers: this process, or a cluster; see `plan.check_engine`.
+
+    Raises:
+        NeuronlakeError: there is no such device here, or the package ray is missing.
+    """
+    if name == "local":
+        return partial(label_locally, resolve_device(device))
+    from neuronlake.ingest.machines.ray_labels import label_with_ray  # noqa: PLC0415  of the extra `ray`
+
+    return partial(label_with_ray, device, address, workers)

@@ -130,11 +130,10 @@ def _start_workers(plan: Plan) -> list[Any]:
     return [remote.remote(plan.recipe, fingerprints, plan.batch_size, workers.threads) for _ in range(workers.count)]
 
 
-def _fingerprints(layers: Sequence[PlannedLayer], encoder: Encoder) -> dict[str, str]:
+def _fingerprints(layers: Sequence[PlannedLayer], encoder: Encoder | None) -> dict[str, str]:
     """What all machines must agree about."""
-    return {f"{layer.model.name} {layer.name}": layer.fingerprint for layer in layers} | {
-        "encoder": encoder.fingerprint
-    }
+    found = {f"{layer.model.name} {layer.name}": layer.fingerprint for layer in layers}
+    return {**found, "encoder": encoder.fingerprint} if encoder else found
 
 
 def _give(
@@ -160,7 +159,7 @@ def _task(chunk: ChunkWork, plan: Plan, folder: Path) -> _Task:
         chunk.number,
         [(image.image_id, image.image.sha256) for image in chunk.images],
         [(model, name, fingerprints[model, name]) for model, names in layers for name in names],
-        plan.encoder.fingerprint if chunk.work.encoder else None,
+        chunk.work.encoder.fingerprint if chunk.work.encoder else None,
     )
     name = f"{chunk.number:06}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
     return _Task(chunk.images, layers, chunk.work.encoder is not None, folder / name)
