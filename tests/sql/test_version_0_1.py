@@ -109,26 +109,19 @@ def test_scoring_again_finds_it_done(writable: Warehouse, tmp_path: Path) -> Non
     words.write_text("cat\ndog\nred\nstriped\nsky\nwheel\nforest\nkitchen\nCat\n\n")
     short = tmp_path / "short.txt"
     short.write_text("dog\nstriped\n\na red  thing\nDog")
-    photos = {"probe": "photos", "concepts": str(words)}
+    photos: dict[str, Any] = {"probe": "photos", "concepts": str(words)}
+    heads: dict[str, Any] = {**photos, "encoder": "local-dir:clip", "layers": "head"}
     rows = writable.sql("select * from store.scorings order by scoring_id").fetchall()
     for settings in (
-        {**photos, "encoder": "local-dir:clip", "layers": "head", "method": "wpmi", "parameters": {"top_k": 3}},
-        {**photos, "encoder": "local-dir:clip", "layers": "head", "method": "cos_similarity_cubed", "keep_concepts": 3},
+        {**heads, "method": "wpmi", "parameters": {"top_k": 3}},
+        {**heads, "method": "cos_similarity_cubed", "keep_concepts": 3},
         {
-            **photos,
-            "encoder": "local-dir:clip",
-            "layers": "head",
+            **heads,
             "method": "rank_reorder",
             "parameters": {"top_fraction": 0.5, "p": 2.5},
             "seed": 1,
         },
-        {
-            **photos,
-            "encoder": "local-dir:clip",
-            "layers": "head",
-            "method": "rank_reorder",
-            "prompts": ["openai_7", "a {}"],
-        },
+        {**heads, "method": "rank_reorder", "prompts": ["openai_7", "a {}"]},
         {**photos, "encoder": "towers bfloat16", "layers": "body:max:bfloat16", "parameters": {"top_k": 4}},
         {**photos, "encoder": "local-dir:clip bfloat16", "layers": "patches", "parameters": {"top_k": 4}},
         {
