@@ -112,7 +112,7 @@ def test_scoring_again_finds_it_done(writable: Warehouse, tmp_path: Path) -> Non
     photos: dict[str, Any] = {"probe": "photos", "concepts": str(words)}
     heads: dict[str, Any] = {**photos, "encoder": "local-dir:clip", "layers": "head"}
     rows = writable.sql("select * from store.scorings order by scoring_id").fetchall()
-    for settings in (
+    again: list[dict[str, Any]] = [
         {**heads, "method": "wpmi", "parameters": {"top_k": 3}},
         {**heads, "method": "cos_similarity_cubed", "keep_concepts": 3},
         {
@@ -132,7 +132,8 @@ def test_scoring_again_finds_it_done(writable: Warehouse, tmp_path: Path) -> Non
             "parameters": {"top_k": 4},
         },
         {"probe": "broden (saved activations)", "concepts": str(short), "method": "cos_similarity"},
-    ):
+    ]
+    for settings in again:
         assert neuronlake.score(writable, null_draws=20, **settings).scored_layers == 0, settings
     assert writable.sql("select * from store.scorings order by scoring_id").fetchall() == rows
 
