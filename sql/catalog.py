@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from importlib import resources
 
 from neuronlake import NeuronlakeError
@@ -138,21 +140,26 @@ def views() -> tuple[View, ...]:
     for name, text in _files("views").items():
         comment, columns, body = _split_head(text)
         found[name] = View(name, body, comment, columns)
-    reads = {
-        name: {
-            other for other in found if other != name and re.search(rf"(?<![.\w])(?:from|join)\s+{other}\b", view.body)
-        }
-        for name, view in found.items()
-    }
-    ordered: list[View] = []
-    placed: set[str] = set()
-    while len(ordered) < len(found):
-        ready = [name for name in found if name not in placed and reads[name] <= placed]
-        if not ready:
-            raise AssertionError(f"views read each other in a circle: {sorted(set(found) - placed)}")
-        ordered.extend(found[name] for name in ready)
-        placed.update(ready)
-    return tuple(ordered)
+    return in_reading_order(found)
+
+
+def in_reading_order(found: Mapping[str, View]) -> tuple[View, ...]:
+    """The views, each after those it reads.
+
+    Args:
+        found: the views by name.
+
+    Raises:
+        AssertionError: views read each other in a circle.
+    """
+    order = TopologicalSorter[str](dict.fromkeys(found, ()))  # so that only what reads another leaves the alphabet
+    for name, view in found.items():
+        read = (other for other in found if re.search(rf"(?<![.\w])(?:from|join)\s+{other}\b", view.body))
+        order.add(name, *(other for other in read if other != name))
+    try:
+        return tuple(found[name] for name in order.static_order())
+    except CycleError as error:
+        raise AssertionError(f"views read each other in a circle: {', '.join(error.args[1])}") from error
 
 
 @cache
