@@ -7,7 +7,7 @@ from functools import cached_property
 
 import polars as pl
 
-from neuronlake.reports.colors import category_colors
+from neuronlake.reports.drawing.colors import category_colors
 from neuronlake.sql import catalog
 from neuronlake.sql.settings import Setting, chosen_setting
 from neuronlake.sql.warehouse import Warehouse

@@ -10,9 +10,9 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from neuronlake.reports.concept_bars import concept_bars, with_room
-from neuronlake.reports.drawable_names import with_drawable_names
-from neuronlake.reports.encodings import (
+from neuronlake.reports.drawing.concept_bars import concept_bars, with_room
+from neuronlake.reports.drawing.drawable_names import with_drawable_names
+from neuronlake.reports.drawing.encodings import (
     BAR_STEP,
     categories_in,
     category_color,

@@ -11,7 +11,7 @@ import pytest
 
 import neuronlake
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.reports.colors import CATEGORY_COLORS, OWN_CATEGORY_COLORS, category_colors
+from neuronlake.reports.drawing.colors import CATEGORY_COLORS, OWN_CATEGORY_COLORS, category_colors
 from neuronlake.reports.page import write_report
 from neuronlake.reports.pictures import write_charts
 from neuronlake.sql import catalog

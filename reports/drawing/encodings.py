@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from neuronlake.reports.colors import MODEL_COLORS
+from neuronlake.reports.drawing.colors import MODEL_COLORS
 
 # pixels for a bar, with the gap below it
 BAR_STEP = 19

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from neuronlake.reports.encodings import BAR_STEP, category_color, name_axis
+from neuronlake.reports.drawing.encodings import BAR_STEP, category_color, name_axis
 
 _BETTER, _NOT_BETTER = "yes, q < 0.05", "no"
 _PALE = 0.4
