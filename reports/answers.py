@@ -15,13 +15,13 @@ from neuronlake.sql.warehouse import Warehouse
 
 @dataclass(frozen=True)
 class Answers:
-    """The named queries of a warehouse under one setting."""
+    """The views and named queries of a warehouse under one setting."""
 
     warehouse: Warehouse
     setting: Setting
 
     def ask(self, query: str, **parameters: str) -> pl.DataFrame:
-        """A named query's answer."""
+        """The answer to a named query; of a view, its rows of the setting."""
         return self.warehouse.query(query, setting=str(self.setting.number), **parameters).pl()
 
     def spelled_out(self, query: str, **parameters: str) -> str:

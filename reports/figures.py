@@ -45,7 +45,7 @@ class Kind:
 
     Attributes:
         name: under which the template places them.
-        queries: the named queries that are asked.
+        queries: the named queries or views that are asked.
         draw: draws their answers.
         parameters: of each query, beside the setting.
         compares_models: whether it is asked only where there are several.

@@ -34,6 +34,11 @@ class View:
     comment: str
     column_comments: dict[str, str]
 
+    @property
+    def has_setting(self) -> bool:
+        """Whether its rows are of settings, by a column of that name."""
+        return re.search(r"\bsetting\b", self.body) is not None
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -197,16 +202,20 @@ def _parameter(name: str, text: str) -> Parameter:
 
 
 def named_query(name: str) -> Query:
-    """The named query of that name.
+    """The named query of that name; of a view with a column `setting`, the query for its rows of one.
 
     Raises:
         UnknownQueryError: there is none.
     """
-    if name not in queries():
-        near = difflib.get_close_matches(name, [*queries(), *(view.name for view in views())], n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UnknownQueryError(f"no query or view is named {name!r}; {hint}`cli views` lists all")
-    return queries()[name]
+    if query := queries().get(name):
+        return query
+    if view := next((view for view in views() if view.name == name and view.has_setting), None):
+        chosen = "coalesce($setting::integer, (select newest_setting.setting from newest_setting))"
+        body = f"select * from {name} where setting = {chosen} order by all"  # noqa: S608  a name of ours
+        return Query(name, body, view.comment, (Parameter("setting", "integer", "", "the newest where not given"),))
+    near = difflib.get_close_matches(name, [*queries(), *(view.name for view in views())], n=3)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise UnknownQueryError(f"no query or view is named {name!r}; {hint}`cli views` lists all")
 
 
 def describe(name: str) -> str:

@@ -62,6 +62,19 @@ def test_a_row_of_the_table_is_a_chart_with_the_sql_behind_it(
     assert warehouse.sql(figure.sql).pl().equals(figure.frame)
 
 
+def test_a_figure_may_ask_a_view_which_answers_with_its_rows_of_the_setting(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "FIGURES", (Kind("learnt", ("model_concepts",), bars),))
+    ((figure,),) = figures.figures(answers_of(warehouse, 5)).values()
+    assert sorted(figure.frame.select("model", "concept", "units").rows()) == [
+        ("alpha", "cat", 3),
+        ("alpha", "dog", 1),
+        ("beta", "dog", 2),
+    ]
+    assert warehouse.sql(figure.sql).pl().equals(figure.frame)
+
+
 def test_one_model_is_compared_with_none(tmp_path: Path) -> None:
     with small_warehouse.build(tmp_path / "w.duckdb") as warehouse:
         assert all(figures.figures(answers_of(warehouse, 1)).values())
