@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -44,11 +45,12 @@ class Kind:
     """Figures that answer one question.
 
     Attributes:
-        name: under which the template places them.
+        name: the beginning of their keys.
         queries: the named queries or views that are asked.
         draw: draws their answers.
         parameters: of each query, beside the setting.
         compares_models: whether it is asked only where there are several.
+        beside: the kind after whose figures the template has them; else their name is that of a place of their own.
     """
 
     name: str
@@ -56,6 +58,12 @@ class Kind:
     draw: Callable[..., Iterator[Drawn]]
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     compares_models: bool = False
+    beside: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Its place in the template."""
+        return self.beside or self.name
 
     def figures(self, answers: Answers) -> Iterator[Figure]:
         """Those that there is anything to draw of."""
@@ -118,8 +126,11 @@ FIGURES = (
 
 
 def figures(answers: Answers) -> dict[str, list[Figure]]:
-    """All figures by the name of their kind, in the order of the page; of some kinds there may be none."""
-    return {kind.name: list(kind.figures(answers)) for kind in FIGURES}
+    """All figures by their place in the template, in the order of the page; at some there may be none."""
+    placed: dict[str, list[Figure]] = {kind.place: [] for kind in FIGURES}
+    for kind in FIGURES:
+        placed[kind.place] += kind.figures(answers)
+    return placed
 
 
 def altair_charts(warehouse: Warehouse, setting: int | str | None = None) -> dict[str, Any]:
@@ -135,5 +146,5 @@ def altair_charts(warehouse: Warehouse, setting: int | str | None = None) -> dic
     Raises:
         SettingError: the warehouse holds no scoring, or none of that setting.
     """
-    drawn = figures(answers_of(warehouse, setting)).values()
-    return {figure.key: figure.chart.properties(width=PAPER_WIDTH) for kind in drawn for figure in kind}
+    drawn = chain.from_iterable(figures(answers_of(warehouse, setting)).values())
+    return {figure.key: figure.chart.properties(width=PAPER_WIDTH) for figure in drawn}

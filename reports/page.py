@@ -60,7 +60,7 @@ def _page(answers: Answers) -> str:
         models=answers.models,
         figures=drawn,
         all_layers=charts.ALL_LAYERS,
-        specs={figure.key: figure.spec for kind in drawn.values() for figure in kind},
+        specs={figure.key: figure.spec for place in drawn.values() for figure in place},
         units=gallery.units(answers),
         images=gallery.images(answers),
         category_colors=answers.category_colors,
@@ -75,12 +75,12 @@ def _page(answers: Answers) -> str:
 
 
 def page_template() -> Template:
-    """The template of the page, which places all kinds of figures, each as ``figures.NAME``.
+    """The template of the page, which has all places of figures, each as ``figures.PLACE``.
 
     Raises:
-        AssertionError: it places not all that `figures` has, or others.
+        AssertionError: it lacks a place of figures, or has one for none.
     """
-    known = {kind.name for kind in figures.FIGURES}
+    known = {kind.place for kind in figures.FIGURES}
     read = ENVIRONMENT.parse(asset("page.html")).find_all(nodes.Getattr)
     placed = {each.attr for each in read if isinstance(each.node, nodes.Name) and each.node.name == "figures"}
     if without := sorted(known - placed):

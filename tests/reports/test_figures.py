@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +43,15 @@ def test_a_figure_that_the_page_has_no_place_for_is_an_error(
     with pytest.raises(AssertionError, match=r"page\.html has no place for the figures repeated"):
         neuronlake.write_report(warehouse, tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_beside_another_needs_no_place_of_its_own(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "FIGURES", (*FIGURES, dataclasses.replace(REPEATED, beside="learnt")))
+    neuronlake.write_report(warehouse, tmp_path / "page.html")
+    drawn = re.findall(r'data-spec="([^"]*)"', (tmp_path / "page.html").read_text())
+    assert drawn[:4] == ["learnt-0", "learnt-1", "repeated", "layers-concepts"]
 
 
 @pytest.mark.parametrize("lost", [kind.name for kind in FIGURES])
