@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from neuronlake.ingest.recipe import Recipe
     from neuronlake.ingest.run import ingest
     from neuronlake.ingest.score import ScoreRecipe, score
-    from neuronlake.reports.page import altair_charts as charts
+    from neuronlake.reports.figures import altair_charts as charts
     from neuronlake.reports.page import write_report
     from neuronlake.sql.warehouse import Warehouse
 
@@ -45,7 +45,7 @@ _HOMES = {
     "Recipe": ("neuronlake.ingest.recipe", "Recipe"),
     "ScoreRecipe": ("neuronlake.ingest.score", "ScoreRecipe"),
     "Warehouse": ("neuronlake.sql.warehouse", "Warehouse"),
-    "charts": ("neuronlake.reports.page", "altair_charts"),
+    "charts": ("neuronlake.reports.figures", "altair_charts"),
     "estimate": ("neuronlake.ingest.estimate", "estimate"),
     "evaluate": ("neuronlake.ingest.judging.evaluate", "evaluate"),
     "ingest": ("neuronlake.ingest", ""),

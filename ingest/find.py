@@ -124,12 +124,5 @@ def _score(
 
 def _with_labels(warehouse: Warehouse, best: pl.DataFrame, given: dict[str, str]) -> pl.DataFrame:
     """Add each unit's label and the images that excite it most."""
-    cards = warehouse.query("unit_cards", **given).pl()
-    paths = dict(warehouse.query("pictures", **given).pl().select("image_id", "image").iter_rows())
-    known = cards.select("model", "layer", pl.col("unit").cast(pl.Int64), label="concept", images="image_ids")
-    found = best.join(known, on=["model", "layer", "unit"], how="left", maintain_order="left")
-    return found.with_columns(
-        images=pl.Series(
-            [[paths[i] for i in numbers or []] for numbers in found["images"].to_list()], dtype=pl.List(pl.String)
-        )
-    )
+    known = warehouse.query("unit_images", **given).pl().rename({"concept": "label"})
+    return best.join(known.cast({"unit": pl.Int64}), on=["model", "layer", "unit"], how="left", maintain_order="left")

@@ -127,7 +127,7 @@ def setting_note(warehouse: Warehouse, query: str, parameters: dict[str, str], a
 
 def views_by_setting() -> list[str]:
     """Names of the views with a column `setting`."""
-    return [view.name for view in catalog.views() if re.search(r"\bsetting\b", view.body)]
+    return [view.name for view in catalog.views() if view.has_setting]
 
 
 def _listed(numbers: Sequence[object]) -> str:

@@ -16,10 +16,9 @@ import polars as pl
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
+from neuronlake.sql.categories import CATEGORIES, NO_CATEGORY
 
 BUILTIN_SETS = ("broden", "imagenet", "places365")
-# Broden's; a concept file may have others
-CATEGORIES = ("color", "texture", "material", "part", "object", "scene", "none")
 # far beyond what any text encoder reads
 LONGEST_CONCEPT = 1_000
 _SHORTEST_COMMON_WORD = 3
@@ -39,7 +38,7 @@ class Concept:
     """
 
     text: str
-    category: str = "none"
+    category: str = NO_CATEGORY
     sets: tuple[str, ...] = ()
 
 
@@ -114,7 +113,7 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
                 blanks += 1
                 continue
             known = gathered.get(same_text(text), Concept(text))
-            category = concept.category if known.category == "none" else known.category
+            category = concept.category if known.category == NO_CATEGORY else known.category
             sets = tuple(dict.fromkeys((*known.sets, part.name)))
             gathered[same_text(text)] = Concept(known.text, category, sets)
     if not gathered:
@@ -232,7 +231,7 @@ def category_of(text: str | None) -> str:
 
     A blank one is ``none``.
     """
-    category = tidy(text or "") or "none"
+    category = tidy(text or "") or NO_CATEGORY
     return category.lower() if category.lower() in CATEGORIES else category
 
 
