@@ -31,15 +31,16 @@ class Setting:
 
     number: int
     method: str
-    encoder: str
+    encoder: str | None
     concept_set: str
     probe: str
     pooling: str
 
     def __str__(self) -> str:
+        encoder = f"encoder {self.encoder}, " if self.encoder else ""
         return (
-            f"setting {self.number}: {self.method}, concepts {self.concept_set}, encoder {self.encoder}, "
-            f"images {self.probe}, {self.pooling} pooling"
+            f"setting {self.number}: {self.method}, concepts {self.concept_set}, {encoder}images {self.probe}, "
+            f"{self.pooling} pooling"
         )
 
     @property
