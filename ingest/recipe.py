@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.dataclasses import dataclass
-from pydantic_core import ArgsKwargs, ErrorDetails
+from pydantic_core import ArgsKwargs  # deptry: ignore[DEP003]  pydantic's own
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.devices import Precision
@@ -143,7 +143,7 @@ class _Settings:
         try:
             return read(ArgsKwargs(given.args, named))
         except ValidationError as error:
-            raise RecipeError(_complaint(cls, error.errors()[0], settings)) from error
+            raise RecipeError(_complaint(cls, error, settings)) from error
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True))
@@ -326,15 +326,15 @@ def _by_name(kind: type[_Settings], settings: Mapping[str, object]) -> dict[str,
     return values
 
 
-def _complaint(kind: type[_Settings], error: ErrorDetails, settings: Mapping[str, object]) -> str:
+def _complaint(kind: type[_Settings], error: ValidationError, settings: Mapping[str, object]) -> str:
     """What is wrong with a setting, in one line."""
-    name = str(error["loc"][0])
-    takes = vars(kind)["__pydantic_fields__"][name]
-    value, limits = settings[name], error.get("ctx", {})
-    if error["type"] == "literal_error":
+    first = error.errors()[0]
+    name, wrong, limits = str(first["loc"][0]), first["type"], first.get("ctx", {})
+    value, takes = settings[name], vars(kind)["__pydantic_fields__"][name]
+    if wrong == "literal_error":
         return f"there is no {name} {value!r}; choose {' or '.join(get_args(takes.annotation))}"
-    if error["type"] == "less_than_equal":
+    if wrong == "less_than_equal":
         return f"{name} takes a whole number of {limits['le']} or less, not {value!r}"
-    if error["type"] == "greater_than_equal" and name in _TOLD_AS_OPTIONS:
+    if wrong == "greater_than_equal" and name in _TOLD_AS_OPTIONS:
         return f"--{name.replace('_', '-')} must be {limits['ge']} or more, not {value!r}"
     return f"{name} takes {takes.description}, not {value!r}"
