@@ -19,13 +19,13 @@ import torch
 from measured_process import run
 from warehouse import Size, embed_concepts, load, register
 
-from neuronlake.ingest.history import no_progress
 from neuronlake.ingest.labelers.settings import resolve_scoring
 from neuronlake.ingest.labelers.similarity import METHODS
 from neuronlake.ingest.machines.freed_memory import keep_freed_memory
 from neuronlake.ingest.scoring import Basis, choose_scoring_engine, score_layers
 from neuronlake.ingest.stored import StoredLayer
 from neuronlake.sql.opening import open_warehouse
+from neuronlake.sql.words import no_progress
 
 
 def make(path: Path, size: Size) -> None:

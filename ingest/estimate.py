@@ -9,8 +9,6 @@ import torch
 from torch.nn.functional import normalize
 
 from neuronlake.ingest import register
-from neuronlake.ingest.chosen_models import lent_modules
-from neuronlake.ingest.history import no_progress
 from neuronlake.ingest.labelers.clip_dissect import score_units
 from neuronlake.ingest.labelers.similarity import Cosines
 from neuronlake.ingest.layers.channels_last import channels_last
@@ -19,11 +17,12 @@ from neuronlake.ingest.machines.extraction import BatchLimit, ChunkImage, Work, 
 from neuronlake.ingest.machines.freed_memory import keep_freed_memory
 from neuronlake.ingest.machines.local import decoding_threads, extract_chunk, leave_device, move_networks
 from neuronlake.ingest.networks.lending import evaluated
-from neuronlake.ingest.plan import Plan, Progress, make_plan
+from neuronlake.ingest.plan import Plan, lent_modules, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.taken_names import check_names
 from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import Progress, no_progress
 
 # measured by benchmarks/warehouse.py with 200 million activations; small warehouses take more
 _ACTIVATION_BYTES = 3.4

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
-from neuronlake.ingest.chosen_models import load_models
 from neuronlake.ingest.concepts.concept_sets import ConceptSet, load_concepts
+from neuronlake.ingest.devices import batch_size_for, resolve_device
 from neuronlake.ingest.encoders.loading import load_encoder
-from neuronlake.ingest.encoders.precision import PRECISIONS, in_precision
+from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.labelers.settings import Scoring, resolve_scoring
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.layers.directions import Directions, load_directions
-from neuronlake.ingest.layers.pooling import POOLINGS
 from neuronlake.ingest.layers.readings import Reading
-from neuronlake.ingest.networks.models import Model
+from neuronlake.ingest.networks.blueprints import ModelError
+from neuronlake.ingest.networks.models import Model, load_model, name_of
 from neuronlake.ingest.probes.probe import Probe, check_probes, load_probe
-from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.settings import RecipeError
-
-Progress = Callable[[str, int, int], None]
-
-ENGINES = ("local", "ray")
-_BATCH_SIZES = {"cpu": 16, "cuda": 256, "mps": 64}
+from neuronlake.ingest.recipe import Recipe, RecipeError
+from neuronlake.sql.words import Progress
 
 
 @dataclass(frozen=True)
@@ -100,19 +96,10 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     scoring = resolve_scoring(
         recipe.method, recipe.parameters, recipe.prompts, recipe.null_draws, recipe.seed, recipe.keep_concepts
     )
-    if recipe.pooling not in POOLINGS:
-        raise RecipeError(f"there is no pooling {recipe.pooling!r}; choose {' or '.join(POOLINGS)}")
-    if recipe.precision not in PRECISIONS:
-        raise RecipeError(f"there is no precision {recipe.precision!r}; choose {' or '.join(PRECISIONS)}")
     if not recipe.models or not (recipe.layers or recipe.directions):
         raise RecipeError("name at least one --model and one layer with --layers")
     if not recipe.probes:
         raise RecipeError("name at least one --probe")
-    if recipe.limit is not None and recipe.limit < 1:
-        raise RecipeError(f"--limit must be 1 or more, not {recipe.limit}")
-    if recipe.max_failures is not None and recipe.max_failures < 0:
-        raise RecipeError(f"--max-failures must be 0 or more, not {recipe.max_failures}")
-    check_engine(recipe.engine, recipe.workers)
     check_probes(recipe.probes)
     concept_set = load_concepts(recipe.concepts)
     layers, encoder = load_networks(recipe, progress)
@@ -135,16 +122,45 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     )
 
 
-def check_engine(engine: str, workers: int | None) -> None:
-    """Refuse an engine that there is not, and a number of workers that could do no work.
+def load_models(recipe: Recipe) -> Iterator[Model]:
+    """The models of a recipe, each once; names are checked at once, networks are loaded as they are asked for.
 
     Raises:
-        RecipeError: one of them is so.
+        ModelError: two have one name, weights are for none of them, or one cannot be had.
+        WeightsError: weights cannot be had or do not fit.
     """
-    if engine not in ENGINES:
-        raise RecipeError(f"there is no engine {engine!r}; choose {' or '.join(ENGINES)}")
-    if workers is not None and workers < 1:
-        raise RecipeError(f"--workers must be 1 or more, not {workers}")
+    wanted = list(dict.fromkeys(recipe.models))
+    names = [name_of(model) for model in wanted]
+    for name in names:
+        if names.count(name) > 1:
+            raise ModelError(f"two of the models are called {name}; name them apart, as in --model other=SPEC")
+    for name in recipe.weights:
+        if name not in names and name not in wanted:
+            raise ModelError(f"--weights names {name!r}, which is not among the models: {', '.join(names)}")
+    return (_load(recipe, model, name) for model, name in zip(wanted, names, strict=True))
+
+
+def _load(recipe: Recipe, model: str | Model, name: str) -> Model:
+    """One model of a recipe."""
+    if isinstance(model, Model):
+        return model
+    weights_file = recipe.weights.get(name, recipe.weights.get(model))
+    return load_model(model, weights_file, random_weights=recipe.random_weights, trust_code=recipe.trust_code)
+
+
+def looked_at(recipe: Recipe) -> Recipe:
+    """The recipe with networks in memory told by what they are now; a cluster's workers then take them as told.
+
+    Raises:
+        UntellableError: one has got a hook that cannot be told from another.
+    """
+    models = tuple(model.as_it_is() if isinstance(model, Model) else model for model in recipe.models)
+    return replace(recipe, models=models)
+
+
+def lent_modules(recipe: Recipe) -> list[nn.Module]:
+    """The networks that a user has in memory, and goes on to use."""
+    return [model.module for model in recipe.models if isinstance(model, Model)]
 
 
 def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer], Encoder]:
@@ -193,26 +209,3 @@ def _require_new(fingerprint: str, name: str, known: dict[str, str], what: str) 
     other = known.setdefault(fingerprint, name)
     if other != name:
         raise RecipeError(f"{other} and {name} are the same {what} under two names; give one of them")
-
-
-def batch_size_for(device: torch.device) -> int:
-    """How many images fill the device."""
-    return _BATCH_SIZES.get(device.type, 32)
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is the best there is.
-
-    Raises:
-        RecipeError: this machine has no such device.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise RecipeError(f"device {name!r} cannot be used on this machine; choose auto, cpu, cuda or mps") from error
-    return device

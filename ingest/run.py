@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from neuronlake.ingest import scoring
-from neuronlake.ingest.chosen_models import lent_modules, looked_at
-from neuronlake.ingest.history import Timing, device_name, no_progress, recorded_run
+from neuronlake.ingest.devices import device_name
+from neuronlake.ingest.history import Timing, as_json, recorded_run, resolved
 from neuronlake.ingest.layers.readings import Reading
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
 from neuronlake.ingest.machines.extraction import BatchLimit, ChunkImage, ExtractedChunk, Work
@@ -19,17 +19,16 @@ from neuronlake.ingest.machines.local import ChunkWork, Engine, extract_locally
 from neuronlake.ingest.machines.spool import close_folder, own_folder
 from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.networks.models import Model
-from neuronlake.ingest.plan import Plan, Progress, make_plan
+from neuronlake.ingest.plan import Plan, lent_modules, looked_at, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.failure_limit import FailureLimit
-from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.recipe import Recipe, chosen_recipe
 from neuronlake.ingest.register import Registered, register
 from neuronlake.ingest.scoring import Basis
-from neuronlake.ingest.settings import chosen_recipe
-from neuronlake.ingest.stored_recipe import as_json, resolved
 from neuronlake.ingest.uneven import forget_uneven
 from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
+from neuronlake.sql.words import Progress, no_progress
 
 # soft_wpmi's 100 top images were chosen for probes of tens of thousands
 _IMAGES_PER_TOP_IMAGE = 20
@@ -73,22 +72,7 @@ def ingest(
     command: str = "neuronlake.ingest()",
     **settings: object,
 ) -> Summary:
-    """Dissect models into a warehouse that is open for writing.
-
-    Work that the warehouse holds already is not done again, so the same recipe after an interruption goes on
-    where it stopped, and after success does nothing.
-
-    Args:
-        warehouse: see `neuronlake.open`.
-        recipe: what to do; or its settings by name, as in ``ingest(warehouse, models={"mine": network}, layers="fc",
-            probe="photos", concepts="broden")``.
-        progress: called with a stage, the number done and the total.
-        command: stored with the run.
-        **settings: of `Recipe`, where none is given.
-
-    Raises:
-        NeuronlakeError: something about the recipe or its inputs is wrong; nothing was changed.
-    """
+    """See `neuronlake.ingest`."""
     started = time.perf_counter()
     require_warehouse(warehouse)
     recipe = looked_at(chosen_recipe(Recipe, recipe, settings))

@@ -14,17 +14,16 @@ import pyarrow as pa
 from torch import Tensor
 
 from neuronlake.ingest import stored
+from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.labelers.clip_dissect import Features, Labels, LayerActivations, ScoringEngine, score_locally
 from neuronlake.ingest.labelers.settings import Scoring, ScoringError
 from neuronlake.ingest.load import embedding_rows
-from neuronlake.ingest.plan import resolve_device
 from neuronlake.ingest.stored import StoredLayer
 from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse
-
-Progress = Callable[[str, int, int], None]
+from neuronlake.sql.words import Progress
 
 _ROWS_PER_INSERT = 4_000_000
 
@@ -52,7 +51,7 @@ class Basis:
 
 
 def choose_scoring_engine(name: str, device: str, address: str | None, workers: int | None) -> ScoringEngine:
-    """The engine of that name, see `plan.check_engine`.
+    """The engine of that name.
 
     Args:
         name: ``local`` or ``ray``.

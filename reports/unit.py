@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import difflib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,6 +15,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.reports.files import write_output
 from neuronlake.sql.settings import Setting, all_settings, chosen_setting
 from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import did_you_mean
 
 
 class UnitError(NeuronlakeError):
@@ -97,9 +97,8 @@ def _missing(warehouse: Warehouse, model: str, layer: str, unit: int, shown: Set
         if elsewhere := set(scorings.filter(**fit)["setting"]):
             return f"{missing}; {_under(warehouse, elsewhere)}"
         known = (here if kind == "model" else here.filter(model=model))[kind].unique(maintain_order=True).to_list()
-        near = difflib.get_close_matches(name, known, n=2)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        return f"{missing}; {hint}it has {', '.join(known)}"
+        has = f"it has {', '.join(known)}"
+        return f"{missing}; {did_you_mean(name, known, most=2, then=has)}"
     where = {"model": model, "layer": layer}
     labels = warehouse.sql(
         "select distinct setting, unit from unit_labels where model = $model and layer = $layer", **where

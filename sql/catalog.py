@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 from neuronlake import NeuronlakeError
+from neuronlake.sql.words import did_you_mean
 
 _COMMENT_LINE = re.compile(r"--\s?(.*)")
 _DOCUMENTED_NAME = re.compile(r"\s{2,}(\$?\w+): (.+)")
@@ -196,9 +196,9 @@ def named_query(name: str) -> Query:
         UnknownQueryError: there is none.
     """
     if name not in queries():
-        near = difflib.get_close_matches(name, [*queries(), *(view.name for view in views())], n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UnknownQueryError(f"no query or view is named {name!r}; {hint}`cli views` lists all")
+        known = [*queries(), *(view.name for view in views())]
+        hint = did_you_mean(name, known, most=3, then="`cli views` lists all")
+        raise UnknownQueryError(f"no query or view is named {name!r}; {hint}")
     return queries()[name]
 
 

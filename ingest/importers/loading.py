@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +24,8 @@ from neuronlake.ingest.probes.probe import Probe
 from neuronlake.ingest.register import Registered, identify, register_probe
 from neuronlake.ingest.taken_names import name_note
 from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import Progress
 
-Progress = Callable[[str, int, int], None]
 _LOADING = "Importing"
 
 

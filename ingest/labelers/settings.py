@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
@@ -10,6 +9,7 @@ from dataclasses import astuple, dataclass, replace
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.encoders.prompts import checked_prompts
 from neuronlake.ingest.labelers import similarity
+from neuronlake.sql.words import did_you_mean
 
 DEFAULT_METHOD = "soft_wpmi"
 DEFAULT_DRAWS = 1000
@@ -76,9 +76,8 @@ def resolve_scoring(
         PromptError: so does a prompt.
     """
     if method not in similarity.METHODS:
-        near = difflib.get_close_matches(method, similarity.METHODS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ScoringError(f"there is no method {method!r}; {hint}choose from {', '.join(similarity.METHODS)}")
+        choice = f"choose from {', '.join(similarity.METHODS)}"
+        raise ScoringError(f"there is no method {method!r}; {did_you_mean(method, similarity.METHODS, then=choice)}")
     defaults = similarity.default_parameters(method)
     given: dict[str, int | float] = {}
     for name, value in (parameters or {}).items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from neuronlake.ingest.networks.blueprints import ModelError
 from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.networks.models import Model
 from neuronlake.ingest.networks.preprocessing import Preprocessing
+from neuronlake.sql.words import did_you_mean
 
 _SPELLING = re.compile(r"(?P<module>[^\[\]:]+)(?P<side>:input|:heads)?(?P<elements>(\[[^\[\]]+\])*)")
 _DRY_IMAGES = 2
@@ -65,7 +65,7 @@ def choose_layers(
     Args:
         model: whose layers.
         layers: names and patterns, of any of the spellings of `Place`.
-        pooling: one of `pooling.POOLINGS`.
+        pooling: a `pooling.Pooling`.
         directions: for names of layers, what to project them onto; these come after the others.
 
     Raises:
@@ -255,10 +255,8 @@ def _extent(places: Tensor) -> int:
 
 def _unknown_layer(model: str, layer: str, names: Sequence[str]) -> str:
     """The message for a layer that does not exist: near names, and where to look."""
-    near = difflib.get_close_matches(layer, names, n=3, cutoff=0.4)
-    outermost = [name for name in names if "." not in name]
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"{model} has no layer {layer!r}; {hint}its outermost layers are {', '.join(outermost)}"
+    outermost = f"its outermost layers are {', '.join(name for name in names if '.' not in name)}"
+    return f"{model} has no layer {layer!r}; {did_you_mean(layer, names, most=3, cutoff=0.4, then=outermost)}"
 
 
 def list_layers(model: Model) -> pl.DataFrame:

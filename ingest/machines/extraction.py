@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.encoders.precision import reduced
+from neuronlake.ingest.devices import reduced
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.labelers.similarity import top_image_indices
 from neuronlake.ingest.layers.readings import LayerError, Reading, run_until_seen

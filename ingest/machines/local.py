@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from neuronlake.ingest.devices import release_memory
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.layers.channels_last import channels_last
 from neuronlake.ingest.load import ChunkParts
@@ -23,7 +24,6 @@ from neuronlake.ingest.machines.extraction import (
     prepare_ahead,
 )
 from neuronlake.ingest.machines.freed_memory import keep_freed_memory
-from neuronlake.ingest.networks.lending import release_memory
 from neuronlake.ingest.networks.preprocessing import Preparation
 from neuronlake.ingest.plan import Plan, PlannedLayer
 

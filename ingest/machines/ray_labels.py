@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.labelers.clip_dissect import Features, Labels, LayerActivations, LayerScores, score_units
 from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.labelers.similarity import Cosines
 from neuronlake.ingest.machines.cluster import Cluster, ray, result, share_out
-from neuronlake.ingest.plan import resolve_device
 from neuronlake.ingest.stored import StoredLayer
 
 

@@ -18,16 +18,15 @@ import torch
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.history import no_progress
 from neuronlake.ingest.machines.extraction import BatchLimit
 from neuronlake.ingest.machines.spool import leftovers, own_folder
 from neuronlake.ingest.plan import make_plan
-from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.recipe import Recipe, ScoreRecipe
 from neuronlake.ingest.register import register
 from neuronlake.ingest.run import pending_chunks
-from neuronlake.ingest.score import ScoreRecipe
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import no_progress
 from tiny import CONCEPTS, write_image
 
 ray: Any = pytest.importorskip("ray")
