@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -17,47 +17,13 @@ from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.labelers.settings import Scoring, resolve_scoring
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.layers.directions import Directions, load_directions
-from neuronlake.ingest.layers.readings import Reading
+from neuronlake.ingest.layers.planned import PlannedLayer
+from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.networks.blueprints import ModelError
 from neuronlake.ingest.networks.models import Model, load_model, name_of
 from neuronlake.ingest.probes.probe import Probe, check_probes, load_probe
 from neuronlake.ingest.recipe import Recipe, RecipeError
-from neuronlake.sql.words import Progress
-
-
-@dataclass(frozen=True)
-class PlannedLayer:
-    """One layer of one model, and how it is read."""
-
-    model: Model
-    reading: Reading
-    position: int
-    units: int
-    receptive_field: float | None
-    calls: int = 1
-    precision: str = "float32"
-
-    @property
-    def name(self) -> str:
-        """Its name, apart from the pooling."""
-        return self.reading.name
-
-    @property
-    def pooling(self) -> str:
-        """How its output becomes one number for each image and unit."""
-        return self.reading.pooling
-
-    @property
-    def stored_name(self) -> str:
-        """Its name in the warehouse; mean pooling and float32 go without saying."""
-        unusual = [part for part in (self.pooling, self.precision) if part not in ("mean", "float32")]
-        return ":".join([self.name, *unusual])
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 over the model's fingerprint, the layer, the pooling, and the directions if there are any."""
-        onto = [self.reading.directions.fingerprint] if self.reading.directions else []
-        return _digest(self.model.fingerprint, self.reading.place.text, self.pooling, self.precision, *onto)
+from neuronlake.sql.words import Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -76,12 +42,12 @@ class Plan:
     @property
     def models(self) -> list[Model]:
         """The models, each once."""
-        return list({layer.model.name: layer.model for layer in self.layers}.values())
+        return self.networks.models
 
-
-def _digest(*parts: object) -> str:
-    """sha256 over parts that have a faithful repr."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    @property
+    def networks(self) -> LoadedNetworks:
+        """What images are shown to."""
+        return LoadedNetworks(self.layers, self.encoder, partial(load_networks, self.recipe, no_progress))
 
 
 def make_plan(recipe: Recipe, progress: Progress) -> Plan:
@@ -179,19 +145,8 @@ def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer
     for done, model in enumerate(models):
         _require_new(model.fingerprint, model.name, known, "network")
         progress("Loading models", done, count + 1)
-        shapes = choose_layers(model, list(dict.fromkeys(recipe.layers)), recipe.pooling, directions)
-        layers += [
-            PlannedLayer(
-                model,
-                replace(s.reading, calls=s.calls),
-                s.position,
-                s.units,
-                s.receptive_field,
-                s.calls,
-                recipe.precision,
-            )
-            for s in shapes
-        ]
+        wanted = list(dict.fromkeys(recipe.layers))
+        layers += choose_layers(model, wanted, recipe.pooling, directions, recipe.precision)
     for layer in layers:
         _require_new(layer.fingerprint, f"{layer.stored_name} of {layer.model.name}", known, "directions")
     progress("Loading models", count, count + 1)

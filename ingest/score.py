@@ -14,11 +14,11 @@ from neuronlake.ingest.encoders.loading import in_some_precision, is_place, load
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import as_json, recorded_run
 from neuronlake.ingest.labelers.settings import ScoringError, resolve_scoring
+from neuronlake.ingest.machines.base import choose_machine
 from neuronlake.ingest.recipe import ScoreRecipe, chosen_recipe
 from neuronlake.ingest.register import register_concept_set, register_concepts
 from neuronlake.ingest.scoring import (
     Basis,
-    choose_scoring_engine,
     embed_concepts,
     pending_scorings,
     score_layers,
@@ -67,7 +67,7 @@ def score(
         recipe.method, recipe.parameters, recipe.prompts, recipe.null_draws, recipe.seed, recipe.keep_concepts
     )
     device = resolve_device(recipe.device)
-    engine = choose_scoring_engine(recipe.engine, recipe.device, recipe.address, recipe.workers)
+    machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers)
     recipe, encoder = _with_encoder_by_name(warehouse, recipe)
     chosen = _chosen_layers(warehouse, recipe)
     first = chosen.row(0, named=True)
@@ -86,7 +86,7 @@ def score(
             )
     if pending:
         with recorded_run(warehouse, command, device, as_json(recipe)) as (run_id, timing):
-            score_layers(warehouse, basis, pending, scoring, engine, run_id, progress)
+            score_layers(warehouse, basis, pending, scoring, machine.label, run_id, progress)
             timing.score = time.perf_counter() - started
     notes = tuple(name_note(warehouse, concept_set.entry)) if concept_set else ()
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started, notes)

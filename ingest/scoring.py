@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,9 @@ import pyarrow as pa
 from torch import Tensor
 
 from neuronlake.ingest import stored
-from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.encoders.protocol import Encoder
-from neuronlake.ingest.labelers.clip_dissect import Features, Labels, LayerActivations, ScoringEngine, score_locally
+from neuronlake.ingest.labelers.clip_dissect import Features, Labels, LayerActivations, ScoringEngine
 from neuronlake.ingest.labelers.settings import Scoring, ScoringError
 from neuronlake.ingest.load import embedding_rows
 from neuronlake.ingest.stored import StoredLayer
@@ -48,25 +46,6 @@ class Basis:
         return scoring.fingerprint(
             layer.fingerprint, self.probe_fingerprint, self.encoder_fingerprint, self.concept_set_fingerprint
         )
-
-
-def choose_scoring_engine(name: str, device: str, address: str | None, workers: int | None) -> ScoringEngine:
-    """The engine of that name.
-
-    Args:
-        name: ``local`` or ``ray``.
-        device: as a recipe names it.
-        address: of the Ray cluster; one is started here where None.
-        workers: of the Ray engine; by the cluster's GPUs or cores where None.
-
-    Raises:
-        NeuronlakeError: there is no such device here, or the package ray is missing.
-    """
-    if name == "local":
-        return partial(score_locally, resolve_device(device))
-    from neuronlake.ingest.machines.ray_labels import score_with_ray  # noqa: PLC0415  of the extra `ray`
-
-    return partial(score_with_ray, device, address, workers)
 
 
 def embed_concepts(

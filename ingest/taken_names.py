@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from neuronlake.ingest.encoders.precision import split_precision
+from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.names import Entry, NameTakenError, next_name, renamed, split_name
 from neuronlake.ingest.networks.models import Model, name_of
-from neuronlake.ingest.plan import Plan, PlannedLayer
+from neuronlake.ingest.plan import Plan
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql.warehouse import Warehouse
 

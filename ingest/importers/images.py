@@ -13,7 +13,8 @@ import torchvision
 
 from neuronlake.ingest.importers.label_files import ImportedFileError
 from neuronlake.ingest.load import ChunkParts, load_chunk
-from neuronlake.ingest.machines.extraction import ChunkImage, ExtractedChunk, FailedImage, prepare_ahead
+from neuronlake.ingest.machines.chunks import ChunkImage, ExtractedChunk, FailedImage
+from neuronlake.ingest.machines.extraction import prepare_ahead
 from neuronlake.ingest.names import Part
 from neuronlake.ingest.networks.weights import sha256_of
 from neuronlake.ingest.probes.decoding import quiet_decoding

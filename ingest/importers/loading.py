@@ -17,7 +17,8 @@ from neuronlake.ingest.importers.images import load_pictures
 from neuronlake.ingest.importers.label_files import ImportedFileError
 from neuronlake.ingest.importers.texts import SavedWords, load_texts, read_text_features
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
-from neuronlake.ingest.machines.extraction import ExtractedChunk, PreparedImage, TopCandidates, top_rows
+from neuronlake.ingest.machines.chunks import ExtractedChunk, PreparedImage, TopCandidates
+from neuronlake.ingest.machines.extraction import top_rows
 from neuronlake.ingest.names import Entry, renamed
 from neuronlake.ingest.networks.blueprints import layer_positions
 from neuronlake.ingest.probes.probe import Probe

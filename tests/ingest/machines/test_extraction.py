@@ -129,7 +129,7 @@ def test_layers_without_units_are_refused() -> None:
 
 
 def test_images_come_in_order_however_many_threads_decode() -> None:
-    from neuronlake.ingest.machines.extraction import ChunkImage
+    from neuronlake.ingest.machines.chunks import ChunkImage
     from neuronlake.ingest.probes.locations import Location
     from neuronlake.ingest.probes.sources import FileBytes, ProbeImage
 
