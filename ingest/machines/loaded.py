@@ -58,7 +58,8 @@ class LoadedNetworks:
 
     def wanted_by(self, chunk: Chunk) -> LoadedNetworks:
         """Those of them that a chunk must be shown to."""
-        layers = tuple(layer for layer in self.layers if layer.key in chunk.layers)
+        wanted = set(chunk.layers)
+        layers = tuple(layer for layer in self.layers if layer.key in wanted)
         return replace(self, layers=layers, encoder=self.encoder if chunk.needs_embeddings else None)
 
     @contextmanager

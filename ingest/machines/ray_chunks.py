@@ -88,11 +88,12 @@ def extract_with(
     """
     waiting = list(reversed(chunks))
     running: dict[Any, tuple[Chunk, Path, Any]] = {}
+    fingerprints = networks.fingerprints
 
     def give(worker: Any) -> None:
         if waiting:
             chunk = waiting.pop()
-            shard = shard_folder(folder, chunk, networks.fingerprints)
+            shard = shard_folder(folder, chunk, fingerprints)
             running[worker.extract.remote(chunk, shard)] = (chunk, shard, worker)
 
     for worker in [*workers] * _CHUNKS_PER_WORKER:
