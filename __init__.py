@@ -9,19 +9,24 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuronlake.sql.words import Progress, no_progress
+
 if TYPE_CHECKING:
     from neuronlake.ingest.estimate import estimate
     from neuronlake.ingest.judging.evaluate import evaluate
     from neuronlake.ingest.networks.models import model_from_module
     from neuronlake.ingest.networks.preprocessing import Preprocessing
-    from neuronlake.ingest.recipe import Recipe
-    from neuronlake.ingest.run import ingest
-    from neuronlake.ingest.score import ScoreRecipe, score
+    from neuronlake.ingest.recipe import Recipe, ScoreRecipe
+    from neuronlake.ingest.run import Summary, ingest
+    from neuronlake.ingest.score import score
     from neuronlake.reports.figures import altair_charts as charts
     from neuronlake.reports.page import write_report
     from neuronlake.sql.warehouse import Warehouse
 
 __version__ = "0.1.0"
+
+# Loaded before the function of its name is defined: what is imported from the package later leaves the name to it.
+importlib.import_module("neuronlake.ingest")
 
 __all__ = [
     "NeuronlakeError",
@@ -43,12 +48,11 @@ __all__ = [
 _HOMES = {
     "Preprocessing": ("neuronlake.ingest.networks.preprocessing", "Preprocessing"),
     "Recipe": ("neuronlake.ingest.recipe", "Recipe"),
-    "ScoreRecipe": ("neuronlake.ingest.score", "ScoreRecipe"),
+    "ScoreRecipe": ("neuronlake.ingest.recipe", "ScoreRecipe"),
     "Warehouse": ("neuronlake.sql.warehouse", "Warehouse"),
     "charts": ("neuronlake.reports.figures", "altair_charts"),
     "estimate": ("neuronlake.ingest.estimate", "estimate"),
     "evaluate": ("neuronlake.ingest.judging.evaluate", "evaluate"),
-    "ingest": ("neuronlake.ingest", ""),
     "model_from_module": ("neuronlake.ingest.networks.models", "model_from_module"),
     "score": ("neuronlake.ingest.score", "score"),
     "write_report": ("neuronlake.reports.page", "write_report"),
@@ -75,13 +79,40 @@ def open(path: str | Path, *, write: bool = True, memory_limit: str | None = Non
     return open_warehouse(path, write=write, memory_limit=memory_limit)
 
 
+def ingest(
+    warehouse: Warehouse,
+    recipe: Recipe | None = None,
+    progress: Progress = no_progress,
+    command: str = "neuronlake.ingest()",
+    **settings: object,
+) -> Summary:
+    """Dissect models into a warehouse that is open for writing.
+
+    Work that the warehouse holds already is not done again, so the same recipe after an interruption goes on
+    where it stopped, and after success does nothing.
+
+    Args:
+        warehouse: see `neuronlake.open`.
+        recipe: what to do; or its settings by name, as in ``ingest(warehouse, models={"mine": network}, layers="fc",
+            probe="photos", concepts="broden")``.
+        progress: called with a stage, the number done and the total.
+        command: stored with the run.
+        **settings: of `Recipe`, where none is given.
+
+    Raises:
+        NeuronlakeError: something about the recipe or its inputs is wrong; nothing was changed.
+    """
+    from neuronlake.ingest.run import ingest as run  # noqa: PLC0415  torch takes seconds to import
+
+    return run(warehouse, recipe, progress, command, **settings)
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name from its module when it is first asked for."""
     if name not in _HOMES:
         raise AttributeError(f"module 'neuronlake' has no attribute {name!r}")
     module, attribute = _HOMES[name]
-    imported = importlib.import_module(module)
-    return getattr(imported, attribute) if attribute else imported
+    return getattr(importlib.import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

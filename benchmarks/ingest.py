@@ -41,7 +41,7 @@ from ingest_inputs import (
 )
 from measured_process import Run, run
 
-from neuronlake.ingest.plan import resolve_device
+from neuronlake.ingest.devices import resolve_device
 
 HERE = Path(__file__).parent
 FORWARD, DECODING, INGEST, REFERENCE = "(a) forward passes", "(b) decoding", "(c) cli ingest", "(d) CLIP-Dissect"

@@ -19,14 +19,14 @@ import torch
 from measured_process import run
 from warehouse import Size, embed_concepts, load, register
 
-from neuronlake.ingest.history import no_progress
 from neuronlake.ingest.labelers.registry import resolve_scoring
 from neuronlake.ingest.labelers.similarity import METHODS
 from neuronlake.ingest.labelling import Basis, label_layers
-from neuronlake.ingest.machines.freed_memory import keep_freed_memory
-from neuronlake.ingest.machines.local import choose_labelling
+from neuronlake.ingest.machines.allocator import keep_freed_memory
+from neuronlake.ingest.machines.base import choose_machine
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.store.features import StoredLayer
+from neuronlake.sql.words import no_progress
 
 
 def make(path: Path, size: Size) -> None:
@@ -44,8 +44,8 @@ def score(path: Path, method: str, device: str) -> None:
         units = warehouse.scalar("select units from store.layers")
         scoring = resolve_scoring(method, {}, keep_concepts=100)
         basis = Basis(1, "probe", 1, "encoder", 1, "set", tuple(range(1, concepts + 1)))
-        engine = choose_labelling("local", device, None, None)
-        label_layers(warehouse, basis, [StoredLayer(1, units, "layer 1")], scoring, engine, 1, no_progress)
+        label = choose_machine(warehouse, "local", device).label
+        label_layers(warehouse, basis, [StoredLayer(1, units, "layer 1")], scoring, label, 1, no_progress)
 
 
 def main() -> None:

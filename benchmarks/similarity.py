@@ -31,7 +31,7 @@ from torch.nn.functional import normalize
 
 from neuronlake.ingest.labelers.significance import PseudoUnits
 from neuronlake.ingest.labelers.similarity import METHODS, Cosines
-from neuronlake.ingest.machines.freed_memory import keep_freed_memory
+from neuronlake.ingest.machines.allocator import keep_freed_memory
 
 DIMENSIONS = 512
 REPEATS = 3

@@ -24,7 +24,7 @@ import torch
 
 from neuronlake.ingest.labelers.similarity import top_image_indices
 from neuronlake.ingest.load import ChunkParts, embedding_rows, finish_layer, load_chunk
-from neuronlake.ingest.machines.extraction import TOP_IMAGES, ExtractedChunk, PreparedImage, TopCandidates
+from neuronlake.ingest.machines.chunks import TOP_IMAGES, ExtractedChunk, PreparedImage, TopCandidates
 from neuronlake.ingest.register import Registered, default_chunk_images
 from neuronlake.sql import catalog
 from neuronlake.sql.opening import open_warehouse

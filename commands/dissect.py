@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from neuronlake.ingest.run import Summary
     from neuronlake.sql.warehouse import Warehouse
 
+# options of ingest that say what to do with a recipe
+_NO_SETTINGS = ("recipe", "list_layers", "dry_run", "warehouse")
 _NETWORKS, _IMAGES, _LABELS, _MACHINES = "Networks", "Images", "Labels", "Where it runs"
 
 
@@ -222,36 +224,15 @@ def ingest(
 
     The same command again goes on after an interruption, and does nothing once all is there.
     """
-    from neuronlake.ingest.recipe import Recipe
-    from neuronlake.ingest.settings import read_recipe_file, recipe_of
-
-    options: dict[str, object] = {
-        "models": model,
-        "layers": layers,
-        "probes": probe,
-        "concepts": concepts,
-        "encoder": encoder,
-        "prompts": prompt,
-        "method": method,
-        "parameters": numbers(parameter),
-        "pooling": pooling,
+    options = locals() | {
+        "parameter": numbers(parameter),
         "directions": [pair for text in directions or [] for pair in pairs("--directions", [text]).items()] or None,
-        "device": device,
-        "precision": precision,
-        "batch_size": batch_size,
         "weights": pairs("--weights", weights) or None,
-        "random_weights": random_weights,
-        "trust_code": trust_code,
-        "keep_concepts": keep_concepts,
-        "engine": engine,
-        "address": address,
-        "workers": workers,
-        "spool": spool,
-        "limit": limit,
-        "seed": seed,
-        "max_failures": max_failures,
     }
-    chosen = recipe_of(Recipe, read_recipe_file(Recipe, recipe) if recipe else {}, options)
+    from neuronlake.ingest.recipe import Recipe, read_recipe_file, recipe_of
+
+    settings = {name: value for name, value in options.items() if name not in _NO_SETTINGS}
+    chosen = recipe_of(Recipe, read_recipe_file(Recipe, recipe) if recipe else {}, settings)
     if missing := _missing(chosen, only_models=list_layers):
         raise typer.BadParameter(f"Missing option '{missing}'{'' if list_layers else '; see also --list-layers'}")
     if list_layers:
@@ -282,7 +263,7 @@ def recipe(
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Print the recipe of a run, with every setting, as a file that `cli ingest` takes."""
-    from neuronlake.ingest.stored_recipe import recipe_text
+    from neuronlake.ingest.history import recipe_text
     from neuronlake.sql.opening import open_warehouse
 
     with open_warehouse(warehouse, allow_files=False) as opened:
@@ -291,8 +272,8 @@ def recipe(
 
 def _print_layers(recipe: Recipe) -> None:
     """What can be named as a layer of each model."""
-    from neuronlake.ingest.chosen_models import load_models
     from neuronlake.ingest.layers.choosing import list_layers
+    from neuronlake.ingest.plan import load_models
     from neuronlake.reports import tables
 
     for model in load_models(recipe):

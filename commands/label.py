@@ -57,30 +57,12 @@ def score(
 
     The same settings twice do nothing; each result stands beside the old ones as a setting of its own.
     """
-    from neuronlake.ingest.score import ScoreRecipe
+    settings = {name: value for name, value in locals().items() if name != "warehouse"}
+    from neuronlake.ingest.recipe import ScoreRecipe, recipe_of
     from neuronlake.ingest.score import score as run
-    from neuronlake.ingest.settings import recipe_of
     from neuronlake.sql.opening import open_warehouse
 
-    recipe = recipe_of(
-        ScoreRecipe,
-        {
-            "models": model,
-            "layers": layers,
-            "probe": probe,
-            "encoder": encoder,
-            "trust_code": trust_code,
-            "concepts": concepts,
-            "prompts": prompt,
-            "method": method,
-            "parameters": numbers(parameter),
-            "keep_concepts": keep_concepts,
-            "device": device,
-            "engine": engine,
-            "address": address,
-            "workers": workers,
-        },
-    )
+    recipe = recipe_of(ScoreRecipe, settings | {"parameter": numbers(parameter)})
     with resumable(warehouse), open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:
         summary = run(opened, recipe, progress, typed_command())
     if summary.scored_layers:

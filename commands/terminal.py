@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +16,13 @@ from pathlib import Path
 import typer
 
 from neuronlake import NeuronlakeError
+from neuronlake.sql import words
 
 _SECONDS_BETWEEN_LINES = 30
 
 
 @contextmanager
-def progress_bars() -> Generator[Callable[[str, int, int], None]]:
+def progress_bars() -> Generator[words.Progress]:
     """One bar for each stage, on standard error; where that is no terminal, a line now and then."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -42,7 +43,7 @@ def progress_bars() -> Generator[Callable[[str, int, int], None]]:
         yield progress
 
 
-def _progress_lines() -> Callable[[str, int, int], None]:
+def _progress_lines() -> words.Progress:
     """Progress for a log file: nothing of what is done at once."""
     last = time.monotonic()
 

@@ -9,21 +9,17 @@ import torch
 from torch.nn.functional import normalize
 
 from neuronlake.ingest import register
-from neuronlake.ingest.chosen_models import lent_modules
-from neuronlake.ingest.history import no_progress
 from neuronlake.ingest.labelers.base import LayerData, Shared
 from neuronlake.ingest.labelers.registry import METHODS
-from neuronlake.ingest.layers.channels_last import channels_last
-from neuronlake.ingest.layers.readings import Reading
-from neuronlake.ingest.machines.extraction import BatchLimit, ChunkImage, Work, prepare_ahead
-from neuronlake.ingest.machines.freed_memory import keep_freed_memory
-from neuronlake.ingest.machines.local import decoding_threads, extract_chunk, leave_device, move_networks
+from neuronlake.ingest.machines.chunks import Chunk, ChunkImage
+from neuronlake.ingest.machines.extraction import BatchLimit, decoded_ahead, extract_chunk
 from neuronlake.ingest.networks.lending import evaluated
-from neuronlake.ingest.plan import Plan, Progress, make_plan
+from neuronlake.ingest.plan import Plan, lent_modules, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.taken_names import check_names
 from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import Progress, no_progress
 
 # measured by benchmarks/warehouse.py with 200 million activations; small warehouses take more
 _ACTIVATION_BYTES = 3.4
@@ -107,32 +103,23 @@ def _estimate(recipe: Recipe, progress: Progress, warehouse: Warehouse | None) -
 
 def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
     """Decoding and forward passes of all networks, once they have warmed up."""
-    keep_freed_memory()
-    move_networks(plan.layers, plan.encoder, plan.device)
-    readings: dict[str, list[Reading]] = {}
-    for layer in plan.layers:
-        readings.setdefault(layer.model.name, []).append(layer.reading)
-    work = Work(
-        tuple((model, tuple(readings[model.name])) for model in plan.models), plan.encoder, plan.recipe.precision
-    )
     limit = BatchLimit(plan.batch_size)
+    layers = tuple(layer.key for layer in plan.layers)
 
     def extract(count: int) -> float:
-        wanted = (
-            (ChunkImage(place, image), work.preprocessings) for place, image in enumerate(plan.probe.images[:count])
-        )
+        images = tuple(ChunkImage(place, image) for place, image in enumerate(plan.probe.images[:count]))
+        chunk = Chunk(0, images, layers, needs_embeddings=True)
         began = time.perf_counter()
-        stream = prepare_ahead(wanted, workers=decoding_threads(), ahead=2 * plan.batch_size)
-        extract_chunk(work, count, stream, plan.device, limit, lambda done: progress("Trying images", done, count))
+        stream = decoded_ahead(plan.networks, [chunk], limit)
+        extract_chunk(
+            plan.networks, chunk, stream, plan.device, limit, lambda done: progress("Trying images", done, count)
+        )
         return time.perf_counter() - began
 
-    try:
-        with channels_last(plan.models), quiet_decoding():
-            extract(1)
-            tried = min(_TIMED_BATCHES * plan.batch_size, len(plan.probe.images))
-            return extract(tried) / tried
-    finally:
-        leave_device(plan)
+    with plan.networks.on(plan.device), quiet_decoding():
+        extract(1)
+        tried = min(_TIMED_BATCHES * plan.batch_size, len(plan.probe.images))
+        return extract(tried) / tried
 
 
 def _seconds_of_scoring(plan: Plan, units: int) -> float:

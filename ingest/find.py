@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -12,12 +11,12 @@ import torch
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.encoders.loading import load_stored_encoder
 from neuronlake.ingest.encoders.prompts import embed_texts
-from neuronlake.ingest.history import no_progress
 from neuronlake.ingest.labelers import similarity
 from neuronlake.sql import hints
 from neuronlake.sql.settings import chosen_setting
 from neuronlake.sql.store import features
 from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import Progress, no_progress
 
 
 class FindError(NeuronlakeError):
@@ -33,7 +32,7 @@ def find_units(
     images: int = 1,
     encoder: str | None = None,
     trust_code: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = no_progress,
 ) -> pl.DataFrame:
     """The units that score highest for a text, as if it were one more concept of the set.
 
@@ -74,7 +73,7 @@ def find_units(
         trust_code=trust_code,
     )
     wanted = embed_texts(network, first["prompts"], [text])
-    found = _score_layers(warehouse, layers, wanted, progress or no_progress)
+    found = _score_layers(warehouse, layers, wanted, progress)
     if not found:
         look = hints.command("cli sql layer_summary", warehouse.path)
         raise FindError(f"no unit of setting {shown.short} is alive; look at `{look}`")
@@ -83,7 +82,7 @@ def find_units(
 
 
 def _score_layers(
-    warehouse: Warehouse, layers: pl.DataFrame, wanted: torch.Tensor, progress: Callable[[str, int, int], None]
+    warehouse: Warehouse, layers: pl.DataFrame, wanted: torch.Tensor, progress: Progress
 ) -> list[pl.DataFrame]:
     """For each layer with live units the score and rank of a text, (1, dimensions), beside the stored concepts."""
     first = layers.row(0, named=True)

@@ -14,7 +14,7 @@ from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.labelers.base import LabelledLayer, LayerActivations, LayerLabels, Need, Shared
 from neuronlake.ingest.labelers.registry import METHODS, changed_parameters
 from neuronlake.ingest.labelers.settings import Scoring, ScoringError
-from neuronlake.ingest.machines.local import Label
+from neuronlake.ingest.machines.base import Label
 from neuronlake.sql import hints
 from neuronlake.sql.store import features, scorings
 from neuronlake.sql.store.features import StoredLayer

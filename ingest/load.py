@@ -9,13 +9,8 @@ import polars as pl
 import pyarrow as pa
 from torch import Tensor
 
-from neuronlake.ingest.machines.extraction import (
-    TOP_IMAGES,
-    ChangedImageError,
-    ExtractedChunk,
-    FailedImage,
-    TopCandidates,
-)
+from neuronlake.ingest.machines.chunks import TOP_IMAGES, ExtractedChunk, FailedImage, TopCandidates
+from neuronlake.ingest.machines.extraction import ChangedImageError
 from neuronlake.ingest.register import Registered
 from neuronlake.sql.store.features import embedding_rows
 from neuronlake.sql.warehouse import Warehouse

@@ -2,68 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
+from torch import nn
 
-from neuronlake.ingest.chosen_models import load_models
 from neuronlake.ingest.concepts.concept_sets import ConceptSet, image_label_concepts, load_concepts
+from neuronlake.ingest.devices import batch_size_for, resolve_device
 from neuronlake.ingest.encoders.loading import load_encoder
-from neuronlake.ingest.encoders.precision import PRECISIONS, in_precision
+from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.labelers.base import Need
 from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
 from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.layers.directions import Directions, load_directions
-from neuronlake.ingest.layers.pooling import POOLINGS
-from neuronlake.ingest.layers.readings import Reading
-from neuronlake.ingest.networks.models import Model
+from neuronlake.ingest.layers.planned import PlannedLayer
+from neuronlake.ingest.machines.loaded import LoadedNetworks
+from neuronlake.ingest.networks.blueprints import ModelError
+from neuronlake.ingest.networks.models import Model, load_model, name_of
 from neuronlake.ingest.probes.probe import Probe, check_probes, load_probe
-from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.settings import RecipeError
-
-Progress = Callable[[str, int, int], None]
-
-ENGINES = ("local", "ray")
-_BATCH_SIZES = {"cpu": 16, "cuda": 256, "mps": 64}
-
-
-@dataclass(frozen=True)
-class PlannedLayer:
-    """One layer of one model, and how it is read."""
-
-    model: Model
-    reading: Reading
-    position: int
-    units: int
-    receptive_field: float | None
-    calls: int = 1
-    precision: str = "float32"
-
-    @property
-    def name(self) -> str:
-        """Its name, apart from the pooling."""
-        return self.reading.name
-
-    @property
-    def pooling(self) -> str:
-        """How its output becomes one number for each image and unit."""
-        return self.reading.pooling
-
-    @property
-    def stored_name(self) -> str:
-        """Its name in the warehouse; mean pooling and float32 go without saying."""
-        unusual = [part for part in (self.pooling, self.precision) if part not in ("mean", "float32")]
-        return ":".join([self.name, *unusual])
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 over the model's fingerprint, the layer, the pooling, and the directions if there are any."""
-        onto = [self.reading.directions.fingerprint] if self.reading.directions else []
-        return _digest(self.model.fingerprint, self.reading.place.text, self.pooling, self.precision, *onto)
+from neuronlake.ingest.recipe import Recipe, RecipeError
+from neuronlake.sql.words import Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -82,12 +44,12 @@ class Plan:
     @property
     def models(self) -> list[Model]:
         """The models, each once."""
-        return list({layer.model.name: layer.model for layer in self.layers}.values())
+        return self.networks.models
 
-
-def _digest(*parts: object) -> str:
-    """sha256 over parts that have a faithful repr."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    @property
+    def networks(self) -> LoadedNetworks:
+        """What images are shown to."""
+        return LoadedNetworks(self.layers, self.encoder, partial(load_networks, self.recipe, no_progress))
 
 
 def make_plan(recipe: Recipe, progress: Progress) -> Plan:
@@ -102,19 +64,10 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     scoring = resolve_scoring(
         recipe.method, recipe.parameters, recipe.prompts, recipe.null_draws, recipe.seed, recipe.keep_concepts
     )
-    if recipe.pooling not in POOLINGS:
-        raise RecipeError(f"there is no pooling {recipe.pooling!r}; choose {' or '.join(POOLINGS)}")
-    if recipe.precision not in PRECISIONS:
-        raise RecipeError(f"there is no precision {recipe.precision!r}; choose {' or '.join(PRECISIONS)}")
     if not recipe.models or not (recipe.layers or recipe.directions):
         raise RecipeError("name at least one --model and one layer with --layers")
     if not recipe.probes:
         raise RecipeError("name at least one --probe")
-    if recipe.limit is not None and recipe.limit < 1:
-        raise RecipeError(f"--limit must be 1 or more, not {recipe.limit}")
-    if recipe.max_failures is not None and recipe.max_failures < 0:
-        raise RecipeError(f"--max-failures must be 0 or more, not {recipe.max_failures}")
-    check_engine(recipe.engine, recipe.workers)
     check_probes(recipe.probes)
     has_embeddings = Need.EMBEDDINGS in METHODS[scoring.method].needs
     concept_set = load_concepts(recipe.concepts) if has_embeddings else None
@@ -138,16 +91,45 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     )
 
 
-def check_engine(engine: str, workers: int | None) -> None:
-    """Refuse an engine that there is not, and a number of workers that could do no work.
+def load_models(recipe: Recipe) -> Iterator[Model]:
+    """The models of a recipe, each once; names are checked at once, networks are loaded as they are asked for.
 
     Raises:
-        RecipeError: one of them is so.
+        ModelError: two have one name, weights are for none of them, or one cannot be had.
+        WeightsError: weights cannot be had or do not fit.
     """
-    if engine not in ENGINES:
-        raise RecipeError(f"there is no engine {engine!r}; choose {' or '.join(ENGINES)}")
-    if workers is not None and workers < 1:
-        raise RecipeError(f"--workers must be 1 or more, not {workers}")
+    wanted = list(dict.fromkeys(recipe.models))
+    names = [name_of(model) for model in wanted]
+    for name in names:
+        if names.count(name) > 1:
+            raise ModelError(f"two of the models are called {name}; name them apart, as in --model other=SPEC")
+    for name in recipe.weights:
+        if name not in names and name not in wanted:
+            raise ModelError(f"--weights names {name!r}, which is not among the models: {', '.join(names)}")
+    return (_load(recipe, model, name) for model, name in zip(wanted, names, strict=True))
+
+
+def _load(recipe: Recipe, model: str | Model, name: str) -> Model:
+    """One model of a recipe."""
+    if isinstance(model, Model):
+        return model
+    weights_file = recipe.weights.get(name, recipe.weights.get(model))
+    return load_model(model, weights_file, random_weights=recipe.random_weights, trust_code=recipe.trust_code)
+
+
+def looked_at(recipe: Recipe) -> Recipe:
+    """The recipe with networks in memory told by what they are now; a cluster's workers then take them as told.
+
+    Raises:
+        UntellableError: one has got a hook that cannot be told from another.
+    """
+    models = tuple(model.as_it_is() if isinstance(model, Model) else model for model in recipe.models)
+    return replace(recipe, models=models)
+
+
+def lent_modules(recipe: Recipe) -> list[nn.Module]:
+    """The networks that a user has in memory, and goes on to use."""
+    return [model.module for model in recipe.models if isinstance(model, Model)]
 
 
 def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer], Encoder | None]:
@@ -166,19 +148,8 @@ def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer
     for done, model in enumerate(models):
         _require_new(model.fingerprint, model.name, known, "network")
         progress("Loading models", done, count + 1)
-        shapes = choose_layers(model, list(dict.fromkeys(recipe.layers)), recipe.pooling, directions)
-        layers += [
-            PlannedLayer(
-                model,
-                replace(s.reading, calls=s.calls),
-                s.position,
-                s.units,
-                s.receptive_field,
-                s.calls,
-                recipe.precision,
-            )
-            for s in shapes
-        ]
+        wanted = list(dict.fromkeys(recipe.layers))
+        layers += choose_layers(model, wanted, recipe.pooling, directions, recipe.precision)
     for layer in layers:
         _require_new(layer.fingerprint, f"{layer.stored_name} of {layer.model.name}", known, "directions")
     progress("Loading models", count, count + 1)
@@ -198,26 +169,3 @@ def _require_new(fingerprint: str, name: str, known: dict[str, str], what: str) 
     other = known.setdefault(fingerprint, name)
     if other != name:
         raise RecipeError(f"{other} and {name} are the same {what} under two names; give one of them")
-
-
-def batch_size_for(device: torch.device) -> int:
-    """How many images fill the device."""
-    return _BATCH_SIZES.get(device.type, 32)
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is the best there is.
-
-    Raises:
-        RecipeError: this machine has no such device.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise RecipeError(f"device {name!r} cannot be used on this machine; choose auto, cpu, cuda or mps") from error
-    return device

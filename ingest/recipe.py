@@ -1,22 +1,153 @@
-"""One run's settings."""
+"""What a run is asked to do: settings from keywords, options and TOML files alike, checked where a recipe is made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs  # deptry: ignore[DEP003]  pydantic's own
+
+from neuronlake import NeuronlakeError
+from neuronlake.ingest.devices import Precision
+from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD
+from neuronlake.ingest.layers.pooling import Pooling
+from neuronlake.sql.words import did_you_mean
 
 if TYPE_CHECKING:
     from neuronlake.ingest.networks.models import Model
 
-from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD
-
 DEFAULT_ENCODER = "ViT-B-16/openai"
+# the options' names of what can be given several times, and what a setting was called before
+OTHER_NAMES = {
+    "model": "models",
+    "probe": "probes",
+    "prompt": "prompts",
+    "parameter": "parameters",
+    "trust_pickle": "trust_code",
+}
+# whose limits are told with the option that sets them
+_TOLD_AS_OPTIONS = {"limit", "max_failures", "workers"}
+# a BIGINT of the warehouse, and what PyTorch takes as a seed
+_LARGEST_WHOLE = 2**63 - 1
 
 
-@dataclass(frozen=True)
-class Recipe:
+class RecipeError(NeuronlakeError):
+    """A setting of the run makes no sense."""
+
+
+def _listed(value: object) -> object:
+    """Texts, or one; paths are texts too."""
+    texts = [value] if isinstance(value, str | Path) else value
+    return tuple(str(t) if isinstance(t, Path) else t for t in texts) if isinstance(texts, Sequence) else texts
+
+
+def _split(value: object) -> object:
+    """Texts, or one with commas between."""
+    return tuple(value.split(",")) if isinstance(value, str) else _listed(value)
+
+
+def _stripped(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Texts without blanks around them; those of nothing else are left out."""
+    return tuple(text.strip() for text in texts if text.strip())
+
+
+def _pairs(value: Any) -> object:
+    """Pairs of a layer and a file, from a table or a list of pairs; a layer may have several files."""
+    pairs = value.items() if isinstance(value, Mapping) else value
+    listed: Any = _listed
+    try:
+        return tuple((layer, file) for layer, files in pairs for file in listed(files))
+    except TypeError as error:
+        raise ValueError from error
+
+
+def _models(value: object) -> tuple[str | Model, ...]:
+    """Names, networks, or a mapping from names to networks or to where they are."""
+    if isinstance(value, Mapping):
+        return tuple(_model(found, str(name)) for name, found in value.items())
+    return tuple(_model(found) for found in (value if isinstance(value, list | tuple) else [value]))
+
+
+def _model(found: object, name: str | None = None) -> str | Model:
+    """A network, or where one is."""
+    if isinstance(found, str | Path):
+        return f"{name}={found}" if name else str(found)
+    from neuronlake.ingest.networks.models import Model, model_from_module  # noqa: PLC0415  these lie above recipes
+
+    if isinstance(found, Model):
+        return found
+    if name is None:
+        raise ValueError
+    # as a factory returns them: a module, or (module, transform, class names)
+    parts: tuple[Any, ...] = found if isinstance(found, tuple) else (found,)
+    return model_from_module(name, *parts)
+
+
+def _takes(what: str, least: int | None = None, most: int | None = None) -> Any:
+    """What a setting takes, for pydantic and in the words of an error."""
+    return Field(description=what, ge=least, le=most)
+
+
+def _whole(least: int) -> Any:
+    """A whole number that is not below `least`, nor more than the warehouse holds."""
+    return _takes(f"a whole number of {least} or more", least, _LARGEST_WHOLE)
+
+
+Engine = Literal["local", "ray"]
+_Text = Annotated[str, _takes("a text")]
+_Texts = Annotated[tuple[str, ...], BeforeValidator(_listed), _takes("a text or a list of texts")]
+_Names = Annotated[
+    tuple[str, ...], BeforeValidator(_split), AfterValidator(_stripped), _takes("a text or a list of texts")
+]
+_Flag = Annotated[bool, _takes("true or false")]
+_Numbers = Annotated[Mapping[str, int | float], _takes("a table of names and numbers, such as { top_k = 50 }")]
+_Path = Annotated[Path, Field(strict=False), AfterValidator(Path.expanduser)]
+_Paths = Annotated[
+    Mapping[str, _Path], _takes('a table of models and files, such as { resnet18-imagenet = "mine.safetensors" }')
+]
+_Directions = Annotated[
+    tuple[tuple[str, str], ...],
+    BeforeValidator(_pairs),
+    _takes('a table of layers and files, such as { layer4 = "features.safetensors" }'),
+]
+if TYPE_CHECKING:
+    _Models = tuple[str | Model, ...]
+else:
+    _Models = Annotated[
+        tuple[Any, ...], BeforeValidator(_models), _takes("names of models, or a mapping from names to modules")
+    ]
+
+
+@dataclass(frozen=True, config=ConfigDict(strict=True))
+class _Settings:
+    """What recipes have in common: each setting is checked, and what is wrong with one is said in one line."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _checked(cls, given: ArgsKwargs, read: ModelWrapValidatorHandler[Any]) -> Any:
+        named = _by_name(cls, given.kwargs or {})
+        settings = dict(zip((setting.name for setting in fields(cls)), given.args, strict=False)) | named
+        try:
+            return read(ArgsKwargs(given.args, named))
+        except ValidationError as error:
+            raise RecipeError(_complaint(cls, error, settings)) from error
+
+
+@dataclass(frozen=True, config=ConfigDict(strict=True))
+class Recipe(_Settings):
     """What to dissect, with what, and how.
 
     Attributes:
@@ -49,38 +180,161 @@ class Recipe:
         spool: folder that all machines of the cluster share, for chunks on their way; beside the warehouse where None.
         limit: look at a random sample of so many images; at all where None.
         max_failures: how many images may be unreadable; where None half of the first 1,000, or all but one of fewer.
+
+    Raises:
+        RecipeError: there is no setting of such a name, or a value is of the wrong type or out of its limits.
     """
 
-    models: tuple[str | Model, ...] = ()
-    layers: tuple[str, ...] = ()
-    probes: tuple[str, ...] = ()
-    concepts: tuple[str, ...] = ()
-    encoder: str = DEFAULT_ENCODER
-    prompts: tuple[str, ...] = ("{}",)
-    method: str = DEFAULT_METHOD
-    parameters: Mapping[str, int | float] = field(default_factory=dict[str, "int | float"])
-    pooling: str = "mean"
-    directions: tuple[tuple[str, str], ...] = ()
-    precision: str = "float32"
-    device: str = "auto"
-    batch_size: int | None = None
-    weights: Mapping[str, Path] = field(default_factory=dict[str, Path])
-    random_weights: bool = False
-    trust_code: bool = False
-    keep_concepts: int | None = None
-    null_draws: int = DEFAULT_DRAWS
-    seed: int = 0
-    chunk_images: int | None = None
-    engine: str = "local"
-    address: str | None = None
-    workers: int | None = None
-    spool: Path | None = None
-    limit: int | None = None
-    max_failures: int | None = None
-    # what `trust_code` was called before
-    trust_pickle: InitVar[bool] = False
+    models: _Models = ()
+    layers: _Names = ()
+    probes: _Texts = ()
+    concepts: _Texts = ()
+    encoder: _Text = DEFAULT_ENCODER
+    prompts: _Texts = ("{}",)
+    method: _Text = DEFAULT_METHOD
+    parameters: _Numbers = field(default_factory=dict[str, "int | float"])
+    pooling: Pooling = "mean"
+    directions: _Directions = ()
+    precision: Precision = "float32"
+    device: _Text = "auto"
+    batch_size: Annotated[int | None, _whole(1)] = None
+    weights: _Paths = field(default_factory=dict[str, Path])
+    random_weights: _Flag = False
+    trust_code: _Flag = False
+    # at least 2, which `resolve_scoring` gives the reason for
+    keep_concepts: Annotated[int | None, _takes("a whole number of 2 or more", None, _LARGEST_WHOLE)] = None
+    null_draws: Annotated[int, _whole(1)] = DEFAULT_DRAWS
+    seed: Annotated[int, _whole(0)] = 0
+    chunk_images: Annotated[int | None, _whole(1)] = None
+    engine: Engine = "local"
+    address: Annotated[str | None, _takes("a text")] = None
+    workers: Annotated[int | None, _whole(1)] = None
+    spool: Annotated[_Path | None, _takes("the path of a file or folder")] = None
+    limit: Annotated[int | None, _whole(1)] = None
+    max_failures: Annotated[int | None, _whole(0)] = None
 
-    def __post_init__(self, trust_pickle: bool) -> None:
-        """Take the old name for the new one."""
-        if trust_pickle:
-            object.__setattr__(self, "trust_code", True)
+
+@dataclass(frozen=True, config=ConfigDict(strict=True))
+class ScoreRecipe(_Settings):
+    """What to score again, with what, and how; what is not told here is as for `Recipe`.
+
+    Attributes:
+        models: names of models; all where empty.
+        layers: names of layers; all where empty.
+        probe: name of the probe; the newest where None.
+        encoder: name of the encoder, or where it is, as for `Recipe`; the newest where None.
+        trust_code: run code that only the warehouse names, and read files that hold code.
+        concepts: concept sets, joined; those of the newest scoring where empty.
+        seed: of the pseudo-units.
+        engine: what scores: ``local``, this process, or ``ray``, a cluster.
+
+    Raises:
+        RecipeError: as for `Recipe`.
+    """
+
+    models: _Texts = ()
+    layers: _Names = ()
+    probe: Annotated[str | None, _takes("a text")] = None
+    encoder: Annotated[str | None, _takes("a text")] = None
+    trust_code: _Flag = False
+    concepts: _Texts = ()
+    prompts: _Texts = ("{}",)
+    method: _Text = DEFAULT_METHOD
+    parameters: _Numbers = field(default_factory=dict[str, "int | float"])
+    keep_concepts: Annotated[int | None, _takes("a whole number of 2 or more", None, _LARGEST_WHOLE)] = None
+    null_draws: Annotated[int, _whole(1)] = DEFAULT_DRAWS
+    seed: Annotated[int, _whole(0)] = 0
+    device: _Text = "auto"
+    engine: Engine = "local"
+    address: Annotated[str | None, _takes("a text")] = None
+    workers: Annotated[int | None, _whole(1)] = None
+
+
+_Kind = TypeVar("_Kind", Recipe, ScoreRecipe)
+
+
+def recipe_of(kind: type[_Kind], *settings: Mapping[str, object]) -> _Kind:
+    """A recipe from settings by name; what is None is as if it were not given.
+
+    Args:
+        kind: `Recipe` or `ScoreRecipe`, whose fields are the names.
+        settings: a later one takes the place of an earlier one. Lists may be given as one text, `layers` also with
+            commas between; `models` as a mapping from names to networks or to where they are.
+
+    Raises:
+        RecipeError: a name is unknown, or a value has the wrong type.
+    """
+    values: dict[str, Any] = {}
+    for some in settings:
+        values |= _by_name(kind, some)
+    return kind(**values)
+
+
+def chosen_recipe(kind: type[_Kind], recipe: _Kind | None, settings: Mapping[str, object]) -> _Kind:
+    """The recipe that was given, or one from the settings.
+
+    Raises:
+        RecipeError: both were given, or a setting makes no sense.
+    """
+    if recipe is None:
+        return recipe_of(kind, settings)
+    if settings:
+        raise RecipeError(f"give a recipe or settings, not both: {', '.join(settings)}")
+    return recipe
+
+
+def read_recipe_file(kind: type[_Kind], path: Path) -> dict[str, Any]:
+    """The settings of a TOML file, which make sense as they are.
+
+    Raises:
+        RecipeError: there is no such file, it is not TOML, or a setting is unknown or of the wrong type.
+    """
+    try:
+        settings = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"the recipe {path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"the recipe {path} is not UTF-8 text (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"the recipe {path} is not TOML: {error}; `cli recipe` prints one as an example") from error
+    try:
+        recipe_of(kind, settings)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+    return settings
+
+
+def _by_name(kind: type[_Settings], settings: Mapping[str, object]) -> dict[str, object]:
+    """Those settings that are not None, by the names of their fields.
+
+    Raises:
+        RecipeError: there is no such setting, or one is given under two names.
+    """
+    known = [setting.name for setting in fields(kind)]
+    values: dict[str, object] = {}
+    for given, value in settings.items():
+        name = given if given in known else OTHER_NAMES.get(given, given)
+        if name not in known:
+            hint = did_you_mean(given, known, otherwise=f"there are {', '.join(known)}")
+            raise RecipeError(f"there is no setting {given!r}; {hint}")
+        if value is None:
+            continue
+        if name in values:
+            other = next(other for other, usual in OTHER_NAMES.items() if usual == name)
+            raise RecipeError(f"{name} is given twice, once as {other}; give it once")
+        values[name] = value
+    return values
+
+
+def _complaint(kind: type[_Settings], error: ValidationError, settings: Mapping[str, object]) -> str:
+    """What is wrong with a setting, in one line."""
+    first = error.errors()[0]
+    name, wrong, limits = str(first["loc"][0]), first["type"], first.get("ctx", {})
+    value, takes = settings[name], vars(kind)["__pydantic_fields__"][name]
+    if wrong == "literal_error":
+        return f"there is no {name} {value!r}; choose {' or '.join(get_args(takes.annotation))}"
+    if wrong == "less_than_equal":
+        return f"{name} takes a whole number of {limits['le']} or less, not {value!r}"
+    if wrong == "greater_than_equal" and name in _TOLD_AS_OPTIONS:
+        return f"--{name.replace('_', '-')} must be {limits['ge']} or more, not {value!r}"
+    return f"{name} takes {takes.description}, not {value!r}"

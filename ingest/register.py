@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 
 from neuronlake.ingest.concepts.concept_sets import ConceptSet
+from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.names import Entry
-from neuronlake.ingest.plan import Plan, PlannedLayer
+from neuronlake.ingest.plan import Plan
 from neuronlake.ingest.probes.probe import Probe
 from neuronlake.ingest.taken_names import (
     check_names,

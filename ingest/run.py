@@ -7,29 +7,24 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
 from neuronlake.ingest import labelling
-from neuronlake.ingest.chosen_models import lent_modules, looked_at
-from neuronlake.ingest.history import Timing, device_name, no_progress, recorded_run
+from neuronlake.ingest.history import Timing, as_json, recorded_run, resolved
 from neuronlake.ingest.labelling import Basis
-from neuronlake.ingest.layers.readings import Reading
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
-from neuronlake.ingest.machines.extraction import BatchLimit, ChunkImage, ExtractedChunk, Work
-from neuronlake.ingest.machines.local import ChunkWork, Engine, choose_labelling, extract_locally
-from neuronlake.ingest.machines.spool import close_folder, own_folder
+from neuronlake.ingest.machines.base import Machine, choose_machine
+from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, ExtractedChunk
+from neuronlake.ingest.machines.extraction import BatchLimit
 from neuronlake.ingest.networks.lending import evaluated
-from neuronlake.ingest.networks.models import Model
-from neuronlake.ingest.plan import Plan, Progress, make_plan
+from neuronlake.ingest.plan import Plan, lent_modules, looked_at, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.failure_limit import FailureLimit
-from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.recipe import Recipe, chosen_recipe
 from neuronlake.ingest.register import Registered, register
-from neuronlake.ingest.settings import chosen_recipe
-from neuronlake.ingest.stored_recipe import as_json, resolved
 from neuronlake.ingest.uneven import forget_uneven
 from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
+from neuronlake.sql.words import Progress, no_progress
 
 # soft_wpmi's 100 top images were chosen for probes of tens of thousands
 _IMAGES_PER_TOP_IMAGE = 20
@@ -73,22 +68,7 @@ def ingest(
     command: str = "neuronlake.ingest()",
     **settings: object,
 ) -> Summary:
-    """Dissect models into a warehouse that is open for writing.
-
-    Work that the warehouse holds already is not done again, so the same recipe after an interruption goes on
-    where it stopped, and after success does nothing.
-
-    Args:
-        warehouse: see `neuronlake.open`.
-        recipe: what to do; or its settings by name, as in ``ingest(warehouse, models={"mine": network}, layers="fc",
-            probe="photos", concepts="broden")``.
-        progress: called with a stage, the number done and the total.
-        command: stored with the run.
-        **settings: of `Recipe`, where none is given.
-
-    Raises:
-        NeuronlakeError: something about the recipe or its inputs is wrong; nothing was changed.
-    """
+    """See `neuronlake.ingest`."""
     started = time.perf_counter()
     require_warehouse(warehouse)
     recipe = looked_at(chosen_recipe(Recipe, recipe, settings))
@@ -105,15 +85,15 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
     basis = _basis(plan, registered)
     unscored = labelling.pending_layers(warehouse, basis, list(registered.layers), plan.scoring)
     limit = BatchLimit(plan.batch_size)
-    label = choose_labelling(recipe.engine, recipe.device, recipe.address, recipe.workers)
+    machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers, recipe.spool)
     if chunks or unscored:
         with recorded_run(warehouse, command, plan.device, as_json(resolved(plan))) as (run_id, timing):
             if (encoder := plan.encoder) is not None:
                 labelling.embed_concepts(warehouse, basis, plan.scoring.prompts, lambda: encoder, progress)
-            _extract_and_load(warehouse, plan, registered, chunks, limit, run_id, timing, progress)
+            _extract_and_load(warehouse, plan, registered, machine, chunks, limit, run_id, timing, progress)
             started_scoring = time.perf_counter()
             _finish_layers(warehouse, registered)
-            labelling.label_layers(warehouse, basis, unscored, plan.scoring, label, run_id, progress)
+            labelling.label_layers(warehouse, basis, unscored, plan.scoring, machine.label, run_id, progress)
             timing.score += time.perf_counter() - started_scoring
     failed = known_failures(warehouse, registered)
     seen = [image.image_id for chunk in chunks for image in chunk.images]
@@ -152,9 +132,9 @@ def _notes(
     """What a user should know about the numbers."""
     if plan.encoder and undirected_images:
         yield f"{plan.encoder.name} gives {undirected_images} images no direction: they speak for no concept"
-    if limit.images < limit.wanted:
+    if limit.device:
         yield (
-            f"{device_name(plan.device)} ran out of memory on batches of {limit.wanted}, so they were made of "
+            f"{limit.device} ran out of memory on batches of {limit.wanted}, so they were made of "
             f"{limit.images}; --batch-size {limit.images} starts with that"
         )
     for model in plan.models:
@@ -181,7 +161,7 @@ def _notes(
         )
 
 
-def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> list[ChunkWork]:
+def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> list[Chunk]:
     """The chunks that some layer or the encoder lacks, with just what is lacking."""
     rows = warehouse.sql(
         "select chunk, layer_id, encoder_id from store.chunks where probe_id = $id", id=registered.probe_id
@@ -190,29 +170,18 @@ def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
     loaded_encoders = {(chunk, encoder_id) for chunk, _, encoder_id in rows if encoder_id is not None}
     failed = known_failures(warehouse, registered)
     images = [ChunkImage(registered.first_image_id + place, image) for place, image in enumerate(plan.probe.images)]
-    pending: list[ChunkWork] = []
+    pending: list[Chunk] = []
     for number, start in enumerate(range(0, len(images), registered.chunk_images)):
-        lacking = [
-            layer
-            for layer in plan.layers
-            if (number, registered.layer_ids[layer.model.name, layer.name]) not in loaded_layers
-        ]
-        needs_encoder = plan.encoder is not None and (number, registered.encoder_id) not in loaded_encoders
-        if lacking or needs_encoder:
-            by_model: dict[str, tuple[Model, list[Reading]]] = {}
-            for layer in lacking:
-                by_model.setdefault(layer.model.name, (layer.model, []))[1].append(layer.reading)
-            work = Work(
-                layers=tuple((model, tuple(readings)) for model, readings in by_model.values()),
-                encoder=plan.encoder if needs_encoder else None,
-                precision=plan.recipe.precision,
-            )
-            layer_ids = [registered.layer_ids[layer.model.name, layer.name] for layer in lacking]
+        lacking = tuple(
+            layer.key for layer in plan.layers if (number, registered.layer_ids[layer.key]) not in loaded_layers
+        )
+        needs_embeddings = plan.encoder is not None and (number, registered.encoder_id) not in loaded_encoders
+        if lacking or needs_embeddings:
             # what failed before stays out, so that all layers are of the same images
-            chunk_images = tuple(
+            readable = tuple(
                 image for image in images[start : start + registered.chunk_images] if image.image_id not in failed
             )
-            pending.append(ChunkWork(number, chunk_images, work, ChunkParts(layer_ids, has_encoder=needs_encoder)))
+            pending.append(Chunk(number, readable, lacking, needs_embeddings))
     return pending
 
 
@@ -220,7 +189,8 @@ def _extract_and_load(
     warehouse: Warehouse,
     plan: Plan,
     registered: Registered,
-    chunks: list[ChunkWork],
+    machine: Machine,
+    chunks: list[Chunk],
     limit: BatchLimit,
     run_id: int,
     timing: Timing,
@@ -229,10 +199,9 @@ def _extract_and_load(
     """Extract chunk after chunk while a thread loads the one before; at most two chunks are in memory."""
     started = time.perf_counter()
     total = sum(len(chunk.images) for chunk in chunks)
-    extract = _engine(warehouse, plan)
     failures = _failure_limit(warehouse, plan, registered)
     loading: Future[None] | None = None
-    extracting = extract(plan, chunks, limit, lambda seen: progress(_EXTRACTING, seen, total))
+    extracting = machine.extract(plan.networks, chunks, limit, lambda seen: progress(_EXTRACTING, seen, total))
     # closed at once, also after an error, so that networks are off the device before they are given back
     with ThreadPoolExecutor(1, thread_name_prefix="load") as loader, closing(extracting), quiet_decoding():
         for chunk, extracted in extracting:
@@ -242,16 +211,16 @@ def _extract_and_load(
             if loading:
                 loading.result()
 
-            def load(chunk: ChunkWork = chunk, extracted: ExtractedChunk = extracted) -> None:
+            def load(chunk: Chunk = chunk, extracted: ExtractedChunk = extracted) -> None:
                 began = time.perf_counter()
-                load_chunk(warehouse, registered, chunk.number, extracted, chunk.parts, run_id)
+                layer_ids = [registered.layer_ids[layer] for layer in chunk.layers]
+                parts = ChunkParts(layer_ids, has_encoder=chunk.needs_embeddings)
+                load_chunk(warehouse, registered, chunk.number, extracted, parts, run_id)
                 timing.load += time.perf_counter() - began
 
             loading = loader.submit(load)
         if loading:
             loading.result()
-    if plan.recipe.engine == "ray":
-        close_folder(warehouse, own_folder(warehouse, plan.recipe.spool))
     timing.extract += time.perf_counter() - started
 
 
@@ -272,15 +241,6 @@ def _failure_limit(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
         number - registered.first_image_id: reason for number, reason in known_failures(warehouse, registered).items()
     }
     return FailureLimit(plan.probe.name, len(plan.probe.images), plan.recipe.max_failures, known)
-
-
-def _engine(warehouse: Warehouse, plan: Plan) -> Engine:
-    """What extracts the chunks: this process, or a Ray cluster."""
-    if plan.recipe.engine == "local":
-        return extract_locally
-    from neuronlake.ingest.machines.ray_extraction import extract_with_ray  # noqa: PLC0415  of the extra `ray`
-
-    return partial(extract_with_ray, own_folder(warehouse, plan.recipe.spool))
 
 
 def _basis(plan: Plan, registered: Registered) -> Basis:

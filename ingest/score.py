@@ -2,73 +2,31 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
 from neuronlake.ingest.concepts.concept_sets import ConceptSet, image_label_concepts, load_concepts
+from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.encoders.loading import in_some_precision, is_place, load_encoder, load_stored_encoder
 from neuronlake.ingest.encoders.protocol import Encoder
-from neuronlake.ingest.history import no_progress, recorded_run
+from neuronlake.ingest.history import as_json, recorded_run
 from neuronlake.ingest.labelers.base import Need
 from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
-from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD, ScoringError
+from neuronlake.ingest.labelers.settings import ScoringError
 from neuronlake.ingest.labelling import Basis, embed_concepts, label_layers, pending_layers
-from neuronlake.ingest.machines.local import choose_labelling
-from neuronlake.ingest.plan import check_engine, resolve_device
+from neuronlake.ingest.machines.base import choose_machine
+from neuronlake.ingest.recipe import ScoreRecipe, chosen_recipe
 from neuronlake.ingest.register import register_concept_set, register_concepts
-from neuronlake.ingest.settings import chosen_recipe
 from neuronlake.ingest.taken_names import name_note
 from neuronlake.sql import hints
 from neuronlake.sql.store import features, scorings
 from neuronlake.sql.store.features import StoredLayer
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
-
-
-@dataclass(frozen=True)
-class ScoreRecipe:
-    """What to score again, with what, and how.
-
-    Attributes:
-        models: names of models; all where empty.
-        layers: names of layers; all where empty.
-        probe: name of the probe; the newest where None.
-        encoder: name of the encoder, or where it is, as for `Recipe`; the newest where None.
-        trust_code: run code that only the warehouse names, and read files that hold code.
-        concepts: concept sets, joined; those of the newest scoring where empty.
-        prompts: texts that each concept is put into, at ``{}``; see `prompts.checked_prompts`.
-        method: a similarity function.
-        parameters: of the method, where they differ from its defaults.
-        keep_concepts: how many of each unit's best concepts to store; all where None.
-        null_draws: pseudo-units behind the p-values.
-        seed: of the pseudo-units.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        engine: what scores: ``local``, this process, or ``ray``, a cluster.
-        address: of the Ray cluster; one is started here where None.
-        workers: of the Ray engine; by the cluster's GPUs or cores where None.
-    """
-
-    models: Sequence[str] = ()
-    layers: Sequence[str] = ()
-    probe: str | None = None
-    encoder: str | None = None
-    trust_code: bool = False
-    concepts: Sequence[str] = ()
-    prompts: Sequence[str] = ("{}",)
-    method: str = DEFAULT_METHOD
-    parameters: Mapping[str, int | float] = field(default_factory=dict[str, "int | float"])
-    keep_concepts: int | None = None
-    null_draws: int = DEFAULT_DRAWS
-    seed: int = 0
-    device: str = "auto"
-    engine: str = "local"
-    address: str | None = None
-    workers: int | None = None
+from neuronlake.sql.words import Progress, did_you_mean, no_progress
 
 
 @dataclass(frozen=True)
@@ -84,7 +42,7 @@ class ScoreSummary:
 def score(
     warehouse: Warehouse,
     recipe: ScoreRecipe | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = no_progress,
     command: str = "neuronlake.score()",
     **settings: object,
 ) -> ScoreSummary:
@@ -103,14 +61,12 @@ def score(
     """
     require_warehouse(warehouse)
     recipe = chosen_recipe(ScoreRecipe, recipe, settings)
-    report = progress or no_progress
     started = time.perf_counter()
     scoring = resolve_scoring(
         recipe.method, recipe.parameters, recipe.prompts, recipe.null_draws, recipe.seed, recipe.keep_concepts
     )
-    check_engine(recipe.engine, recipe.workers)
     device = resolve_device(recipe.device)
-    engine = choose_labelling(recipe.engine, recipe.device, recipe.address, recipe.workers)
+    machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers)
     recipe, encoder = _with_encoder_by_name(warehouse, recipe)
     has_embeddings = Need.EMBEDDINGS in METHODS[scoring.method].needs
     chosen = _chosen_layers(warehouse, recipe, embedded=has_embeddings)
@@ -126,11 +82,11 @@ def score(
                 basis,
                 scoring.prompts,
                 lambda: encoder or _stored_encoder(first, recipe),
-                report,
+                progress,
             )
     if pending:
-        with recorded_run(warehouse, command, device, json.dumps(asdict(recipe))) as (run_id, timing):
-            label_layers(warehouse, basis, pending, scoring, engine, run_id, report)
+        with recorded_run(warehouse, command, device, as_json(recipe)) as (run_id, timing):
+            label_layers(warehouse, basis, pending, scoring, machine.label, run_id, progress)
             timing.score = time.perf_counter() - started
     notes = tuple(name_note(warehouse, concept_set.entry)) if concept_set else ()
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started, notes)
@@ -209,9 +165,8 @@ def _why_none(recipe: ScoreRecipe, which: str, stored: pl.DataFrame, asked: pl.D
                 return f"{column} {_with_setting(name, elsewhere)}, not with {which}"
             if here.is_empty():
                 known: list[str] = asked[column].unique(maintain_order=True).to_list()
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}? it holds" if near else "it holds"
-                return f"no {column} {name!r}; {hint} {', '.join(known)}"
+                holds = f"it holds {', '.join(known)}"
+                return f"no {column} {name!r}; {did_you_mean(name, known, then=holds)}"
             found.append(_with_setting(name, here))
         stored, asked = (_among(rows, column, names) for rows in (stored, asked))
     return f"{' and '.join(found)}, and not all with the same; score them one by one"

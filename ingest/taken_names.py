@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from neuronlake.ingest.chosen_models import name_of
 from neuronlake.ingest.encoders.precision import split_precision
 from neuronlake.ingest.encoders.protocol import Encoder
+from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.names import Entry, NameTakenError, next_name, renamed, split_name
-from neuronlake.ingest.networks.models import Model
-from neuronlake.ingest.plan import Plan, PlannedLayer
+from neuronlake.ingest.networks.models import Model, name_of
+from neuronlake.ingest.plan import Plan
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql.warehouse import Warehouse
 

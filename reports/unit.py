@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from neuronlake.reports.files import write_output
 from neuronlake.reports.templates import ENVIRONMENT, asset
 from neuronlake.sql.settings import Setting, all_settings, chosen_setting
 from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import did_you_mean
 
 
 class UnitError(NeuronlakeError):
@@ -96,9 +96,8 @@ def _missing(warehouse: Warehouse, model: str, layer: str, unit: int, shown: Set
         if elsewhere := set(scored.filter(**fit)["setting"]):
             return f"{missing}; {_under(warehouse, elsewhere)}"
         known = (here if kind == "model" else here.filter(model=model))[kind].unique(maintain_order=True).to_list()
-        near = difflib.get_close_matches(name, known, n=2)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        return f"{missing}; {hint}it has {', '.join(known)}"
+        has = f"it has {', '.join(known)}"
+        return f"{missing}; {did_you_mean(name, known, most=2, then=has)}"
     units = scored.filter(model=model, layer=layer).explode("units")
     if elsewhere := set(units.filter(units=unit)["setting"]):
         return f"{layer} of {model} has no unit {unit} under setting {shown.short}; {_under(warehouse, elsewhere)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from importlib import resources
 
 from neuronlake import NeuronlakeError
+from neuronlake.sql.words import did_you_mean
 
 _COMMENT_LINE = re.compile(r"--\s?(.*)")
 _DOCUMENTED_NAME = re.compile(r"\s{2,}(\$?\w+): (.+)")
@@ -213,9 +213,9 @@ def named_query(name: str) -> Query:
         chosen = "coalesce($setting::integer, (select newest_setting.setting from newest_setting))"
         body = f"select * from {name} where setting = {chosen} order by all"  # noqa: S608  a name of ours
         return Query(name, body, view.comment, (Parameter("setting", "integer", "", "the newest where not given"),))
-    near = difflib.get_close_matches(name, [*queries(), *(view.name for view in views())], n=3)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise UnknownQueryError(f"no query or view is named {name!r}; {hint}`cli views` lists all")
+    known = [*queries(), *(view.name for view in views())]
+    hint = did_you_mean(name, known, most=3, then="`cli views` lists all")
+    raise UnknownQueryError(f"no query or view is named {name!r}; {hint}")
 
 
 def describe(name: str) -> str:

@@ -12,6 +12,7 @@ import psutil
 
 from neuronlake import NeuronlakeError
 from neuronlake.sql import hints
+from neuronlake.sql.words import first_line
 
 _KEPT = "what was committed is kept"
 # What DuckDB and the operating system say where a file cannot grow, and what that means; the first that fits.
@@ -110,7 +111,7 @@ def plain_errors(path: Path) -> Generator[None]:
             message = f"{message}; --allow-files lets a query read and write other files"
         elif isinstance(error, duckdb.OutOfMemoryException):
             hint = "give it more with the environment variable NEURONLAKE_MEMORY, such as 8GB, or ask for less at once"
-            message = f"{str(error).strip().splitlines()[0]}; {hint}"
+            message = f"{first_line(error)}; {hint}"
         raise QueryError(message) from error
     except RuntimeError as error:
         if str(error) != "Query interrupted":

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from neuronlake.sql import catalog
 from neuronlake.sql.warehouse import Warehouse
-
-Progress = Callable[[str, int, int], None]
+from neuronlake.sql.words import Progress
 
 
 @dataclass(frozen=True)

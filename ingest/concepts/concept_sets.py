@@ -17,6 +17,7 @@ import polars as pl
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
 from neuronlake.sql.categories import CATEGORIES, NO_CATEGORY
+from neuronlake.sql.words import first_line
 
 BUILTIN_SETS = ("broden", "imagenet", "places365")
 # far beyond what any text encoder reads
@@ -214,9 +215,8 @@ def _parquet(path: Path) -> list[Concept]:
     try:
         frame = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
         raise ConceptError(
-            f"{path} is not a readable Parquet file ({reason}); it may be cut short: get it again"
+            f"{path} is not a readable Parquet file ({first_line(error)}); it may be cut short: get it again"
         ) from error
     if frame.schema.get("concept") != pl.String:
         raise ConceptError(f"{path} has no column 'concept' of texts; it has {', '.join(frame.columns) or 'none'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -15,11 +14,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from neuronlake.ingest.encoders.protocol import EncoderError, Progress
+from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.networks import own_code, weights
 from neuronlake.ingest.networks.identity.live_code import live_code, network_code
 from neuronlake.ingest.networks.preprocessing import Preparation, Preprocessing, prepared_by
 from neuronlake.ingest.quiet import quiet_libraries
+from neuronlake.sql.words import StageProgress, did_you_mean
 
 FACTORY = "factory "
 OPEN_CLIP = "open_clip "
@@ -55,7 +55,7 @@ class ClipEncoder:
         """See Encoder."""
         return normalize(self.module.encode_image(pixels).float(), dim=1)
 
-    def encode_texts(self, texts: Sequence[str], progress: Progress | None = None) -> Tensor:
+    def encode_texts(self, texts: Sequence[str], progress: StageProgress | None = None) -> Tensor:
         """See Encoder. What is longer than the model's context is cut off, as the tokenizer does."""
         device = next((parameter.device for parameter in self.module.parameters()), torch.device("cpu"))
         encoded: list[Tensor] = []
@@ -175,8 +175,8 @@ def own_encoder(name: str, spec: str) -> ClipEncoder:
 def _check_architecture(name: str, architecture: str, pretrained: str, known: list[str]) -> None:
     """Refuse what is not ARCH/PRETRAINED with an architecture of open_clip."""
     if architecture not in known:
-        near = difflib.get_close_matches(architecture, known, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "use ARCH/PRETRAINED such as ViT-B-16/openai, or conse"
+        usual = "use ARCH/PRETRAINED such as ViT-B-16/openai, or conse"
+        hint = did_you_mean(architecture, known, most=3, otherwise=usual)
         raise EncoderError(f"open_clip has no architecture {architecture!r}; {hint}")
     if not pretrained:
         raise EncoderError(f"encoder {name!r} names no weights; use ARCH/PRETRAINED such as {architecture}/openai")

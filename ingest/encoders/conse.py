@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from neuronlake.ingest.concepts import concept_sets
-from neuronlake.ingest.encoders.protocol import EncoderError, Progress
+from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.networks import models, weights
 from neuronlake.ingest.quiet import quiet_libraries
+from neuronlake.sql.words import StageProgress
 
 _TEXT_BATCH = 256
 _MODEL = "efficientnet-lite2-imagenet"
@@ -58,7 +59,7 @@ class ConseEncoder:
         embeddings = self._class_embeddings[best.indices]  # (batch, 10, dimensions)
         return normalize((best.values[:, :, None] * embeddings).sum(dim=1), dim=1)
 
-    def encode_texts(self, texts: Sequence[str], progress: Progress | None = None) -> Tensor:
+    def encode_texts(self, texts: Sequence[str], progress: StageProgress | None = None) -> Tensor:
         """See Encoder."""
         encoded: list[Tensor] = []
         for start in range(0, len(texts), _TEXT_BATCH):

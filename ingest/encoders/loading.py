@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from neuronlake.ingest.devices import PRECISIONS
 from neuronlake.ingest.encoders.clip import FACTORY, HUBS, OPEN_CLIP, open_clip_encoder, own_encoder
 from neuronlake.ingest.encoders.conse import SENTENCES, ConseEncoder
-from neuronlake.ingest.encoders.precision import PRECISIONS, in_precision
+from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.encoders.protocol import Encoder, EncoderError
 from neuronlake.ingest.names import split_name
 from neuronlake.ingest.networks import own_code

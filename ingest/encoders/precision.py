@@ -1,4 +1,4 @@
-"""Reduced precision: networks run in half the bits where their arithmetic allows it, sums and norms in float32."""
+"""Encoders in reduced precision: half the bits where their arithmetic allows it, sums and norms in float32."""
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.encoders.protocol import Encoder, Progress
+from neuronlake.ingest.devices import PRECISIONS, reduced
+from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.networks.preprocessing import Preparation
-
-PRECISIONS = ("float32", "bfloat16", "float16")
-
-
-def reduced(device: torch.device, precision: str) -> torch.autocast:
-    """A context in which networks run in that precision; what they leave in it is for the caller to convert."""
-    return torch.autocast(device.type, dtype=getattr(torch, precision), enabled=precision != "float32")
+from neuronlake.sql.words import StageProgress
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class ReducedEncoder:
         with reduced(pixels.device, self.precision):
             return self.inner.encode_images(pixels).float()
 
-    def encode_texts(self, texts: Sequence[str], progress: Progress | None = None) -> Tensor:
+    def encode_texts(self, texts: Sequence[str], progress: StageProgress | None = None) -> Tensor:
         """See Encoder."""
         return self.inner.encode_texts(texts, progress)
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.encoders.protocol import Encoder
+from neuronlake.sql.words import StageProgress
 
 # how several templates are shown as one text; none can hold it
 _SEPARATOR = " | "
 # Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021, for ImageNet
 _SETS = {"openai_7": "SIMPLE_IMAGENET_TEMPLATES", "openai_80": "OPENAI_IMAGENET_TEMPLATES"}
-
-Progress = Callable[[int, int], None]
 
 
 class PromptError(NeuronlakeError):
@@ -47,7 +46,7 @@ def checked_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
 
 
 def embed_texts(
-    encoder: Encoder, prompts: Sequence[str], texts: Sequence[str], progress: Progress | None = None
+    encoder: Encoder, prompts: Sequence[str], texts: Sequence[str], progress: StageProgress | None = None
 ) -> Tensor:
     """Texts put into each template and embedded; the mean over the templates, of length 1.
 

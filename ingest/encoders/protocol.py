@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -10,8 +10,7 @@ from torch import Tensor
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.networks.preprocessing import Preparation
-
-Progress = Callable[[int, int], None]
+from neuronlake.sql.words import StageProgress
 
 
 class EncoderError(NeuronlakeError):
@@ -54,6 +53,6 @@ class Encoder(Protocol):
         """Normalised pixels, (batch, 3, crop, crop) float32, to (batch, dimensions) float32 of length 1."""
         ...
 
-    def encode_texts(self, texts: Sequence[str], progress: Progress | None = None) -> Tensor:
+    def encode_texts(self, texts: Sequence[str], progress: StageProgress | None = None) -> Tensor:
         """Texts to (texts, dimensions) float32 of length 1, on the CPU."""
         ...

@@ -8,7 +8,7 @@ another edition, with models, encoders and numbered images of its own, and wareh
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,7 @@ from neuronlake.ingest.names import next_name, renamed
 from neuronlake.ingest.probes.probe import Probe
 from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse
-
-Progress = Callable[[str, int, int], None]
+from neuronlake.sql.words import Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def import_activations(
     path: Path,
     options: ImportOptions | None = None,
     command: str = "import_activations()",
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> ActivationImport:
     """Import the .pt files of a saved_activations folder, all of them in one transaction.
 
@@ -101,7 +100,6 @@ def import_activations(
         raise ImportedFileError(
             f"{path} holds activations; --method, --layer, --column and --first-unit are about label files"
         )
-    progress = progress or (lambda _stage, _done, _total: None)
     files = activation_files.sort_files(activation_files.find_saved_files(path), options)
     words = read_words(options.concepts, files.text_features) if options.concepts else None
     if not (files.activations or files.image_features or words):

@@ -13,7 +13,8 @@ import torchvision
 
 from neuronlake.ingest.importers.label_files import ImportedFileError
 from neuronlake.ingest.load import ChunkParts, load_chunk
-from neuronlake.ingest.machines.extraction import ChunkImage, ExtractedChunk, FailedImage, prepare_ahead
+from neuronlake.ingest.machines.chunks import ChunkImage, ExtractedChunk, FailedImage
+from neuronlake.ingest.machines.extraction import prepare_ahead
 from neuronlake.ingest.names import Part
 from neuronlake.ingest.networks.weights import sha256_of
 from neuronlake.ingest.probes.decoding import quiet_decoding
@@ -22,6 +23,7 @@ from neuronlake.ingest.probes.probe import Probe
 from neuronlake.ingest.probes.sources import FileBytes, ProbeImage, is_image_name
 from neuronlake.ingest.register import Registered
 from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import first_line
 
 _AHEAD = 64
 
@@ -81,9 +83,7 @@ def _image_files(root: Path) -> list[Path]:
         try:
             return [Path(path) for path, _ in torchvision.datasets.ImageFolder(root).samples]
         except FileNotFoundError as error:
-            raise ImportedFileError(
-                f"{root} is no folder that ImageFolder reads: {str(error).splitlines()[0]}"
-            ) from None
+            raise ImportedFileError(f"{root} is no folder that ImageFolder reads: {first_line(error)}") from None
     return sorted(file for file in root.iterdir() if is_image_name(file.name))
 
 

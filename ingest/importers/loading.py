@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +17,16 @@ from neuronlake.ingest.importers.images import load_pictures
 from neuronlake.ingest.importers.label_files import ImportedFileError
 from neuronlake.ingest.importers.texts import SavedWords, load_texts, read_text_features
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
-from neuronlake.ingest.machines.extraction import ExtractedChunk, PreparedImage, TopCandidates, top_rows
+from neuronlake.ingest.machines.chunks import ExtractedChunk, PreparedImage, TopCandidates
+from neuronlake.ingest.machines.extraction import top_rows
 from neuronlake.ingest.names import Entry, renamed
 from neuronlake.ingest.networks.blueprints import layer_positions
 from neuronlake.ingest.probes.probe import Probe
 from neuronlake.ingest.register import Registered, identify, register_probe
 from neuronlake.ingest.taken_names import name_note
 from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import Progress
 
-Progress = Callable[[str, int, int], None]
 _LOADING = "Importing"
 
 

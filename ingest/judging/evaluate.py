@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.concepts.concept_sets import BUILTIN_SETS, builtin_names, same_text
-from neuronlake.ingest.history import no_progress
+from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.judging.measures import (
     Measured,
     area_under_roc,
@@ -31,11 +30,11 @@ from neuronlake.ingest.labelers.base import LayerLabels
 from neuronlake.ingest.labelers.clip_dissect import score_units
 from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.labelers.similarity import Cosines, top_image_indices
-from neuronlake.ingest.plan import resolve_device
 from neuronlake.sql import hints
 from neuronlake.sql.settings import chosen_setting
 from neuronlake.sql.store import features, scorings
 from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import Progress, did_you_mean, no_progress
 
 # a unit's top images in the half that verifies: those whose activation is in the highest 5 %
 _TOP_SHARE = 0.05
@@ -73,7 +72,7 @@ def evaluate(
     setting: int | str | None = None,
     device: str = "auto",
     seed: int = 0,
-    progress: Callable[[str, int, int], None] = no_progress,
+    progress: Progress = no_progress,
 ) -> pl.DataFrame:
     """Measure the labels of a layer under all its settings, or one, and store what was found.
 
@@ -247,12 +246,9 @@ def _scorings(warehouse: Warehouse, model: str, layer: str, setting: int | str |
     settings = [number for name, of_layer, number in known if (name, of_layer) == (model, layer)]
     if not settings:
         layers = sorted({f"{name} {of_layer}" for name, of_layer, _ in known})
-        near = difflib.get_close_matches(f"{model} {layer}", layers, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise EvaluationError(
-            f"{warehouse.path} has no labels of {model} {layer}; {hint}"
-            f"`{hints.command('cli status', warehouse.path)}` shows what it has"
-        )
+        status = f"`{hints.command('cli status', warehouse.path)}` shows what it has"
+        hint = did_you_mean(f"{model} {layer}", layers, then=status)
+        raise EvaluationError(f"{warehouse.path} has no labels of {model} {layer}; {hint}")
     chosen = settings if setting is None else [chosen_setting(warehouse, setting).number]
     if not set(chosen) <= set(settings):
         raise EvaluationError(f"{model} {layer} has no setting {setting}; it has {', '.join(map(str, settings))}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import cast
 
 import polars as pl
@@ -15,40 +14,17 @@ from torch import Tensor, nn
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.layers.directions import Directions
 from neuronlake.ingest.layers.heads import has_heads
+from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.layers.pooling import Frame, count_prefix_tokens
 from neuronlake.ingest.layers.readings import LayerError, Place, Reading, outline, recorded_outputs, run
 from neuronlake.ingest.networks.blueprints import ModelError
 from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.networks.models import Model
 from neuronlake.ingest.networks.preprocessing import Preprocessing
+from neuronlake.sql.words import did_you_mean
 
 _SPELLING = re.compile(r"(?P<module>[^\[\]:]+)(?P<side>:input|:heads)?(?P<elements>(\[[^\[\]]+\])*)")
 _DRY_IMAGES = 2
-
-
-@dataclass(frozen=True)
-class LayerShape:
-    """What a dry run showed of a layer.
-
-    Attributes:
-        reading: how it is read.
-        position: among the model's modules.
-        units: how many.
-        receptive_field: side of the square that a pixel of its map sees, as a share of the image's shorter side;
-            None where it has no map.
-        calls: how often it runs in one pass; the last output counts.
-    """
-
-    reading: Reading
-    position: int
-    units: int
-    receptive_field: float | None
-    calls: int
-
-    @property
-    def name(self) -> str:
-        """Of the layer in the warehouse, apart from the pooling."""
-        return self.reading.name
 
 
 def choose_layers(
@@ -56,7 +32,8 @@ def choose_layers(
     layers: Sequence[str],
     pooling: str = "mean",
     directions: Mapping[str, Sequence[Directions]] | None = None,
-) -> list[LayerShape]:
+    precision: str = "float32",
+) -> list[PlannedLayer]:
     """The layers that names and patterns mean in a model, each tried with one pass of blank images.
 
     In patterns ``*`` stands for anything without a dot and ``**`` for anything at all. What a pattern finds and
@@ -65,8 +42,9 @@ def choose_layers(
     Args:
         model: whose layers.
         layers: names and patterns, of any of the spellings of `Place`.
-        pooling: one of `pooling.POOLINGS`.
+        pooling: a `pooling.Pooling`.
         directions: for names of layers, what to project them onto; these come after the others.
+        precision: what the network will run in; the pass of blank images is in float32.
 
     Raises:
         LayerError: a layer does not exist or has no units, or a pattern finds none.
@@ -87,18 +65,18 @@ def choose_layers(
                     f"two directions of {text} are called {reading.name}; name one: --directions {text}=NAME=FILE"
                 )
             asked[reading.name] = [reading]
-    outcomes = inspect_layers(model, [reading for readings in asked.values() for reading in readings])
-    chosen: dict[str, LayerShape] = {}
+    outcomes = _inspected(model, [reading for readings in asked.values() for reading in readings], precision)
+    chosen: dict[str, PlannedLayer] = {}
     for text, readings in asked.items():
         found = {reading.name: outcomes[reading.name] for reading in readings}
-        shapes = {name: outcome for name, outcome in found.items() if isinstance(outcome, LayerShape)}
+        tried = {name: outcome for name, outcome in found.items() if isinstance(outcome, PlannedLayer)}
         if not _is_pattern(text, names):
             for outcome in found.values():
                 if isinstance(outcome, NeuronlakeError):
                     raise outcome
-        elif not shapes:
+        elif not tried:
             raise LayerError(f"{text!r} finds {len(found)} layers of {model.name}, none of which has units")
-        chosen |= shapes
+        chosen |= tried
     return list(chosen.values())
 
 
@@ -153,7 +131,7 @@ def _matches(model: str, text: str, names: Sequence[str]) -> list[Place]:
     return found
 
 
-def inspect_layers(model: Model, readings: Sequence[Reading]) -> dict[str, LayerShape | NeuronlakeError]:
+def _inspected(model: Model, readings: Sequence[Reading], precision: str) -> dict[str, PlannedLayer | NeuronlakeError]:
     """What a forward pass of blank images shows of each reading, or what is wrong with it, by their names.
 
     Raises:
@@ -173,7 +151,7 @@ def inspect_layers(model: Model, readings: Sequence[Reading]) -> dict[str, Layer
             _dry_run(model, blank_images(model))
         seen = {name: cast("tuple[int, bool]", value) for name, value in outputs.items() if isinstance(value, tuple)}
         fields = _receptive_fields(model, [reading for reading in wanted if seen.get(reading.name, (0, False))[1]])
-    found: dict[str, LayerShape | NeuronlakeError] = {}
+    found: dict[str, PlannedLayer | NeuronlakeError] = {}
     for reading in wanted:
         outcome = outputs.get(reading.name)
         if isinstance(outcome, NeuronlakeError):
@@ -183,8 +161,14 @@ def inspect_layers(model: Model, readings: Sequence[Reading]) -> dict[str, Layer
             found[reading.name] = LayerError(f"{who} gives no output in a forward pass; name another")
         else:
             position = names.index(reading.place.module)
-            units = seen[reading.name][0]
-            found[reading.name] = LayerShape(reading, position, units, fields.get(reading.name), calls[reading.name])
+            found[reading.name] = PlannedLayer(
+                model=model,
+                reading=replace(reading, calls=calls[reading.name]),
+                position=position,
+                units=seen[reading.name][0],
+                receptive_field=fields.get(reading.name),
+                precision=precision,
+            )
     return found
 
 
@@ -255,10 +239,8 @@ def _extent(places: Tensor) -> int:
 
 def _unknown_layer(model: str, layer: str, names: Sequence[str]) -> str:
     """The message for a layer that does not exist: near names, and where to look."""
-    near = difflib.get_close_matches(layer, names, n=3, cutoff=0.4)
-    outermost = [name for name in names if "." not in name]
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"{model} has no layer {layer!r}; {hint}its outermost layers are {', '.join(outermost)}"
+    outermost = f"its outermost layers are {', '.join(name for name in names if '.' not in name)}"
+    return f"{model} has no layer {layer!r}; {did_you_mean(layer, names, most=3, cutoff=0.4, then=outermost)}"
 
 
 def list_layers(model: Model) -> pl.DataFrame:

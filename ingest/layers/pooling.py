@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from neuronlake import NeuronlakeError
 
-POOLINGS = ("mean", "max", "cls", "patches")
+Pooling = Literal["mean", "max", "cls", "patches"]
 # what networks call the parameters that are put before the patch tokens
 _CLASS_TOKENS = {"cls_token", "class_token", "class_embedding", "dist_token"}
 _REGISTER_TOKENS = {"register_tokens", "reg_token", "registers"}
@@ -90,7 +91,7 @@ def positions(output: Tensor, pooling: str, frame: Frame) -> Positions:
 
     Args:
         output: (batch, units), tokens as (batch, tokens, channels), or maps as (batch, channels, height, width).
-        pooling: one of `POOLINGS`.
+        pooling: a `Pooling`.
         frame: of the network.
 
     Raises:

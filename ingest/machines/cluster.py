@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuronlake import NeuronlakeError
+from neuronlake.sql.words import first_line
 
 try:
     import ray as ray_module  # deptry: ignore[DEP004]  of the extra `ray`
@@ -42,8 +43,7 @@ class Cluster:
                 _check_listening(self._address)
                 ray.init(address=self._address, include_dashboard=False, log_to_driver=False, logging_level="error")
             except (OSError, ValueError) as error:
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise ClusterError(f"there is no Ray cluster at {self._address}: {reason}") from error
+                raise ClusterError(f"there is no Ray cluster at {self._address}: {first_line(error)}") from error
 
     def __exit__(self, *_details: object) -> None:
         if self._is_ours:

@@ -1,12 +1,14 @@
-"""One pass over a probe: each image is decoded once and shown to every model and to the encoder."""
+"""The images of one chunk: decoded ahead on threads, and each shown once to every model and to the encoder."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import groupby
 from typing import cast
 
 import torch
@@ -14,94 +16,26 @@ from PIL import Image
 from torch import Tensor
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.encoders.precision import reduced
-from neuronlake.ingest.encoders.protocol import Encoder
+from neuronlake.ingest.devices import device_name, reduced
 from neuronlake.ingest.labelers.similarity import top_image_indices
 from neuronlake.ingest.layers.readings import LayerError, Reading, run_until_seen
+from neuronlake.ingest.machines.chunks import (
+    TOP_IMAGES,
+    Chunk,
+    ChunkImage,
+    ExtractedChunk,
+    FailedImage,
+    PreparedImage,
+    TopCandidates,
+)
+from neuronlake.ingest.machines.loaded import DeviceMemoryError, LoadedNetworks
 from neuronlake.ingest.networks.models import Model
 from neuronlake.ingest.networks.preprocessing import CustomTransform, Preparation
 from neuronlake.ingest.probes.decoding import decode
 from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.ingest.probes.sources import ProbeImage, Turns
 
-TOP_IMAGES = 20
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a chunk of images is still needed for: layers of models, and perhaps the encoder's embeddings.
-
-    `precision` is that of the models; the encoder has its own.
-    """
-
-    layers: tuple[tuple[Model, tuple[Reading, ...]], ...]
-    encoder: Encoder | None
-    precision: str = "float32"
-
-    @property
-    def preprocessings(self) -> frozenset[Preparation]:
-        """The different ways in which the images must be prepared."""
-        needed = {model.preprocessing for model, _ in self.layers}
-        return frozenset(needed | ({self.encoder.preprocessing} if self.encoder else set()))
-
-
-@dataclass(frozen=True)
-class ChunkImage:
-    """An image to decode, and its number in the warehouse."""
-
-    image_id: int
-    image: ProbeImage
-
-
-@dataclass(frozen=True)
-class PreparedImage:
-    """A decoded image as each preprocessing wants it."""
-
-    image_id: int
-    width: int
-    height: int
-    thumbnail: bytes | None
-    pixels: dict[Preparation, Tensor]
-
-
-@dataclass(frozen=True)
-class FailedImage:
-    """An image that could not be read, and why."""
-
-    image_id: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class TopCandidates:
-    """The images of a chunk with the highest activations of each unit.
-
-    Attributes:
-        rows: (units, k) int64, row numbers within the chunk, best first.
-        peaks: (units, k, 2) float32, x and y of the map's maximum in the whole image; None without a map.
-    """
-
-    rows: Tensor
-    peaks: Tensor | None
-
-
-@dataclass(frozen=True)
-class ExtractedChunk:
-    """All that one chunk of images gave.
-
-    Attributes:
-        images: those that could be read, in order.
-        failures: those that could not.
-        activations: for each (model name, layer) (images, units) float32 on the CPU.
-        candidates: for each (model name, layer) its top images within the chunk.
-        embeddings: (images, dimensions) float32 on the CPU, or None where they were not needed.
-    """
-
-    images: list[PreparedImage]
-    failures: list[FailedImage]
-    activations: dict[tuple[str, str], Tensor]
-    candidates: dict[tuple[str, str], TopCandidates]
-    embeddings: Tensor | None
+Prepared = Iterator[PreparedImage | FailedImage]
 
 
 def top_rows(activations: Tensor) -> Tensor:
@@ -180,7 +114,7 @@ def prepare_ahead(
             pool_of_threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _forward(model: Model, readings: tuple[Reading, ...], images: Tensor) -> dict[str, tuple[Tensor, Tensor | None]]:
+def _forward(model: Model, readings: Sequence[Reading], images: Tensor) -> dict[str, tuple[Tensor, Tensor | None]]:
     """Activations and places of maxima, on the device, by the layers' names."""
     count = len(images)
 
@@ -197,19 +131,22 @@ def _forward(model: Model, readings: tuple[Reading, ...], images: Tensor) -> dic
     return cast("dict[str, tuple[Tensor, Tensor | None]]", outputs)
 
 
-class DeviceMemoryError(NeuronlakeError):
-    """The device has too little memory even for one image."""
-
-
 class BatchLimit:
-    """How many images go through the networks at once: fewer, once the device has run out of memory."""
+    """How many images go through the networks at once: fewer, once a device has run out of memory.
+
+    Attributes:
+        wanted: how many were asked for.
+        images: how many they are by now.
+        device: name of the device that ran out of memory; empty as long as none has.
+    """
 
     def __init__(self, images: int) -> None:
         self.wanted = images
         self.images = images
+        self.device = ""
 
-    def halve(self, images: int) -> None:
-        """So many were too many.
+    def halve(self, images: int, device: torch.device) -> None:
+        """So many were too many for a device.
 
         Raises:
             DeviceMemoryError: it was one.
@@ -220,6 +157,12 @@ class BatchLimit:
                 "or use --device cpu"
             )
         self.images = images // 2
+        self.device = device_name(device)
+
+    def come_down_to(self, other: BatchLimit) -> None:
+        """Take over what another process has come down to, if it is less."""
+        if other.images < self.images:
+            self.images, self.device = other.images, other.device
 
 
 def _to_device(pixels: Tensor, device: torch.device) -> Tensor:
@@ -229,15 +172,17 @@ def _to_device(pixels: Tensor, device: torch.device) -> Tensor:
     return pixels.to(device)
 
 
-class ChunkExtractor:
+class _ChunkExtractor:
     """Shows the images of one chunk to the networks, batch by batch, and gathers what they give.
 
     What they give stays on the device until the chunk is whole, so that a GPU is never waited for before that.
     """
 
-    def __init__(self, work: Work, device: torch.device) -> None:
-        self._work = work
+    def __init__(self, networks: LoadedNetworks, device: torch.device) -> None:
+        self._networks = networks
         self._device = device
+        by_model = groupby(networks.layers, key=lambda layer: layer.model.name)
+        self._by_model = [(found[0].model, found) for _, layers in by_model if (found := list(layers))]
         self._images: list[PreparedImage] = []
         self._activations: dict[tuple[str, str], list[Tensor]] = {}
         self._peaks: dict[tuple[str, str], list[Tensor]] = {}
@@ -256,7 +201,7 @@ class ChunkExtractor:
             if self._fits(part):
                 batch = batch[len(part) :]
             else:
-                limit.halve(len(part))
+                limit.halve(len(part), self._device)
                 # only now, when the error is gone and with it what its frames held
                 if self._device.type == "cuda":
                     torch.cuda.empty_cache()
@@ -278,14 +223,14 @@ class ChunkExtractor:
                 preprocessing: preprocessing.normalise(
                     _to_device(torch.stack([image.pixels[preprocessing] for image in batch]), self._device)
                 )
-                for preprocessing in self._work.preprocessings
+                for preprocessing in self._networks.preprocessings
             }
-            for model, readings in self._work.layers:
-                with reduced(self._device, self._work.precision):
-                    forward = _forward(model, readings, inputs[model.preprocessing])
+            for model, layers in self._by_model:
+                with reduced(self._device, layers[0].precision):
+                    forward = _forward(model, [layer.reading for layer in layers], inputs[model.preprocessing])
                 activations |= {(model.name, name): seen for name, seen in forward.items()}
-            if self._work.encoder:
-                encoded = self._work.encoder.encode_images(inputs[self._work.encoder.preprocessing]).float()
+            if encoder := self._networks.encoder:
+                encoded = encoder.encode_images(inputs[encoder.preprocessing]).float()
                 # an image without a direction is all zeros: it then speaks for every concept alike
                 encoded = encoded.where(encoded.isfinite().all(dim=1, keepdim=True), 0.0)
         for key, (values, peaks) in activations.items():
@@ -305,11 +250,9 @@ class ChunkExtractor:
             return ExtractedChunk([], failures, {}, {}, None)
         activations = {key: torch.cat(parts).cpu() for key, parts in self._activations.items()}
         candidates: dict[tuple[str, str], TopCandidates] = {}
-        for model, readings in self._work.layers:
-            for reading in readings:
-                key = (model.name, reading.name)
-                peaks = torch.cat(self._peaks[key]).cpu() if key in self._peaks else None
-                candidates[key] = self._candidates(activations[key], peaks, model.preprocessing)
+        for layer in self._networks.layers:
+            peaks = torch.cat(self._peaks[layer.key]).cpu() if layer.key in self._peaks else None
+            candidates[layer.key] = self._candidates(activations[layer.key], peaks, layer.model.preprocessing)
         embeddings = torch.cat(self._embeddings).cpu() if self._embeddings else None
         return ExtractedChunk(self._images, failures, activations, candidates, embeddings)
 
@@ -324,3 +267,52 @@ class ChunkExtractor:
         end = torch.tensor(opposite)[rows]
         chosen = peaks.permute(1, 0, 2).gather(1, rows[:, :, None].expand(-1, -1, 2))
         return TopCandidates(rows, start + chosen * (end - start))
+
+
+def extract_chunk(
+    networks: LoadedNetworks,
+    chunk: Chunk,
+    stream: Prepared,
+    device: torch.device,
+    limit: BatchLimit,
+    seen: Callable[[int], None],
+) -> ExtractedChunk:
+    """Take a chunk's images off the stream and show them to the networks that lack them, batch by batch.
+
+    Args:
+        networks: on the device.
+        chunk: whose images come next.
+        stream: of decoded images.
+        device: where the networks are.
+        limit: how many images make a batch; it comes down where that is too many.
+        seen: called with the number of the chunk's images seen.
+    """
+    extractor = _ChunkExtractor(networks.wanted_by(chunk), device)
+    failures: list[FailedImage] = []
+    batch: list[PreparedImage] = []
+    for place in range(len(chunk.images)):
+        prepared = next(stream)
+        if isinstance(prepared, FailedImage):
+            failures.append(prepared)
+        else:
+            batch.append(prepared)
+        if len(batch) == limit.wanted:
+            extractor.add(batch, limit)
+            batch = []
+        seen(place + 1)
+    if batch:
+        extractor.add(batch, limit)
+    return extractor.finish(failures)
+
+
+def decoded_ahead(
+    networks: LoadedNetworks, chunks: Sequence[Chunk], limit: BatchLimit, threads: int | None = None
+) -> Prepared:
+    """All images of all chunks, each as the networks want it that lack it; on as many threads as cores unless told."""
+    wanted = (
+        (image, preprocessings)
+        for chunk in chunks
+        for preprocessings in [networks.wanted_by(chunk).preprocessings]
+        for image in chunk.images
+    )
+    return prepare_ahead(wanted, workers=threads or max(2, os.cpu_count() or 2), ahead=2 * limit.wanted)

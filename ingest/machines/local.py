@@ -1,166 +1,47 @@
-"""Extraction in this process: chunk after chunk, with images decoded ahead on threads."""
+"""This process as the machine: chunk after chunk and layer after layer, on one device."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 
-from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.labelers.base import Labeler, LabelledLayer, LayerActivations, LayerData, Shared
-from neuronlake.ingest.layers.channels_last import channels_last
-from neuronlake.ingest.load import ChunkParts
-from neuronlake.ingest.machines.extraction import (
-    BatchLimit,
-    ChunkExtractor,
-    ChunkImage,
-    DeviceMemoryError,
-    ExtractedChunk,
-    FailedImage,
-    PreparedImage,
-    Work,
-    prepare_ahead,
-)
-from neuronlake.ingest.machines.freed_memory import keep_freed_memory
-from neuronlake.ingest.networks.lending import release_memory
-from neuronlake.ingest.networks.preprocessing import Preparation
-from neuronlake.ingest.plan import Plan, PlannedLayer, resolve_device
+from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
+from neuronlake.ingest.machines.extraction import BatchLimit, decoded_ahead, extract_chunk
+from neuronlake.ingest.machines.loaded import LoadedNetworks
 
 
 @dataclass(frozen=True)
-class ChunkWork:
-    """A chunk of images that layers or the encoder still need."""
+class LocalMachine:
+    """See `base.Machine`; chunks come in their order."""
 
-    number: int
-    images: tuple[ChunkImage, ...]
-    work: Work
-    parts: ChunkParts
+    device: torch.device
 
-
-# Takes a plan, its chunks, how many images fit the device, and what to call with the number of images seen;
-# gives chunks as they are done.
-Engine = Callable[
-    [Plan, Sequence[ChunkWork], BatchLimit, Callable[[int], None]], Generator[tuple[ChunkWork, ExtractedChunk]]
-]
-
-# Takes a labeler, what it is given for all layers, and layers as there are places for them; gives them labelled, in
-# the same order.
-Label = Callable[[Labeler, Shared, Iterator[LayerActivations]], Iterator[LabelledLayer]]
-
-
-def extract_locally(
-    plan: Plan, chunks: Sequence[ChunkWork], limit: BatchLimit, seen: Callable[[int], None]
-) -> Generator[tuple[ChunkWork, ExtractedChunk]]:
-    """Each chunk in order; images of the next one are decoded while this one is in the networks."""
-    if not chunks:
-        return
-    keep_freed_memory()
-    done = 0
-    try:
-        move_networks(plan.layers, plan.encoder, plan.device)
-        stream = prepare_ahead(_each_image(chunks), workers=decoding_threads(), ahead=2 * plan.batch_size)
-        with channels_last(plan.models):
+    def extract(
+        self, networks: LoadedNetworks, chunks: Sequence[Chunk], limit: BatchLimit, seen: Callable[[int], None]
+    ) -> Generator[tuple[Chunk, ExtractedChunk]]:
+        """Images of the next chunk are decoded while this one is in the networks."""
+        if not chunks:
+            return
+        done = 0
+        with networks.on(self.device):
+            stream = decoded_ahead(networks, chunks, limit)
             for chunk in chunks:
-                images = len(chunk.images)
                 extracted = extract_chunk(
-                    chunk.work, images, stream, plan.device, limit, lambda count, before=done: seen(before + count)
+                    networks, chunk, stream, self.device, limit, lambda count, before=done: seen(before + count)
                 )
-                done += images
+                done += len(chunk.images)
                 yield chunk, extracted
-    finally:
-        leave_device(plan)
 
+    def label(self, labeler: Labeler, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
+        """One layer after the other."""
+        here = shared.to(self.device)
 
-def leave_device(plan: Plan) -> None:
-    """Take all networks off the device, which scoring needs the memory of."""
-    move_networks(plan.layers, plan.encoder, torch.device("cpu"))
-    release_memory(plan.device)
+        def labelled(layer: LayerActivations) -> LabelledLayer:
+            data = LayerData(layer.values.to(self.device), here)
+            return LabelledLayer(layer.layer, layer.live, labeler.label(data))
 
-
-def move_networks(layers: Sequence[PlannedLayer], encoder: Encoder | None, device: torch.device) -> None:
-    """Put all networks on the device.
-
-    Raises:
-        DeviceMemoryError: it has too little memory for them.
-    """
-    try:
-        for layer in layers:
-            layer.model.module.to(device)
-            if layer.reading.directions:
-                layer.reading.directions.module.to(device)
-        if encoder:
-            encoder.to(device)
-    except torch.OutOfMemoryError as error:
-        raise DeviceMemoryError(
-            "the device has too little memory for the networks; free some, name fewer models in one run, or use "
-            "--device cpu"
-        ) from error
-
-
-def decoding_threads() -> int:
-    """How many images are decoded at once."""
-    return max(2, os.cpu_count() or 2)
-
-
-def extract_chunk(
-    work: Work,
-    images: int,
-    stream: Iterator[PreparedImage | FailedImage],
-    device: torch.device,
-    limit: BatchLimit,
-    seen: Callable[[int], None],
-) -> ExtractedChunk:
-    """Take a chunk's images off the stream and show them to the networks, batch by batch."""
-    extractor = ChunkExtractor(work, device)
-    failures: list[FailedImage] = []
-    batch: list[PreparedImage] = []
-    for place in range(images):
-        prepared = next(stream)
-        if isinstance(prepared, FailedImage):
-            failures.append(prepared)
-        else:
-            batch.append(prepared)
-        if len(batch) == limit.wanted:
-            extractor.add(batch, limit)
-            batch = []
-        seen(place + 1)
-    if batch:
-        extractor.add(batch, limit)
-    return extractor.finish(failures)
-
-
-def _each_image(chunks: Sequence[ChunkWork]) -> Iterator[tuple[ChunkImage, frozenset[Preparation]]]:
-    """All images of all chunks, with what is needed of each."""
-    for chunk in chunks:
-        preprocessings = chunk.work.preprocessings
-        for image in chunk.images:
-            yield image, preprocessings
-
-
-def label_locally(
-    device: torch.device, labeler: Labeler, shared: Shared, layers: Iterator[LayerActivations]
-) -> Iterator[LabelledLayer]:
-    """One layer after the other, in this process."""
-    here = shared.to(device)
-
-    def labelled(layer: LayerActivations) -> LabelledLayer:
-        return LabelledLayer(layer.layer, layer.live, labeler.label(LayerData(layer.values.to(device), here)))
-
-    # a loop's variable would keep a layer's activations while the next ones are read
-    yield from map(labelled, layers)
-
-
-def choose_labelling(name: str, device: str, address: str | None, workers: int | None) -> Label:
-    """What labels layers: this process, or a cluster; see `plan.check_engine`.
-
-    Raises:
-        NeuronlakeError: there is no such device here, or the package ray is missing.
-    """
-    if name == "local":
-        return partial(label_locally, resolve_device(device))
-    from neuronlake.ingest.machines.ray_labels import label_with_ray  # noqa: PLC0415  of the extra `ray`
-
-    return partial(label_with_ray, device, address, workers)
+        # a loop's variable would keep a layer's activations while the next ones are read
+        return map(labelled, layers)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.labelers.base import Labeler, LabelledLayer, LayerActivations, LayerData, LayerLabels, Shared
 from neuronlake.ingest.machines.cluster import Cluster, ray, result, share_out
-from neuronlake.ingest.plan import resolve_device
 from neuronlake.sql.store.features import StoredLayer
 
 

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.machines.extraction import ExtractedChunk, FailedImage, PreparedImage, TopCandidates
+from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk, FailedImage, PreparedImage, TopCandidates
 
 _IMAGES = {"image_id": pl.Int64, "width": pl.Int64, "height": pl.Int64, "thumbnail": pl.Binary}
 _FAILURES = {"image_id": pl.Int64, "reason": pl.String}
+
+
+def shard_folder(spool: Path, chunk: Chunk, fingerprints: Mapping[tuple[str, ...], str]) -> Path:
+    """A chunk's folder in its warehouse's own one, named after all that its rows depend on.
+
+    Args:
+        spool: the warehouse's own folder.
+        chunk: to be extracted.
+        fingerprints: of layers and encoder, see `LoadedNetworks`.
+    """
+    parts = (
+        spool.name,
+        chunk.number,
+        [(image.image_id, image.image.sha256) for image in chunk.images],
+        [(*layer, fingerprints[layer]) for layer in chunk.layers],
+        fingerprints["encoder",] if chunk.needs_embeddings else None,
+    )
+    return spool / f"{chunk.number:06}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
 def write_shard(extracted: ExtractedChunk, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import math
 import re
@@ -27,6 +26,7 @@ from neuronlake.ingest.networks.preprocessing import (
     Preparation,
     Preprocessing,
 )
+from neuronlake.sql.words import did_you_mean, first_line
 
 PLACES365_WEIGHTS = {
     "resnet18": weights.RemoteFile(
@@ -71,12 +71,8 @@ def blueprint(name: str) -> Blueprint:
         return _torchvision_imagenet(name, architecture)
     if data_set == "places365" and architecture in _torchvision_classifiers():
         return _places365(name, architecture)
-    near = difflib.get_close_matches(name, known_models(), n=3, cutoff=0.5)
-    hint = (
-        f"did you mean {' or '.join(near)}?"
-        if near
-        else "use a torchvision classifier as NAME-imagenet, timm:NAME, or your own as path/to/file.py:factory"
-    )
+    usual = "use a torchvision classifier as NAME-imagenet, timm:NAME, or your own as path/to/file.py:factory"
+    hint = did_you_mean(name, known_models(), most=3, cutoff=0.5, otherwise=usual)
     raise ModelError(f"there is no model {name!r}; {hint}")
 
 
@@ -212,8 +208,7 @@ def _check_timm_name(timm: Any, architecture: str) -> None:
     base, _, tag = architecture.partition(".")
     known = timm.list_models()
     if not timm.is_model(base):
-        near = difflib.get_close_matches(base, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(_TIMM + name for name in near)}?" if near else "see timm.list_models()"
+        hint = did_you_mean(base, known, most=3, cutoff=0.5, before=_TIMM, otherwise="see timm.list_models()")
         raise ModelError(f"timm {timm.__version__} has no model {base!r}; {hint}")
     tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{base}.*")]
     if tag and tag not in tags:
@@ -255,9 +250,3 @@ def _package(package: str, name: str, *, extra: str) -> Any:
         raise ModelError(
             f"{name} needs the package {package}; install it with: pip install 'neuronlake[{extra}]'"
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 
 
@@ -61,11 +60,3 @@ def _put_back_buffer(part: nn.Module, name: str, buffer: Tensor) -> None:
     if now is not None and now is not buffer:
         buffer.data = now.data.to(buffer.device)
         part._buffers[name] = buffer  # pyright: ignore[reportPrivateUsage]
-
-
-def release_memory(device: torch.device) -> None:
-    """Give back what the device keeps of freed memory, for others to use."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "mps":
-        torch.mps.empty_cache()

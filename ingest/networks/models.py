@@ -112,6 +112,14 @@ def load_model(
     return model_from_module(name, own.module, own.transform, own.class_names, source, code=own.code)
 
 
+def name_of(model: str | Model) -> str:
+    """What a model, or one that a recipe names, is called in the warehouse."""
+    if isinstance(model, Model):
+        return model.name
+    given, body = split_name(model)
+    return given or (own_code.default_name(body) if own_code.is_own(body) else body)
+
+
 def model_from_module(
     name: str,
     module: nn.Module,

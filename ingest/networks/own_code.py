@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import re
@@ -18,11 +17,12 @@ from typing import Any, cast
 from torch import nn
 
 from neuronlake.ingest.networks import weights
-from neuronlake.ingest.networks.blueprints import ModelError, first_line
+from neuronlake.ingest.networks.blueprints import ModelError
 from neuronlake.ingest.networks.identity.code import is_installed
 from neuronlake.ingest.networks.identity.live_code import Code
 from neuronlake.ingest.networks.identity.python_files import files_digest, forget, imported_files
 from neuronlake.ingest.networks.saved import load_exported, load_scripted
+from neuronlake.sql.words import did_you_mean, first_line
 
 # a module below a folder, so that it is found wherever a command is run
 _PLACED = re.compile(r"([\w.]+:\w+) from (.+)", re.DOTALL)
@@ -116,8 +116,8 @@ def call_factory(spec: str) -> tuple[object, str, list[Path]]:
         call = getattr(module, factory, None)
         if not callable(call):
             own = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-            near = difflib.get_close_matches(factory, own, n=3, cutoff=0.4)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(own) or 'no functions'}"
+            has = f"it has {', '.join(own) or 'no functions'}"
+            hint = did_you_mean(factory, own, most=3, cutoff=0.4, otherwise=has)
             raise ModelError(f"{home} has no function {factory!r}; {hint}")
         try:
             made = call()
@@ -219,8 +219,8 @@ def near_files(path: Path) -> str:
     """What to do about a missing file: files beside it with names like its own."""
     folder = path.parent
     names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(str(folder / name) for name in near)}?" if near else "; check its path"
+    beside = str(folder / "_").removesuffix("_")
+    return f"; {did_you_mean(path.name, names, most=2, before=beside, otherwise='check its path')}"
 
 
 def _parts(spec: str, made: object) -> tuple[nn.Module, object, tuple[str, ...]]:

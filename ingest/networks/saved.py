@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neuronlake.ingest.networks.blueprints import ModelError, first_line
+from neuronlake.ingest.networks.blueprints import ModelError
 from neuronlake.ingest.networks.exported import code_in
 from neuronlake.ingest.networks.weights import WeightsError, load_torchscript
+from neuronlake.sql.words import first_line
 
 # torch numbers classes of one name in the order in which a process made them
 _MANGLED = re.compile(rb"[./]___torch_mangle_\d+")

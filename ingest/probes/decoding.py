@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from neuronlake.ingest.probes.locations import ProbeError
+from neuronlake.sql.words import first_line
 
 _THUMBNAIL_SIDE = 96
 _THUMBNAIL_QUALITY = 60
@@ -57,7 +58,7 @@ def decode(content: bytes) -> DecodedImage:
     except (ProbeError, MemoryError):
         raise
     except Exception as error:  # damaged files take Pillow's readers to errors of many kinds
-        raise ProbeError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        raise ProbeError(first_line(error)) from error
     return DecodedImage(rgb, _thumbnail(rgb))
 
 

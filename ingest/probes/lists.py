@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from neuronlake.ingest.probes.locations import Location, ProbeError
 from neuronlake.ingest.probes.parquet import StreamedCell
 from neuronlake.ingest.probes.sources import FileBytes, ParquetCell, ParquetRow, ProbeImage, plain_arrow_errors
+from neuronlake.sql.words import first_line
 
 # Row groups are read whole, one at a time; larger ones are streamed.
 _LARGEST_KEPT_GROUP = 128 * 2**20
@@ -44,9 +45,9 @@ def read_csv(file: Location) -> pl.DataFrame:
     try:
         return pl.read_csv(content, infer_schema=False)
     except pl.exceptions.PolarsError as error:
-        reason = str(error).strip().splitlines()[0]
         raise ProbeError(
-            f"{file} cannot be read as csv: {reason}; save it as UTF-8 text with a first line that names its columns"
+            f"{file} cannot be read as csv: {first_line(error)}; save it as UTF-8 text with a first line that names "
+            "its columns"
         ) from error
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from neuronlake import NeuronlakeError
+from neuronlake.sql.words import first_line
 
 _REMOTE = "://"
 
@@ -198,8 +199,7 @@ class RemoteLocation(Location):
         except FileNotFoundError as error:
             raise ProbeError(f"{prefix}there is no such file") from error
         except Exception as error:
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise ProbeError(f"{prefix}{reason}") from error
+            raise ProbeError(f"{prefix}{first_line(error)}") from error
 
 
 def _is_hidden(path: str) -> bool:

@@ -29,6 +29,7 @@ from neuronlake.ingest.probes.sources import (
 )
 from neuronlake.ingest.probes.tars import tar_images
 from neuronlake.ingest.probes.torchvision_datasets import dataset_images, dataset_name, forget_datasets, is_dataset
+from neuronlake.sql.words import StageProgress
 
 # What reads a file of many images, by its ending.
 _READERS: dict[str, Callable[[Location], list[ProbeImage]]] = {
@@ -78,7 +79,7 @@ def load_probe(
     limit: int | None = None,
     seed: int = 0,
     max_failures: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: StageProgress | None = None,
 ) -> Probe:
     """List the images of a probe and hash the contents of each, so that identity follows them.
 
@@ -250,9 +251,7 @@ def _file_images(file: Location) -> list[ProbeImage]:
     return reader(file)
 
 
-def _hash(
-    images: Sequence[ProbeImage], failures: FailureLimit, progress: Callable[[int, int], None]
-) -> list[ProbeImage]:
+def _hash(images: Sequence[ProbeImage], failures: FailureLimit, progress: StageProgress) -> list[ProbeImage]:
     """The images with the sha256 of their contents, or with none where they cannot be read.
 
     What is missing is found before anything is read, so that a list of names that lead nowhere ends at once.

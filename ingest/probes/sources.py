@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from neuronlake.ingest.probes.locations import Location, ProbeError
+from neuronlake.sql.words import first_line
 
 # Files with other endings are no images and are passed over; these are tried, and failures recorded.
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp", "ppm", "pgm"})
@@ -210,8 +211,9 @@ def plain_arrow_errors(file: Location) -> Generator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ProbeError(f"{file} cannot be read as Parquet ({reason}); it may be cut short: get it again") from error
+        raise ProbeError(
+            f"{file} cannot be read as Parquet ({first_line(error)}); it may be cut short: get it again"
+        ) from error
 
 
 def is_image_name(path: str) -> bool:

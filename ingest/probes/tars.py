@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from neuronlake.ingest.probes.locations import Location, ProbeError
 from neuronlake.ingest.probes.sources import ProbeImage, TarMember, folder_label, is_image_name, readable_text
+from neuronlake.sql.words import first_line
 
 # In a WebDataset sample, the members that say what its image shows; the first that is there counts.
 _LABEL_SUFFIXES = ("cls", "txt", "json")
@@ -80,7 +81,7 @@ def _members(tar: Location, file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
     except tarfile.TarError as error:
         is_compressed = tar.name.endswith(("gz", "bz2", "xz", "zst"))
         hint = "uncompress it first" if is_compressed else "it may be cut short: get it again"
-        raise ProbeError(f"{tar} cannot be read as a tar ({str(error).splitlines()[0]}); {hint}") from error
+        raise ProbeError(f"{tar} cannot be read as a tar ({first_line(error)}); {hint}") from error
 
 
 def _checked_name(tar: Location, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import io
 import operator
@@ -19,6 +18,7 @@ from torchvision import datasets
 
 from neuronlake.ingest.probes.locations import Location, ProbeError
 from neuronlake.ingest.probes.sources import FileBytes, ProbeImage, Source, readable_text
+from neuronlake.sql.words import did_you_mean, first_line
 
 PREFIX = "torchvision:"
 DEFAULT_ROOT = "data"
@@ -44,7 +44,7 @@ class DatasetItem:
             with _ONE_AT_A_TIME:
                 image = _dataset(self.name, self.root)[self.item][0]
         except (OSError, ValueError, RuntimeError, SyntaxError, TypeError, LookupError) as error:
-            raise ProbeError(_first_line(error)) from error
+            raise ProbeError(first_line(error).rstrip(".")) from error
         if not isinstance(image, Image.Image):
             raise ProbeError(f"{PREFIX}{self.name} gives a {type(image).__name__}, not an image")
         buffer = io.BytesIO()
@@ -118,15 +118,15 @@ def _dataset(name: str, root: str) -> Any:
         if isinstance(found, type) and issubclass(found, Dataset) and each in datasets.__all__
     }
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else "its documentation lists them"
+        hint = did_you_mean(name, known, most=3, cutoff=0.5, otherwise="its documentation lists them")
         raise ProbeError(f"torchvision has no data set {name!r}; {hint}")
     options = {"root": root} if "root" in inspect.signature(known[name]).parameters else {}
     try:
         return known[name](**options)
     except (RuntimeError, OSError, ValueError, TypeError, ImportError) as error:
+        reason = first_line(error).rstrip(".")
         raise ProbeError(
-            f"{PREFIX}{name} cannot be read from {root} ({_first_line(error)}); download it there with torchvision, or "
+            f"{PREFIX}{name} cannot be read from {root} ({reason}); download it there with torchvision, or "
             f"name its folder as {PREFIX}{name}@FOLDER"
         ) from error
 
@@ -159,8 +159,3 @@ def _class_name(target: Any, classes: Sequence[object]) -> str | None:
     if number < 0:
         return None
     return str(classes[number]) if number < len(classes) else str(number)
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong."""
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

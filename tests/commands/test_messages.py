@@ -325,7 +325,7 @@ def test_the_settings_of_a_run_may_begin_with_the_home_folder(
     from neuronlake.ingest.encoders.loading import load_encoder
     from neuronlake.ingest.estimate import estimate
     from neuronlake.ingest.networks.weights import cache_folder
-    from neuronlake.ingest.settings import read_recipe_file, recipe_of
+    from neuronlake.ingest.recipe import read_recipe_file, recipe_of
 
     for name, there in (("clip", tiny_clip_folder), ("photos", image_folder)):
         (tmp_path / name).symlink_to(there)

@@ -16,11 +16,12 @@ from torch import nn
 
 import neuronlake
 from neuronlake.cli import main
+from neuronlake.ingest import register, run
 from neuronlake.ingest.concepts.concept_sets import load_concepts
 from neuronlake.ingest.encoders.loading import load_encoder
 from neuronlake.ingest.names import NameTakenError, next_name, split_name
 from neuronlake.ingest.probes.probe import load_probe
-from neuronlake.ingest.settings import RecipeError
+from neuronlake.ingest.recipe import RecipeError
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.verify import verify
 from tiny import write_image
@@ -329,7 +330,7 @@ def test_a_run_that_stored_nothing_leaves_its_names_free(
     """Stopped before its first chunk, mended, and run again by the same command."""
     Path("warehouse.duckdb").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr("neuronlake.ingest.run._extract_and_load", _interrupted)
+        patch.setattr(run, "_extract_and_load", _interrupted)
         assert cli(patch, COMMAND) == 130
     assert names("models") == ["before"]
     change()
@@ -348,7 +349,7 @@ def test_a_run_that_stored_nothing_gives_its_contents_no_name(
     Path("warehouse.duckdb").unlink()
     shutil.copytree("photos", "fotos")
     with monkeypatch.context() as patch:
-        patch.setattr("neuronlake.ingest.run._extract_and_load", _interrupted)
+        patch.setattr(run, "_extract_and_load", _interrupted)
         mistyped = COMMAND.replace("before=", "befroe=").replace("--probe photos", "--probe fotos")
         assert cli(patch, mistyped.replace("clip=", "clap=")) == 130
     capsys.readouterr()
@@ -394,10 +395,10 @@ def test_a_run_killed_while_a_name_changes_hands_is_mended_by_the_next(
     """The images of the unused probe are gone, its row is still there; then the folder is as it was."""
     Path("warehouse.duckdb").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr("neuronlake.ingest.run._extract_and_load", _interrupted)
+        patch.setattr(run, "_extract_and_load", _interrupted)
         assert cli(patch, COMMAND) == 130
         grow()
-        patch.setattr("neuronlake.ingest.register.register_probe", _interrupted)
+        patch.setattr(register, "register_probe", _interrupted)
         assert cli(patch, COMMAND) == 130
     assert rows()["images"] == 0
     Path("photos/late.png").unlink()
@@ -414,7 +415,7 @@ def test_an_interrupted_run_goes_on_under_its_name(
 ) -> None:
     Path("warehouse.duckdb").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr("neuronlake.ingest.run._finish_layers", _interrupted)
+        patch.setattr(run, "_finish_layers", _interrupted)
         assert cli(patch, COMMAND) == 130
     capsys.readouterr()
     assert cli(monkeypatch, COMMAND) == 0

@@ -12,11 +12,9 @@ from torch import nn
 
 import neuronlake
 from neuronlake.ingest.estimate import estimate
+from neuronlake.ingest.history import recipe_text
 from neuronlake.ingest.networks.models import Model
-from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.score import ScoreRecipe
-from neuronlake.ingest.settings import _READERS, RecipeError, read_recipe_file, recipe_of
-from neuronlake.ingest.stored_recipe import recipe_text
+from neuronlake.ingest.recipe import Recipe, RecipeError, read_recipe_file, recipe_of
 
 FULL = """
 models = ["resnet18-imagenet", "mine=net.py:make"]
@@ -76,11 +74,6 @@ def test_a_module_comes_with_its_transform_as_a_factory_gives_it() -> None:
     (model,) = recipe_of(Recipe, {"models": {"mine": (nn.Conv2d(3, 2, 1), wanted, ["a", "b"])}}).models
     assert isinstance(model, Model)
     assert (model.preprocessing, model.class_names) == (wanted, ("a", "b"))
-
-
-def test_every_field_of_every_recipe_can_be_read() -> None:
-    names = {field.name for kind in (Recipe, ScoreRecipe) for field in dataclasses.fields(kind)}
-    assert names == set(_READERS)
 
 
 @pytest.mark.parametrize(
@@ -157,20 +150,20 @@ def test_a_runs_recipe_repeats_it_from_another_folder(
 
 
 def test_paths_in_a_stored_recipe_mean_the_same_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from neuronlake.ingest import stored_recipe
+    from neuronlake.ingest import history
 
     monkeypatch.chdir(tmp_path)
     for name in ("net.py", "clip.pt", "features.npz"):
         Path(name).touch()
-    assert stored_recipe._model("mine=net.py:make") == f"mine={tmp_path}/net.py:make"
-    assert stored_recipe._model("timm:vit_tiny_patch16_224") == "timm:vit_tiny_patch16_224"
-    assert stored_recipe._encoder("ViT-B-32/clip.pt") == f"ViT-B-32/{tmp_path}/clip.pt"
-    assert stored_recipe._encoder("ViT-B-32/openai") == "ViT-B-32/openai"
-    assert stored_recipe._encoder("local-dir:clip") == f"local-dir:{tmp_path}/clip"
-    assert stored_recipe._probe("s3://bucket/folder") == "s3://bucket/folder"
-    assert stored_recipe._probe("torchvision:CIFAR10") == f"torchvision:CIFAR10@{tmp_path}/data"
-    assert stored_recipe._probe("shards-{0..3}.tar") == f"{tmp_path}/shards-{{0..3}}.tar"
-    assert stored_recipe._spec("features.npz") == f"{tmp_path}/features.npz"
+    assert history._model("mine=net.py:make") == f"mine={tmp_path}/net.py:make"
+    assert history._model("timm:vit_tiny_patch16_224") == "timm:vit_tiny_patch16_224"
+    assert history._encoder("ViT-B-32/clip.pt") == f"ViT-B-32/{tmp_path}/clip.pt"
+    assert history._encoder("ViT-B-32/openai") == "ViT-B-32/openai"
+    assert history._encoder("local-dir:clip") == f"local-dir:{tmp_path}/clip"
+    assert history._probe("s3://bucket/folder") == "s3://bucket/folder"
+    assert history._probe("torchvision:CIFAR10") == f"torchvision:CIFAR10@{tmp_path}/data"
+    assert history._probe("shards-{0..3}.tar") == f"{tmp_path}/shards-{{0..3}}.tar"
+    assert history._spec("features.npz") == f"{tmp_path}/features.npz"
 
 
 def test_the_recipe_of_a_run_is_asked_for_by_number(tiny_warehouse: Path) -> None:

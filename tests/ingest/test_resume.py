@@ -36,7 +36,7 @@ CONCEPTS = ["stripes", "dots", "a red thing", "sky", "grass", "dog", "cat", "whe
 LAUNCHER = """
 import os, sys
 import open_clip, torch, transformers.utils.logging
-import neuronlake.ingest.run
+import neuronlake, neuronlake.ingest.run
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql.opening import open_warehouse
 from pathlib import Path
@@ -63,7 +63,7 @@ for line in sys.stdin:
                     marker.touch()
 
             with open_warehouse(line.strip(), write=True) as warehouse:
-                neuronlake.ingest.run.ingest(warehouse, recipe, tell)
+                neuronlake.ingest(warehouse, recipe, tell)
         except BaseException:
             import traceback
             traceback.print_exc()

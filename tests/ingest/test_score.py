@@ -17,8 +17,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest.encoders import loading
 from neuronlake.ingest.encoders.clip import ClipEncoder
 from neuronlake.ingest.labelers import significance, similarity
-from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.score import ScoreRecipe
+from neuronlake.ingest.recipe import Recipe, ScoreRecipe
 from neuronlake.sql.store import scratch
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse

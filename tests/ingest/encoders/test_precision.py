@@ -13,8 +13,7 @@ import neuronlake
 from neuronlake.ingest.encoders.loading import in_some_precision, load_encoder
 from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.find import find_units
-from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.settings import RecipeError
+from neuronlake.ingest.recipe import Recipe, RecipeError
 
 
 def test_bfloat16_stands_beside_float32_with_nearly_its_numbers(tiny_recipe: Recipe, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from neuronlake.ingest.layers.choosing import choose_layers, frame_of, list_laye
 from neuronlake.ingest.layers.directions import DirectionsError, load_directions
 from neuronlake.ingest.layers.pooling import Frame, PoolingError, pool
 from neuronlake.ingest.layers.readings import LayerError, Reading, recorded_outputs, run, run_until_seen
-from neuronlake.ingest.machines.extraction import DeviceMemoryError
+from neuronlake.ingest.machines.loaded import DeviceMemoryError
 from neuronlake.ingest.names import NameTakenError
 from neuronlake.ingest.networks.blueprints import ModelError
 from neuronlake.ingest.networks.models import Model, load_model, model_from_module

@@ -12,10 +12,10 @@ import torchvision.models as vision
 from torch import Tensor, nn
 
 from neuronlake.ingest.layers.choosing import choose_layers, list_layers
+from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.layers.readings import LayerError, Reading, recorded_outputs, run, run_until_seen
 from neuronlake.ingest.networks.models import Model, load_model, model_from_module
 from neuronlake.ingest.networks.preprocessing import Preprocessing
-from neuronlake.ingest.plan import PlannedLayer
 
 SEEN = Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3)
 

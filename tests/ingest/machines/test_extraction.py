@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.layers.pooling import Frame, pool
 from neuronlake.ingest.layers.readings import LayerError, Place, Reading, recorded_outputs
-from neuronlake.ingest.machines.extraction import prepare_ahead
+from neuronlake.ingest.machines.extraction import BatchLimit, prepare_ahead
 from neuronlake.ingest.networks.models import Model, load_model
 from neuronlake.ingest.networks.preprocessing import Preprocessing
 
@@ -129,7 +129,7 @@ def test_layers_without_units_are_refused() -> None:
 
 
 def test_images_come_in_order_however_many_threads_decode() -> None:
-    from neuronlake.ingest.machines.extraction import ChunkImage
+    from neuronlake.ingest.machines.chunks import ChunkImage
     from neuronlake.ingest.probes.locations import Location
     from neuronlake.ingest.probes.sources import FileBytes, ProbeImage
 
@@ -146,3 +146,15 @@ def test_the_receptive_field_is_what_the_middle_of_a_map_sees() -> None:
     assert near.receptive_field == pytest.approx(3 / 8)
     assert far.receptive_field == pytest.approx(7 / 8)
     assert flat.receptive_field is None
+
+
+def test_a_batch_limit_takes_over_what_another_process_came_down_to_where_that_is_less() -> None:
+    here, there = BatchLimit(16), BatchLimit(16)
+    here.come_down_to(there)
+    assert (here.images, here.device) == (16, "")
+    there.halve(16, torch.device("cpu"))
+    there.halve(8, torch.device("cpu"))
+    here.come_down_to(there)
+    here.come_down_to(BatchLimit(16))
+    assert (here.wanted, here.images) == (16, 4)
+    assert here.device.startswith("cpu, ")

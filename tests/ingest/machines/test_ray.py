@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 import signal
 import subprocess
@@ -18,21 +19,22 @@ import torch
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.history import no_progress
+from neuronlake.ingest.machines.base import choose_machine
 from neuronlake.ingest.machines.extraction import BatchLimit
+from neuronlake.ingest.machines.loaded import DeviceMemoryError
+from neuronlake.ingest.machines.shards import shard_folder
 from neuronlake.ingest.machines.spool import leftovers, own_folder
 from neuronlake.ingest.plan import make_plan
-from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.recipe import Recipe, ScoreRecipe
 from neuronlake.ingest.register import register
 from neuronlake.ingest.run import pending_chunks
-from neuronlake.ingest.score import ScoreRecipe
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import no_progress
 from tiny import CONCEPTS, write_image
 
 ray: Any = pytest.importorskip("ray")
 cluster_utils: Any = pytest.importorskip("ray.cluster_utils")
-ray_engine: Any = pytest.importorskip("neuronlake.ingest.machines.ray_extraction")
 
 pytestmark = pytest.mark.slow
 
@@ -175,11 +177,13 @@ def leave_a_chunk(warehouse: Warehouse, recipe: Recipe, spool: Path) -> tuple[Pa
     plan = make_plan(recipe, no_progress)
     registered = register(warehouse, plan)
     chunks = pending_chunks(warehouse, plan, registered)
-    folder = own_folder(warehouse, spool)
-    running = ray_engine.extract_with_ray(folder, plan, chunks, BatchLimit(recipe.batch_size or 1), lambda _count: None)
+    machine = choose_machine(warehouse, "ray", recipe.device, recipe.address, recipe.workers, spool)
+    running = machine.extract(plan.networks, chunks, BatchLimit(recipe.batch_size or 1), lambda _count: None)
     first, _ = next(running)
     running.close()
-    return ray_engine._task(first, plan, folder).folder, ray_engine._task(chunks[-1], plan, folder).folder
+    folder = own_folder(warehouse, spool)
+    left, last = (shard_folder(folder, chunk, plan.networks.fingerprints) for chunk in (first, chunks[-1]))
+    return left, last
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -232,6 +236,69 @@ def test_a_chunk_under_the_name_of_another_is_refused(recipe: Recipe, address: s
         with pytest.raises(NeuronlakeError, match="holds a chunk of other images or layers; remove that folder"):
             neuronlake.ingest(warehouse, there)
         assert verify(warehouse) == []
+
+
+HUNGRY = """
+import os
+import torch
+from torch import nn
+
+class Hungry(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 1)
+
+    def forward(self, images):
+        if images.any() and not images.requires_grad:  # as they are in dry runs
+            with open(f"LOG/{os.getpid()}.txt", "a") as log:
+                print(len(images), file=log)
+            if len(images) > MOST:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return self.stem(images)
+
+def make():
+    torch.manual_seed(4)
+    return Hungry()
+"""
+
+
+def hungry(recipe: Recipe, folder: Path, most: int) -> Recipe:
+    """The same images for a network that runs out of memory on more than so many, and writes down how many it gets."""
+    folder.mkdir()
+    (folder / "net.py").write_text(HUNGRY.replace("LOG", str(folder)).replace("MOST", str(most)))
+    return dataclasses.replace(recipe, models=(f"hungry={folder}/net.py:make",), layers=("stem",), random_weights=False)
+
+
+def test_workers_that_run_out_of_memory_halve_their_batches_once_and_say_so(
+    recipe: Recipe, address: str, tmp_path: Path
+) -> None:
+    here = hungry(recipe, tmp_path / "net", most=3)
+    with neuronlake.open(tmp_path / "ray.duckdb") as warehouse:
+        notes = neuronlake.ingest(warehouse, on_cluster(here, address)).notes
+        found = contents(warehouse)
+        assert verify(warehouse) == []
+    batches = [log.read_text().split() for log in (tmp_path / "net").glob("*.txt")]
+    (said,) = [note for note in notes if "ran out of memory" in note]
+    assert re.fullmatch(
+        r"cpu, \d+ threads ran out of memory on batches of 4, so they were made of 2; --batch-size 2 starts with that",
+        said,
+    )
+    # each worker tries four once, and never again in the chunks after that
+    assert 1 <= len(batches) <= 2
+    assert all(each[0] == "4" and "4" not in each[1:] and set(each[1:]) <= {"1", "2"} for each in batches)
+    assert sum(int(count) for each in batches for count in each[1:]) == IMAGES - 1
+    with neuronlake.open(tmp_path / "local.duckdb") as warehouse:
+        neuronlake.ingest(warehouse, here)
+        assert contents(warehouse) == found
+
+
+def test_a_worker_with_too_little_memory_for_one_image_says_so(recipe: Recipe, address: str, tmp_path: Path) -> None:
+    there = on_cluster(hungry(recipe, tmp_path / "net", most=0), address)
+    with (
+        neuronlake.open(tmp_path / "w.duckdb") as warehouse,
+        pytest.raises(DeviceMemoryError, match="runs out of memory on a single image"),
+    ):
+        neuronlake.ingest(warehouse, there)
 
 
 def scored_again(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from neuronlake.ingest.machines.extraction import ExtractedChunk, FailedImage, PreparedImage, TopCandidates
+from neuronlake.ingest.machines.chunks import ExtractedChunk, FailedImage, PreparedImage, TopCandidates
 from neuronlake.ingest.machines.shards import read_shard, write_shard
 
 

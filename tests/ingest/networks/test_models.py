@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import neuronlake
-from neuronlake.ingest.chosen_models import load_models
+from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.layers.pooling import Frame
 from neuronlake.ingest.layers.readings import Place, Reading
 from neuronlake.ingest.networks import preprocessing
@@ -25,7 +25,7 @@ from neuronlake.ingest.networks.blueprints import ModelError
 from neuronlake.ingest.networks.models import load_model, model_from_module
 from neuronlake.ingest.networks.preprocessing import CustomTransform, Preprocessing, TransformError
 from neuronlake.ingest.networks.weights import WeightsError
-from neuronlake.ingest.plan import PlannedLayer
+from neuronlake.ingest.plan import load_models
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql.opening import open_warehouse
 from tiny import ROOT, write_image

@@ -22,9 +22,7 @@ from neuronlake.ingest.labelers.settings import ScoringError
 from neuronlake.ingest.layers.directions import load_directions
 from neuronlake.ingest.networks.models import load_model
 from neuronlake.ingest.networks.weights import WeightsError
-from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.score import ScoreRecipe
-from neuronlake.ingest.settings import RecipeError, read_recipe_file, recipe_of
+from neuronlake.ingest.recipe import Recipe, RecipeError, ScoreRecipe, read_recipe_file, recipe_of
 from neuronlake.sql.warehouse import Warehouse
 
 TOWERS = """

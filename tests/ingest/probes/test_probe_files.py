@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from probe_files import png, write_tar
 
-from neuronlake.ingest.machines.extraction import ChunkImage, FailedImage, PreparedImage, prepare_ahead
+from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, PreparedImage
+from neuronlake.ingest.machines.extraction import prepare_ahead
 from neuronlake.ingest.networks.preprocessing import Preprocessing
 from neuronlake.ingest.probes import lists, parquet
 from neuronlake.ingest.probes.locations import Location, ProbeError

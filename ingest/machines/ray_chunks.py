@@ -1,0 +1,129 @@
+"""Extraction on a Ray cluster: workers hold the networks and write chunks to a shared folder, one writer loads them.
+
+A worker that dies is started again by Ray and its chunk extracted anew; a writer that dies finds, when it is run
+again, the chunks that were finished meanwhile. Both are harmless, since a chunk's folder lies in one of the warehouse's
+own, is named after all that its rows depend on, and appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neuronlake.ingest.devices import resolve_device
+from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
+from neuronlake.ingest.machines.cluster import ClusterError, Workers, ray, result
+from neuronlake.ingest.machines.extraction import BatchLimit, decoded_ahead, extract_chunk
+from neuronlake.ingest.machines.loaded import Load, LoadedNetworks
+from neuronlake.ingest.machines.shards import read_shard, shard_folder, write_shard
+
+# a worker should find its next chunk waiting
+_CHUNKS_PER_WORKER = 2
+
+
+class _Worker:
+    """Holds the networks of a run and extracts chunks."""
+
+    def __init__(
+        self, load: Load, fingerprints: dict[tuple[str, ...], str], device: str, batch_size: int, threads: int
+    ) -> None:
+        torch.set_num_threads(threads)
+        self._threads = threads
+        self._device = resolve_device(device)
+        # kept from chunk to chunk: what was too much for the device once will be again
+        self._limit = BatchLimit(batch_size)
+        layers, encoder = load()
+        self._networks = LoadedNetworks(tuple(layers), encoder, load)
+        found = self._networks.fingerprints
+        if differing := [" ".join(key) for key, known in fingerprints.items() if found.get(key) != known]:
+            raise ClusterError(
+                f"a machine of the cluster has other weights of {', '.join(differing)}; give all the same"
+            )
+        # as long as the worker lives
+        self._on_device = ExitStack()
+        self._on_device.enter_context(self._networks.on(self._device))
+
+    def extract(self, chunk: Chunk, folder: Path) -> BatchLimit:
+        """Extract a chunk into its folder, unless an earlier attempt has; says what the batches have come down to."""
+        if not folder.is_dir():
+            stream = decoded_ahead(self._networks, [chunk], self._limit, self._threads)
+            extracted = extract_chunk(self._networks, chunk, stream, self._device, self._limit, lambda _count: None)
+            write_shard(extracted, folder)
+        return self._limit
+
+
+def start_workers(networks: LoadedNetworks, device: str, batch_size: int, workers: Workers) -> list[Any]:
+    """Those of the connected cluster, each of which loads the networks for itself."""
+    remote = ray.remote(max_restarts=-1, max_task_retries=-1, **workers.needs)(_Worker)
+    given = (networks.load, networks.fingerprints, device, batch_size, workers.threads)
+    return [remote.remote(*given) for _ in range(workers.count)]
+
+
+def extract_with(
+    workers: Sequence[Any],
+    folder: Path,
+    networks: LoadedNetworks,
+    chunks: Sequence[Chunk],
+    limit: BatchLimit,
+    seen: Callable[[int], None],
+) -> Generator[tuple[Chunk, ExtractedChunk]]:
+    """Chunks as workers finish them.
+
+    Args:
+        workers: of `start_workers`.
+        folder: of the warehouse's own, that all machines share; a chunk is deleted there once it is given out.
+        networks: what the workers hold.
+        chunks: to extract.
+        limit: comes down to that of the worker with the least memory.
+        seen: called with the number of images done.
+
+    Raises:
+        ClusterError: the cluster's machines differ, or lose workers again and again.
+        NeuronlakeError: what a worker says is wrong.
+    """
+    waiting = list(reversed(chunks))
+    running: dict[Any, tuple[Chunk, Path, Any]] = {}
+    fingerprints = networks.fingerprints
+
+    def give(worker: Any) -> None:
+        if waiting:
+            chunk = waiting.pop()
+            shard = shard_folder(folder, chunk, fingerprints)
+            running[worker.extract.remote(chunk, shard)] = (chunk, shard, worker)
+
+    for worker in [*workers] * _CHUNKS_PER_WORKER:
+        give(worker)
+    done = 0
+    while running:
+        ready, _ = ray.wait(list(running), num_returns=1)
+        chunk, shard, worker = running.pop(ready[0])
+        limit.come_down_to(result(ready[0]))
+        give(worker)
+        done += len(chunk.images)
+        seen(done)
+        extracted = read_shard(shard)
+        _require_own(extracted, chunk, shard)
+        yield chunk, extracted
+        shutil.rmtree(shard)
+
+
+def _require_own(extracted: ExtractedChunk, chunk: Chunk, shard: Path) -> None:
+    """Refuse what is not of the chunk, whatever its folder is called.
+
+    Raises:
+        ClusterError: it is of other images or layers.
+    """
+    wanted = [image.image_id for image in chunk.images]
+    found = sorted([image.image_id for image in extracted.images] + [image.image_id for image in extracted.failures])
+    fits = not extracted.images or (
+        set(extracted.activations) == set(chunk.layers) and (extracted.embeddings is not None) == chunk.needs_embeddings
+    )
+    if found != wanted or not fits:
+        raise ClusterError(
+            f"{shard} holds a chunk of other images or layers; remove that folder and run the same command again"
+        )
