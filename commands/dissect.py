@@ -224,7 +224,7 @@ def ingest(
 
     The same command again goes on after an interruption, and does nothing once all is there.
     """
-    options = locals() | {
+    options = locals() | {  # before anything else has a name here
         "parameter": numbers(parameter),
         "directions": [pair for text in directions or [] for pair in pairs("--directions", [text]).items()] or None,
         "weights": pairs("--weights", weights) or None,

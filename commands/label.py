@@ -57,12 +57,12 @@ def score(
 
     The same settings twice do nothing; each result stands beside the old ones as a setting of its own.
     """
-    settings = {name: value for name, value in locals().items() if name != "warehouse"}
+    options = locals() | {"parameter": numbers(parameter)}  # before anything else has a name here
     from neuronlake.ingest.recipe import ScoreRecipe, recipe_of
     from neuronlake.ingest.score import score as run
     from neuronlake.sql.opening import open_warehouse
 
-    recipe = recipe_of(ScoreRecipe, settings | {"parameter": numbers(parameter)})
+    recipe = recipe_of(ScoreRecipe, {name: value for name, value in options.items() if name != "warehouse"})
     with resumable(warehouse), open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:
         summary = run(opened, recipe, progress, typed_command())
     if summary.scored_layers:

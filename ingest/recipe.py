@@ -18,7 +18,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic.dataclasses import dataclass
-from pydantic_core import ArgsKwargs  # deptry: ignore[DEP003]  pydantic's own
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.devices import Precision
@@ -137,11 +136,11 @@ class _Settings:
 
     @model_validator(mode="wrap")
     @classmethod
-    def _checked(cls, given: ArgsKwargs, read: ModelWrapValidatorHandler[Any]) -> Any:
+    def _checked(cls, given: Any, read: ModelWrapValidatorHandler[Any]) -> Any:
         named = _by_name(cls, given.kwargs or {})
         settings = dict(zip((setting.name for setting in fields(cls)), given.args, strict=False)) | named
         try:
-            return read(ArgsKwargs(given.args, named))
+            return read(type(given)(given.args, named))
         except ValidationError as error:
             raise RecipeError(_complaint(cls, error, settings)) from error
 

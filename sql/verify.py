@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from neuronlake.sql import catalog
 from neuronlake.sql.warehouse import Warehouse
-from neuronlake.sql.words import Progress
+from neuronlake.sql.words import Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Fault:
         return f"{self.check}: {count} this: {self.promise} For example {self.example}"
 
 
-def verify(warehouse: Warehouse, progress: Progress | None = None) -> list[Fault]:
+def verify(warehouse: Warehouse, progress: Progress = no_progress) -> list[Fault]:
     """Look for what should never be there. What a killed run has not done yet is incomplete, not wrong.
 
     Args:
@@ -46,8 +46,7 @@ def verify(warehouse: Warehouse, progress: Progress | None = None) -> list[Fault
             pairs = zip(rows.columns, first[0], strict=True)
             example = ", ".join(f"{column}={value}" for column, value in pairs)
             faults.append(Fault(check.name, check.comment, warehouse.scalar(_count(check.body)), example))
-        if progress:
-            progress("Checking", done + 1, len(checks))
+        progress("Checking", done + 1, len(checks))
     return faults
 
 

@@ -68,12 +68,18 @@ def test_functions_and_modules_stay_small() -> None:
 
 def test_the_call_works_whichever_was_imported_first() -> None:
     for first in ("import neuronlake.ingest.networks.models", "import neuronlake"):
-        code = f"{first}; import neuronlake as nl; assert callable(nl.ingest); assert callable(nl.open); nl.Recipe"
+        code = (
+            f"{first}; import neuronlake as nl; nl.Recipe; assert callable(nl.ingest); assert callable(nl.open);"
+            "import neuronlake.ingest.devices; assert nl.ingest.__module__ == 'neuronlake'"
+        )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_notebook_shows_the_parameters_of_the_call() -> None:
+    from neuronlake.ingest import run
+
     assert list(inspect.signature(neuronlake.ingest).parameters)[:2] == ["warehouse", "recipe"]
+    assert inspect.signature(neuronlake.ingest) == inspect.signature(run.ingest)
 
 
 def copy_of_the_checkout(target: Path) -> Path:

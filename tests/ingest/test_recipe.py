@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import pickle
 import re
 import tomllib
 from pathlib import Path
@@ -12,9 +14,9 @@ from torch import nn
 
 import neuronlake
 from neuronlake.ingest.estimate import estimate
-from neuronlake.ingest.history import recipe_text
+from neuronlake.ingest.history import as_json, recipe_text
 from neuronlake.ingest.networks.models import Model
-from neuronlake.ingest.recipe import Recipe, RecipeError, read_recipe_file, recipe_of
+from neuronlake.ingest.recipe import Recipe, RecipeError, ScoreRecipe, read_recipe_file, recipe_of
 
 FULL = """
 models = ["resnet18-imagenet", "mine=net.py:make"]
@@ -49,6 +51,33 @@ def test_a_file_holds_every_kind_of_setting(tmp_path: Path) -> None:
         weights={"resnet18-imagenet": Path("mine.safetensors")},
         directions=(("layer4", "a.npz"), ("layer4", "b.npz"), ("fc", "c.npz")),
     )
+
+
+def test_a_recipe_travels_to_workers_and_is_checked_again_where_it_is_changed() -> None:
+    recipe = Recipe(models=("mine=net.py:make",), weights={"mine": Path("mine.pt")}, parameters={"top_k": 5})
+    assert pickle.loads(pickle.dumps(recipe)) == recipe  # noqa: S301  our own
+    assert dataclasses.replace(recipe, seed=3).parameters == {"top_k": 5}
+    with pytest.raises(RecipeError, match="there is no precision 'int8'; choose float32 or bfloat16 or float16"):
+        dataclasses.replace(recipe, precision="int8")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_recipe_made_directly_is_checked_as_settings_are() -> None:
+    assert Recipe(layers="layer3, fc", probes=Path("photos"), seed=None) == Recipe(  # pyright: ignore
+        layers=("layer3", "fc"), probes=("photos",)
+    )
+    with pytest.raises(RecipeError, match=r"there is no setting 'metod'; did you mean method\?"):
+        Recipe(metod="wpmi")  # pyright: ignore[reportCallIssue]
+    with pytest.raises(RecipeError, match="parameters takes a table of names and numbers"):
+        ScoreRecipe(parameters={"top_k": True})
+
+
+def test_a_run_leaves_its_settings_as_json(tmp_path: Path) -> None:
+    recipe = Recipe(models=("a",), directions=(("fc", "c.npz"),), weights={"a": tmp_path}, spool=tmp_path, limit=3)
+    kept = json.loads(as_json(recipe))
+    assert list(kept)[:3] == ["models", "layers", "probes"]
+    assert list(kept)[-2:] == ["limit", "max_failures"]
+    assert (kept["models"], kept["directions"], kept["limit"]) == (["a"], [["fc", "c.npz"]], 3)
+    assert (kept["weights"], kept["spool"], kept["max_failures"]) == ({"a": str(tmp_path)}, str(tmp_path), None)
 
 
 def test_later_settings_take_the_place_of_earlier_ones_under_either_name() -> None:
