@@ -20,9 +20,9 @@ import torch
 from ingest_inputs import Networks
 
 import neuronlake
-from neuronlake.ingest.layers.channels_last import channels_last
 from neuronlake.ingest.machines.extraction import ChunkImage, prepare_ahead
 from neuronlake.ingest.machines.freed_memory import keep_freed_memory
+from neuronlake.ingest.networks.running import channels_last
 from neuronlake.ingest.plan import batch_size_for
 from neuronlake.ingest.probes.probe import load_probe
 from neuronlake.ingest.recipe import Recipe

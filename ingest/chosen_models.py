@@ -8,9 +8,9 @@ from dataclasses import replace
 from torch import nn
 
 from neuronlake.ingest.names import split_name
-from neuronlake.ingest.networks import own_code
-from neuronlake.ingest.networks.blueprints import ModelError
+from neuronlake.ingest.networks.errors import ModelError
 from neuronlake.ingest.networks.models import Model, load_model
+from neuronlake.ingest.networks.own_networks import default_name, is_own
 from neuronlake.ingest.recipe import Recipe
 
 
@@ -60,4 +60,4 @@ def name_of(model: str | Model) -> str:
     if isinstance(model, Model):
         return model.name
     given, body = split_name(model)
-    return given or (own_code.default_name(body) if own_code.is_own(body) else body)
+    return given or (default_name(body) if is_own(body) else body)

@@ -13,12 +13,12 @@ from neuronlake.ingest.chosen_models import lent_modules
 from neuronlake.ingest.history import no_progress
 from neuronlake.ingest.labelers.clip_dissect import score_units
 from neuronlake.ingest.labelers.similarity import Cosines
-from neuronlake.ingest.layers.channels_last import channels_last
 from neuronlake.ingest.layers.readings import Reading
 from neuronlake.ingest.machines.extraction import BatchLimit, ChunkImage, Work, prepare_ahead
 from neuronlake.ingest.machines.freed_memory import keep_freed_memory
 from neuronlake.ingest.machines.local import decoding_threads, extract_chunk, leave_device, move_networks
 from neuronlake.ingest.networks.lending import evaluated
+from neuronlake.ingest.networks.running import channels_last
 from neuronlake.ingest.plan import Plan, Progress, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.recipe import Recipe

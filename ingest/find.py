@@ -11,7 +11,7 @@ import torch
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import stored
-from neuronlake.ingest.encoders.loading import load_stored_encoder
+from neuronlake.ingest.encoders.loading import facts_of, load_stored_encoder
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.history import no_progress
 from neuronlake.ingest.labelers import similarity
@@ -66,7 +66,7 @@ def find_units(
     first = layers.row(0, named=True)
     network = load_stored_encoder(
         first["encoder"],
-        first["encoder_source"],
+        *facts_of(first["encoder"], first["encoder_source"]),
         first["encoder_fingerprint"],
         chosen=encoder if encoder != first["encoder"] else None,
         trust_code=trust_code,

@@ -11,7 +11,13 @@ from dataclasses import asdict, dataclass, field, replace
 import polars as pl
 
 from neuronlake.ingest.concepts.concept_sets import ConceptSet, load_concepts
-from neuronlake.ingest.encoders.loading import in_some_precision, is_place, load_encoder, load_stored_encoder
+from neuronlake.ingest.encoders.loading import (
+    facts_of,
+    in_some_precision,
+    is_place,
+    load_encoder,
+    load_stored_encoder,
+)
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import no_progress, recorded_run
 from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD, ScoringError, resolve_scoring
@@ -155,9 +161,8 @@ def _with_encoder_by_name(warehouse: Warehouse, recipe: ScoreRecipe) -> tuple[Sc
 
 def _stored_encoder(layer: dict[str, str], recipe: ScoreRecipe) -> Encoder:
     """The encoder of the chosen layers, from where the warehouse says that it is."""
-    return load_stored_encoder(
-        layer["encoder"], layer["encoder_source"], layer["encoder_fingerprint"], trust_code=recipe.trust_code
-    )
+    facts = facts_of(layer["encoder"], layer["encoder_source"])
+    return load_stored_encoder(layer["encoder"], *facts, layer["encoder_fingerprint"], trust_code=recipe.trust_code)
 
 
 def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe) -> pl.DataFrame:

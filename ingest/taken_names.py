@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from neuronlake.ingest.chosen_models import name_of
-from neuronlake.ingest.encoders.precision import split_precision
 from neuronlake.ingest.names import Entry, NameTakenError, next_name, renamed, split_name
 from neuronlake.ingest.networks.models import Model
 from neuronlake.ingest.plan import Plan, PlannedLayer
@@ -65,8 +64,9 @@ def model_entry(recipe: Recipe, model: Model) -> Entry:
 def encoder_entry(plan: Plan) -> Entry:
     """The encoder and how to name it otherwise."""
     spec = split_name(plan.recipe.encoder)[1]
-    name = plan.encoder.name
-    return Entry("encoders", name, plan.encoder.fingerprint, split_precision(name)[0], renamed("--encoder", spec))
+    name, precision = plan.encoder.name, plan.encoder.precision
+    given = name.removesuffix(f" {precision}")
+    return Entry("encoders", name, plan.encoder.fingerprint, given, renamed("--encoder", spec))
 
 
 def check_names(warehouse: Warehouse, plan: Plan) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
-"""Names and patterns to readings: which output of a network is read, and how it becomes one number a unit.
+"""Names and patterns to activations: which output of a network is read, and how it becomes one number a unit.
 
-Begin with choosing.py; readings.py has the hooks, heads.py and directions.py what is no module's own output.
+Begin with choosing.py: spellings.py says where a layer is, trial.py what it has. An image's way is passes.py (hooks),
+readings.py (the tensor), heads.py and directions.py (what is no module's own output), pooling.py.
 """

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 from PIL import Image
@@ -17,7 +16,9 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest.encoders.precision import reduced
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.labelers.similarity import top_image_indices
-from neuronlake.ingest.layers.readings import LayerError, Reading, run_until_seen
+from neuronlake.ingest.layers.passes import read_layers
+from neuronlake.ingest.layers.pooling import Activations
+from neuronlake.ingest.layers.readings import Reading
 from neuronlake.ingest.networks.models import Model
 from neuronlake.ingest.networks.preprocessing import CustomTransform, Preparation
 from neuronlake.ingest.probes.decoding import decode
@@ -180,23 +181,6 @@ def prepare_ahead(
             pool_of_threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _forward(model: Model, readings: tuple[Reading, ...], images: Tensor) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """Activations and places of maxima, on the device, by the layers' names."""
-    count = len(images)
-
-    def keep(reading: Reading, value: object) -> tuple[Tensor, Tensor | None]:
-        return reading.activations(value, count)
-
-    outputs = run_until_seen(model, readings, images, keep)
-    for reading in readings:
-        outcome = outputs.get(reading.name)
-        if outcome is None:
-            raise LayerError(f"layer {reading.name!r} of {model.name} gave no output for some images; name another")
-        if isinstance(outcome, NeuronlakeError):
-            raise outcome
-    return cast("dict[str, tuple[Tensor, Tensor | None]]", outputs)
-
-
 class DeviceMemoryError(NeuronlakeError):
     """The device has too little memory even for one image."""
 
@@ -271,7 +255,7 @@ class ChunkExtractor:
 
     def _run(self, batch: list[PreparedImage]) -> None:
         """Run all networks on a batch; if one fails, nothing of it is kept."""
-        activations: dict[tuple[str, str], tuple[Tensor, Tensor | None]] = {}
+        activations: dict[tuple[str, str], Activations] = {}
         encoded: Tensor | None = None
         with torch.inference_mode():
             inputs = {
@@ -282,16 +266,16 @@ class ChunkExtractor:
             }
             for model, readings in self._work.layers:
                 with reduced(self._device, self._work.precision):
-                    forward = _forward(model, readings, inputs[model.preprocessing])
-                activations |= {(model.name, name): seen for name, seen in forward.items()}
+                    found = read_layers(model, readings, inputs[model.preprocessing])
+                activations |= {(model.name, name): of_layer for name, of_layer in found.items()}
             if self._work.encoder:
                 encoded = self._work.encoder.encode_images(inputs[self._work.encoder.preprocessing]).float()
                 # an image without a direction is all zeros: it then speaks for every concept alike
                 encoded = encoded.where(encoded.isfinite().all(dim=1, keepdim=True), 0.0)
-        for key, (values, peaks) in activations.items():
-            self._activations.setdefault(key, []).append(values)
-            if peaks is not None:
-                self._peaks.setdefault(key, []).append(peaks)
+        for key, of_layer in activations.items():
+            self._activations.setdefault(key, []).append(of_layer.values)
+            if of_layer.peaks is not None:
+                self._peaks.setdefault(key, []).append(of_layer.peaks)
         if encoded is not None:
             self._embeddings.append(encoded)
         # the pixels have been seen: keep what the warehouse wants of the image

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 
 from neuronlake.ingest.encoders.protocol import Encoder
-from neuronlake.ingest.layers.channels_last import channels_last
 from neuronlake.ingest.load import ChunkParts
 from neuronlake.ingest.machines.extraction import (
     BatchLimit,
@@ -25,6 +24,7 @@ from neuronlake.ingest.machines.extraction import (
 from neuronlake.ingest.machines.freed_memory import keep_freed_memory
 from neuronlake.ingest.networks.lending import release_memory
 from neuronlake.ingest.networks.preprocessing import Preparation
+from neuronlake.ingest.networks.running import channels_last
 from neuronlake.ingest.plan import Plan, PlannedLayer
 
 

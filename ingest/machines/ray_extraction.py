@@ -19,12 +19,12 @@ import torch
 
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import no_progress
-from neuronlake.ingest.layers.channels_last import channels_last
 from neuronlake.ingest.machines.cluster import Cluster, ClusterError, ray, result, share_out
 from neuronlake.ingest.machines.extraction import BatchLimit, ChunkImage, ExtractedChunk, Work, prepare_ahead
 from neuronlake.ingest.machines.freed_memory import keep_freed_memory
 from neuronlake.ingest.machines.local import ChunkWork, extract_chunk, move_networks
 from neuronlake.ingest.machines.shards import read_shard, write_shard
+from neuronlake.ingest.networks.running import channels_last
 from neuronlake.ingest.plan import Plan, PlannedLayer, load_networks, resolve_device
 from neuronlake.ingest.recipe import Recipe
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 import neuronlake
 from neuronlake.cli import main
-from neuronlake.ingest.encoders.loading import load_encoder, load_stored_encoder
+from neuronlake.ingest.encoders.loading import facts_of, load_encoder, load_stored_encoder
 from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.find import find_units
 from neuronlake.ingest.labelers.settings import ScoringError
 from neuronlake.ingest.layers.directions import load_directions
+from neuronlake.ingest.networks.errors import WeightsError
 from neuronlake.ingest.networks.models import load_model
-from neuronlake.ingest.networks.weights import WeightsError
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.score import ScoreRecipe
 from neuronlake.ingest.settings import RecipeError, read_recipe_file, recipe_of
@@ -219,7 +219,9 @@ def test_a_stored_encoder_is_found_by_its_source_whatever_it_is_called(
     monkeypatch.chdir(tmp_path)
     for encoder in loaded:
         for name in ("make#2", "tower bfloat16", "ViT-B-16/openai"):
-            found = load_stored_encoder(name, encoder.source, encoder.fingerprint, trust_code=True)
+            found = load_stored_encoder(
+                name, encoder.source_kind, encoder.location, encoder.fingerprint, trust_code=True
+            )
             assert found.fingerprint == encoder.fingerprint
 
 
@@ -236,7 +238,7 @@ def test_an_encoder_of_a_module_is_found_below_the_folder_it_was_in(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.chdir(tmp_path)
     assert encoder.source == f"factory towerpackage.net:make from {towers.parent}"
-    found = load_stored_encoder("make", encoder.source, encoder.fingerprint, trust_code=True)
+    found = load_stored_encoder("make", encoder.source_kind, encoder.location, encoder.fingerprint, trust_code=True)
     assert found.fingerprint == encoder.fingerprint
 
 
@@ -252,8 +254,9 @@ def test_an_encoder_of_a_module_is_found_below_the_folder_it_was_in(
     ],
 )
 def test_a_stored_encoder_that_has_gone_is_named(source: str, path: str | None, spelling: str | None) -> None:
+    name = "ViT-B-32/clip.pt#2"
     with pytest.raises(EncoderError) as caught:
-        load_stored_encoder("ViT-B-32/clip.pt#2", source, "0" * 64, trust_code=True)
+        load_stored_encoder(name, *facts_of(name, source), "0" * 64, trust_code=True)
     if path:
         said = f"the encoder ViT-B-32/clip.pt#2 was loaded from {path}, which is not here; say --encoder {spelling}"
         assert str(caught.value) == said
