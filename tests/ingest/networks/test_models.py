@@ -399,6 +399,24 @@ def test_places_of_maxima_are_left_out_where_a_transform_may_cut_off_anything(
         assert warehouse.scalar("select count(receptive_field) from store.layers") == 0
 
 
+def test_a_model_says_what_kind_of_place_its_weights_came_from(
+    tmp_path: Path, network: str, saved: dict[str, Path]
+) -> None:
+    torch.save(network_of(network).state_dict(), tmp_path / "mine.pth")
+    models = {
+        "named": load_model("efficientnet-lite0-imagenet"),
+        "random": load_model("timm:test_resnet", random_weights=True),
+        "factory": load_model(network),
+        "file": load_model(str(saved["exported"]), trust_code=True),
+        "memory": model_from_module("mine", nn.Conv2d(3, 4, 1)),
+    }
+    assert {kind: model.source_kind for kind, model in models.items()} == {kind: kind for kind in models}
+    # of a factory with another's weights, where these came from
+    assert load_model(network, tmp_path / "mine.pth").source_kind == "file"
+    sources = [models[kind].source for kind in ("random", "factory", "file", "memory")]
+    assert sources == ["random weights, seed 0", f"factory {network}", str(saved["exported"]), "a module in Python"]
+
+
 def test_only_a_module_is_a_model() -> None:
     with pytest.raises(ModelError, match=r"mine is a str, not a torch\.nn\.Module"):
         model_from_module("mine", "resnet18")  # pyright: ignore[reportArgumentType]

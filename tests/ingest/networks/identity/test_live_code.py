@@ -22,7 +22,7 @@ from torch.nn.modules import module as every_module
 import neuronlake
 from neuronlake.ingest.chosen_models import looked_at
 from neuronlake.ingest.encoders.loading import load_encoder
-from neuronlake.ingest.layers.readings import run_until_seen
+from neuronlake.ingest.layers.passes import run_until_seen
 from neuronlake.ingest.networks.identity.held_objects import UntellableError
 from neuronlake.ingest.networks.identity.live_code import live_code
 from neuronlake.ingest.networks.known_by_name import blueprint
