@@ -150,17 +150,7 @@ def model_from_module(
     if isinstance(module, torch.jit.ScriptModule):
         code = code or Code(script_digest(module), has_classes=False)
         module = ScriptedNetwork(module)
-    notes: tuple[str, ...] = ()
-    if preprocessing is not None:
-        preparation = prepared_by(preprocessing)
-    elif hasattr(module, "pretrained_cfg"):
-        preparation = timm_preprocessing(module)
-    else:
-        preparation = _USUAL
-        notes = (
-            f"{name} came without a transform, so its images are resized to 256, cropped to 224 and normalised as "
-            "ImageNet's; to change that, let the factory return (module, transform)",
-        )
+    preparation, notes = _preparation(name, module, preprocessing)
     code = code or Code()
     return Model(
         name=name,
@@ -174,6 +164,23 @@ def model_from_module(
         notes=notes,
         code=code,
     )
+
+
+def _preparation(name: str, module: nn.Module, given: object) -> tuple[Preparation, tuple[str, ...]]:
+    """How a network wants its images, and a note where that had to be guessed.
+
+    Raises:
+        TransformError: what was given does not work.
+    """
+    if given is not None:
+        return prepared_by(given), ()
+    if hasattr(module, "pretrained_cfg"):
+        return timm_preprocessing(module), ()
+    note = (
+        f"{name} came without a transform, so its images are resized to 256, cropped to 224 and normalised as "
+        "ImageNet's; to change that, let the factory return (module, transform)"
+    )
+    return _USUAL, (note,)
 
 
 def _named(
