@@ -18,6 +18,7 @@ from torch import nn
 
 from neuronlake.ingest.networks import known_by_name, weights
 from neuronlake.ingest.networks.errors import ModelError, WeightsError
+from neuronlake.ingest.networks.identity.fingerprints import module_fingerprint
 from neuronlake.ingest.networks.models import load_model
 from neuronlake.ingest.networks.weights import RemoteFile
 
@@ -141,11 +142,11 @@ def test_the_fingerprint_tells_weights_and_architectures_apart() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=1))
     strided = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2))
     strided.load_state_dict(network.state_dict())
-    before = weights.module_fingerprint(network)
-    assert before != weights.module_fingerprint(strided)
+    before = module_fingerprint(network)
+    assert before != module_fingerprint(strided)
     with torch.no_grad():
         network[0].bias[0] += 1e-3
-    assert before != weights.module_fingerprint(network)
+    assert before != module_fingerprint(network)
 
 
 class Evil:
