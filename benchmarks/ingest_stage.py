@@ -21,10 +21,10 @@ from ingest_inputs import Networks
 
 import neuronlake
 from neuronlake.ingest.devices import batch_size_for
-from neuronlake.ingest.layers.channels_last import channels_last
 from neuronlake.ingest.machines.allocator import keep_freed_memory
 from neuronlake.ingest.machines.chunks import ChunkImage
 from neuronlake.ingest.machines.extraction import prepare_ahead
+from neuronlake.ingest.networks.running import channels_last
 from neuronlake.ingest.probes.probe import load_probe
 from neuronlake.ingest.recipe import Recipe
 

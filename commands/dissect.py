@@ -116,7 +116,8 @@ def ingest(
         typer.Option(
             "--trust-code",
             "--trust-pickle",
-            help="Read files that hold code and can run it: TorchScript, and pickles of more than tensors.",
+            help="Read files that hold code and can run it: TorchScript, torch.export (.pt2), and pickles of more than "
+            "tensors.",
             show_default=False,
             rich_help_panel=_NETWORKS,
         ),

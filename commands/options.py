@@ -117,8 +117,8 @@ TrustCode = Annotated[
     typer.Option(
         "--trust-code",
         "--trust-pickle",
-        help="Read files that hold code and can run it: TorchScript, pickles of more than tensors, and Python files "
-        "that only a warehouse names.",
+        help="Read files that hold code and can run it: TorchScript, torch.export (.pt2), pickles of more than "
+        "tensors, and Python files that only a warehouse names.",
         show_default=False,
     ),
 ]

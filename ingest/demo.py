@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from neuronlake.ingest.networks.models import ModelError
+from neuronlake.ingest.networks.errors import ModelError
 from neuronlake.ingest.networks.weights import cache_folder
 from neuronlake.ingest.recipe import Recipe
 

@@ -12,6 +12,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest.encoders.loading import load_stored_encoder
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.labelers import similarity
+from neuronlake.ingest.networks.weights import SourceKind
 from neuronlake.sql import hints
 from neuronlake.sql.settings import chosen_setting
 from neuronlake.sql.store import features
@@ -67,7 +68,8 @@ def find_units(
         raise FindError(f"{first['method']} of setting {shown.short} scores no text; choose another with --setting")
     network = load_stored_encoder(
         first["encoder"],
-        first["encoder_source"],
+        SourceKind(first["encoder_source_kind"]),
+        first["encoder_location"],
         first["encoder_fingerprint"],
         chosen=encoder if encoder != first["encoder"] else None,
         trust_code=trust_code,

@@ -21,7 +21,7 @@ from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.layers.directions import Directions, load_directions
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.machines.loaded import LoadedNetworks
-from neuronlake.ingest.networks.blueprints import ModelError
+from neuronlake.ingest.networks.errors import ModelError
 from neuronlake.ingest.networks.models import Model, load_model, name_of
 from neuronlake.ingest.probes.probe import Probe, check_probes, load_probe
 from neuronlake.ingest.recipe import Recipe, RecipeError

@@ -168,7 +168,8 @@ class Recipe(_Settings):
         batch_size: images in one forward pass; by the device where None.
         weights: a checkpoint for a model, by its name or as `models` spells it.
         random_weights: use random weights, for tests and timing.
-        trust_code: read files that hold code and can run it: TorchScript, and pickles of more than tensors.
+        trust_code: read files that hold code and can run it: TorchScript, torch.export (.pt2), and pickles of more
+            than tensors.
         keep_concepts: how many of each unit's best concepts to store; all where None.
         null_draws: pseudo-units behind the p-values.
         seed: of the pseudo-units, and of the sample of images.

@@ -88,8 +88,9 @@ def _register_encoder(warehouse: Warehouse, plan: Plan) -> int | None:
                 entry,
                 dimensions=encoder.dimensions,
                 source=encoder.source,
-                source_kind="weights",
-                precision=plan.recipe.precision,
+                source_kind=encoder.source_kind,
+                location=encoder.location,
+                precision=encoder.precision,
             )
             for encoder, entry in encoder_entries(plan)
         ),

@@ -11,7 +11,12 @@ import polars as pl
 
 from neuronlake.ingest.concepts.concept_sets import ConceptSet, image_label_concepts, load_concepts
 from neuronlake.ingest.devices import resolve_device
-from neuronlake.ingest.encoders.loading import in_some_precision, is_place, load_encoder, load_stored_encoder
+from neuronlake.ingest.encoders.loading import (
+    in_some_precision,
+    is_place,
+    load_encoder,
+    load_stored_encoder,
+)
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import as_json, recorded_run
 from neuronlake.ingest.labelers.base import Need
@@ -19,6 +24,7 @@ from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
 from neuronlake.ingest.labelers.settings import ScoringError
 from neuronlake.ingest.labelling import Basis, embed_concepts, label_layers, pending_layers
 from neuronlake.ingest.machines.base import choose_machine
+from neuronlake.ingest.networks.weights import SourceKind
 from neuronlake.ingest.recipe import ScoreRecipe, chosen_recipe
 from neuronlake.ingest.register import register_concept_set, register_concepts
 from neuronlake.ingest.taken_names import name_note
@@ -121,7 +127,11 @@ def _with_encoder_by_name(warehouse: Warehouse, recipe: ScoreRecipe) -> tuple[Sc
 def _stored_encoder(layer: dict[str, str], recipe: ScoreRecipe) -> Encoder:
     """The encoder of the chosen layers, from where the warehouse says that it is."""
     return load_stored_encoder(
-        layer["encoder"], layer["encoder_source"], layer["encoder_fingerprint"], trust_code=recipe.trust_code
+        layer["encoder"],
+        SourceKind(layer["encoder_source_kind"]),
+        layer["encoder_location"],
+        layer["encoder_fingerprint"],
+        trust_code=recipe.trust_code,
     )
 
 

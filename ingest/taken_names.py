@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from neuronlake.ingest.encoders.precision import split_precision
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.names import Entry, NameTakenError, next_name, renamed, split_name
@@ -69,8 +68,8 @@ def encoder_entries(plan: Plan) -> list[tuple[Encoder, Entry]]:
     if encoder is None:
         return []
     option = renamed("--encoder", split_name(plan.recipe.encoder)[1])
-    entry = Entry("encoders", encoder.name, encoder.fingerprint, split_precision(encoder.name)[0], option)
-    return [(encoder, entry)]
+    given = encoder.name.removesuffix(f" {encoder.precision}")
+    return [(encoder, Entry("encoders", encoder.name, encoder.fingerprint, given, option))]
 
 
 def check_names(warehouse: Warehouse, plan: Plan) -> tuple[str, ...]:

@@ -114,7 +114,7 @@ def _insert_runs(warehouse: Warehouse) -> None:
 def _insert_names(warehouse: Warehouse) -> None:
     for number, name in ((1, "alpha"), (2, "beta")):
         warehouse.execute(
-            "insert into store.models values ($id, $name, 'model ' || $name, 'by hand', false, 'weights')",
+            "insert into store.models values ($id, $name, 'model ' || $name, 'by hand', false, 'named')",
             id=number,
             name=name,
         )
@@ -129,7 +129,7 @@ def _insert_names(warehouse: Warehouse) -> None:
             units=len(ACTIVATIONS[number]),
         )
     warehouse.execute(
-        "insert into store.encoders values (1, 'tiny', 'encoder tiny', 3, 'by hand', 'weights', 'float32')"
+        "insert into store.encoders values (1, 'tiny', 'encoder tiny', 3, 'by hand', 'named', 'tiny', 'float32')"
     )
     for number, concept in CONCEPTS.items():
         warehouse.execute("insert into store.concepts values ($id, $concept)", id=number, concept=concept)

@@ -15,15 +15,18 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from neuronlake.ingest.encoders.protocol import EncoderError
-from neuronlake.ingest.networks import own_code, weights
-from neuronlake.ingest.networks.identity.live_code import live_code, network_code
+from neuronlake.ingest.networks import weights
+from neuronlake.ingest.networks.errors import described
+from neuronlake.ingest.networks.factories import anywhere, call_factory
+from neuronlake.ingest.networks.identity.fingerprints import module_fingerprint, network_code
+from neuronlake.ingest.networks.identity.live_code import live_code
 from neuronlake.ingest.networks.preprocessing import Preparation, Preprocessing, prepared_by
+from neuronlake.ingest.networks.weights import SourceKind
 from neuronlake.ingest.quiet import quiet_libraries
 from neuronlake.sql.words import StageProgress, did_you_mean
 
-FACTORY = "factory "
-OPEN_CLIP = "open_clip "
-HUBS = ("local-dir:", "hf-hub:")
+_FOLDER = "local-dir:"
+HUBS = (_FOLDER, "hf-hub:")
 
 # beside its weights, what says how an encoder in a folder computes and how it reads texts
 _SETTINGS_FILES = ("*config.json", "*token*", "vocab*", "merges.txt", "*.model")
@@ -41,11 +44,14 @@ class ClipEncoder:
 
     name: str
     source: str
+    source_kind: SourceKind
+    location: str
     fingerprint: str
     dimensions: int
     preprocessing: Preparation
     module: Any
     tokenizer: Any
+    precision: str = "float32"
 
     def to(self, device: torch.device) -> None:
         """Move to a device."""
@@ -86,21 +92,25 @@ def open_clip_encoder(name: str, *, trust_code: bool = False) -> ClipEncoder:
         if name.startswith(HUBS):
             # a folder is looked for as it is spelled
             name = re.sub(r":(~.*)", lambda found: f":{Path(found[1]).expanduser()}", name)
-            architecture, source = name, _absolute_hub(name)
+            kind = SourceKind.FOLDER if name.startswith(_FOLDER) else SourceKind.HUB
+            architecture, location = name, _absolute_hub(name)
+            source = location
             module = _create(name, lambda: open_clip.create_model(name, precision="fp32", require_pretrained=True))
         else:
-            architecture, _, pretrained = name.partition("/")
-            _check_architecture(name, architecture, pretrained, open_clip.list_models())
-            module, source = _load_pretrained(open_clip, name, architecture, pretrained, trust_code=trust_code)
+            architecture = name.partition("/")[0]
+            module, kind, location = _load_pretrained(open_clip, name, trust_code=trust_code)
+            source = f"open_clip {location}"
         # SigLIP's and some others' are files of their own on the hub
         tokenizer = _create(name, lambda: open_clip.get_tokenizer(architecture))
     module.eval().requires_grad_(False)
     preprocessing = _preprocessing(module.visual)
-    further = [text for text in (live_code(module), _folder_settings(source)) if text]
+    further = [text for text in (live_code(module), _folder_settings(location)) if text]
     return ClipEncoder(
-        name=name if not Path(name.partition("/")[2]).expanduser().is_file() else f"{architecture}/{Path(name).name}",
+        name=name if kind is not SourceKind.FILE else f"{architecture}/{Path(name).name}",
         source=source,
-        fingerprint=weights.module_fingerprint(module, preprocessing, "float32", *further),
+        source_kind=kind,
+        location=location,
+        fingerprint=module_fingerprint(module, preprocessing, "float32", *further),
         dimensions=_dimensions(module, preprocessing),
         preprocessing=preprocessing,
         module=module,
@@ -110,15 +120,14 @@ def open_clip_encoder(name: str, *, trust_code: bool = False) -> ClipEncoder:
 
 def _absolute_hub(name: str) -> str:
     """``local-dir:FOLDER`` with a path that means the same in any folder."""
-    kind, _, folder = name.partition(":")
-    return f"{kind}:{Path(folder).absolute()}" if kind == "local-dir" else name
+    return f"{_FOLDER}{Path(name.removeprefix(_FOLDER)).absolute()}" if name.startswith(_FOLDER) else name
 
 
-def _folder_settings(source: str) -> str:
+def _folder_settings(location: str) -> str:
     """sha256 over the settings and the tokenizer of ``local-dir:FOLDER``, of which weights say little; else empty."""
-    kind, _, folder = source.partition(":")
-    if kind != "local-dir":
+    if not location.startswith(_FOLDER):
         return ""
+    folder = location.removeprefix(_FOLDER)
     files = {file for pattern in _SETTINGS_FILES for file in Path(folder).glob(pattern) if file.is_file()}
     texts = sorted(f"{file.name} {weights.sha256_of(file)}" for file in files)
     return hashlib.sha256(" ".join(texts).encode()).hexdigest()
@@ -140,7 +149,7 @@ def own_encoder(name: str, spec: str) -> ClipEncoder:
         EncoderError: it gives something else, or the network fails on an image or a text.
         TransformError: the transform does not work.
     """
-    made, code, files = own_code.call_factory(spec)
+    made, code, files = call_factory(spec)
     shape = "(network, transform, tokenizer), the network with encode_image and encode_text"
     if not isinstance(made, tuple) or len(made) != 3:
         raise EncoderError(f"the factory {spec} gives a {type(made).__name__}; let it return {shape}")
@@ -150,10 +159,13 @@ def own_encoder(name: str, spec: str) -> ClipEncoder:
     module.eval().requires_grad_(requires_grad=False)
     preprocessing = prepared_by(transform)
     pixels = preprocessing.normalise(preprocessing.pixels(Image.new("RGB", (64, 64)))[None])
+    location = anywhere(spec)
     encoder = ClipEncoder(
         name=name,
-        source=f"{FACTORY}{own_code.anywhere(spec)}",
-        fingerprint=weights.module_fingerprint(module, preprocessing, code, network_code(module, files)),
+        source=f"factory {location}",
+        source_kind=SourceKind.FACTORY,
+        location=location,
+        fingerprint=module_fingerprint(module, preprocessing, code, network_code(module, files)),
         dimensions=0,
         preprocessing=preprocessing,
         module=module,
@@ -163,7 +175,7 @@ def own_encoder(name: str, spec: str) -> ClipEncoder:
         with torch.inference_mode():
             images, texts = encoder.encode_images(pixels), encoder.encode_texts(["one text"])
     except Exception as error:
-        raise EncoderError(f"the encoder {spec} fails on an image and a text: {own_code.described(error)}") from error
+        raise EncoderError(f"the encoder {spec} fails on an image and a text: {described(error)}") from error
     if images.ndim != 2 or images.shape != texts.shape:
         raise EncoderError(
             f"the encoder {spec} gives {list(images.shape)} for an image and {list(texts.shape)} for a text; both must "
@@ -182,14 +194,14 @@ def _check_architecture(name: str, architecture: str, pretrained: str, known: li
         raise EncoderError(f"encoder {name!r} names no weights; use ARCH/PRETRAINED such as {architecture}/openai")
 
 
-def _load_pretrained(
-    open_clip: Any, name: str, architecture: str, pretrained: str, *, trust_code: bool
-) -> tuple[Any, str]:
-    """A model with the weights of a file or of one of open_clip's tags, and where they came from."""
+def _load_pretrained(open_clip: Any, name: str, *, trust_code: bool) -> tuple[Any, SourceKind, str]:
+    """A model with the weights of a file or of one of open_clip's tags, and how these are found again."""
+    architecture, _, pretrained = name.partition("/")
+    _check_architecture(name, architecture, pretrained, open_clip.list_models())
     path = Path(pretrained).expanduser()
     if path.is_file():
-        source = f"{OPEN_CLIP}{architecture}/{path.absolute()}"
-        return _load_file(open_clip, name, architecture, path, trust_code=trust_code), source
+        module = _load_file(open_clip, name, architecture, path, trust_code=trust_code)
+        return module, SourceKind.FILE, f"{architecture}/{path.absolute()}"
     known = open_clip.list_pretrained_tags_by_model(architecture)
     if pretrained not in known:
         what = "is no file" if "/" in pretrained or "." in pretrained else "is not one of its weights"
@@ -205,7 +217,7 @@ def _load_pretrained(
             force_quick_gelu=bool(config.get("quick_gelu", False)),
         ),
     )
-    return module, f"{OPEN_CLIP}{name}"
+    return module, SourceKind.NAMED, name
 
 
 def _load_file(open_clip: Any, name: str, architecture: str, path: Path, *, trust_code: bool) -> Any:

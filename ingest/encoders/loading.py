@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from neuronlake.ingest.devices import PRECISIONS
-from neuronlake.ingest.encoders.clip import FACTORY, HUBS, OPEN_CLIP, open_clip_encoder, own_encoder
-from neuronlake.ingest.encoders.conse import SENTENCES, ConseEncoder
+from neuronlake.ingest.encoders.clip import HUBS, open_clip_encoder, own_encoder
+from neuronlake.ingest.encoders.conse import LOCATION, ConseEncoder
 from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.encoders.protocol import Encoder, EncoderError
 from neuronlake.ingest.names import split_name
-from neuronlake.ingest.networks import own_code
+from neuronlake.ingest.networks.own_networks import default_name
+from neuronlake.ingest.networks.weights import SourceKind
 
 
 def load_encoder(name: str, *, trust_code: bool = False) -> Encoder:
@@ -29,10 +30,10 @@ def load_encoder(name: str, *, trust_code: bool = False) -> Encoder:
         WeightsError: they are in a file that holds code and is not trusted.
     """
     given, spec = split_name(name)
-    if spec == "conse":
+    if spec == LOCATION:
         return ConseEncoder(given or spec)
     if is_factory(spec):
-        return own_encoder(given or own_code.default_name(spec), spec)
+        return own_encoder(given or default_name(spec), spec)
     encoder = open_clip_encoder(spec, trust_code=trust_code)
     return replace(encoder, name=given) if given else encoder
 
@@ -49,27 +50,36 @@ def is_place(text: str) -> bool:
 
 
 def load_stored_encoder(
-    name: str, source: str, fingerprint: str, *, chosen: str | None = None, trust_code: bool = False
+    name: str,
+    source_kind: SourceKind,
+    location: str | None,
+    fingerprint: str,
+    *,
+    chosen: str | None = None,
+    trust_code: bool = False,
 ) -> Encoder:
     """The encoder that made a warehouse's embeddings, loaded again.
 
     Args:
         name: as the warehouse calls it, for messages.
-        source: where its weights came from; by this it is found.
-        fingerprint: of what made the embeddings.
-        chosen: where the user says that it is, as `load_encoder` takes it; in place of the source.
+        source_kind: what kind of place its weights came from.
+        location: by what it is found again, see `Encoder.location`.
+        fingerprint: of what made the embeddings; it tells the precision too.
+        chosen: where the user says that it is, as `load_encoder` takes it; in place of the location.
         trust_code: run code that the warehouse names, and read files that hold code.
 
     Raises:
         EncoderError: it is code that nobody allowed, what is found has other weights, or they were never here.
         WeightsError: the weights are in a file that holds code and is not trusted.
     """
-    if source == "imported":
+    if source_kind is SourceKind.IMPORTED or location is None:
         raise EncoderError(
             f"the embeddings of {name} were imported without the network that made them, so no text can be embedded; "
             "name another encoder or setting, as `cli status` lists them"
         )
-    encoder = load_encoder(chosen or _stored_spec(name, source, trust_code=trust_code), trust_code=trust_code)
+    if not chosen:
+        _require_there(name, source_kind, location, trust_code=trust_code)
+    encoder = load_encoder(chosen or location, trust_code=trust_code)
     found = in_some_precision(encoder, [fingerprint])
     if found is None:
         raise EncoderError(
@@ -84,37 +94,25 @@ def in_some_precision(encoder: Encoder, fingerprints: list[str]) -> Encoder | No
     return next((way for way in ways if way.fingerprint in fingerprints), None)
 
 
-def _stored_spec(name: str, source: str, *, trust_code: bool) -> str:
-    """A stored encoder as `load_encoder` takes it.
+def _require_there(name: str, kind: SourceKind, location: str, *, trust_code: bool) -> None:
+    """Refuse a stored encoder that is code and not trusted, and say so where its file or folder has gone.
 
     Raises:
-        EncoderError: it is code and not trusted, or its file is not where it was.
+        EncoderError: it is so.
     """
-    if source.startswith(FACTORY):
-        spec = source.removeprefix(FACTORY)
+    path, spelling = None, ""
+    if kind is SourceKind.FACTORY:
         if not trust_code:
             raise EncoderError(
-                f"the encoder {name} is Python code, {spec}, which is not run only because a warehouse names it; if "
-                f"you know it, say --encoder '{spec}', or --trust-code"
+                f"the encoder {name} is Python code, {location}, which is not run only because a warehouse names it; "
+                f"if you know it, say --encoder '{location}', or --trust-code"
             )
-        _require_file(name, spec.rpartition(":")[0], "path/to/file.py:factory", is_file=".py:" in spec)
-        return spec
-    if source.endswith(SENTENCES):
-        return "conse"
-    if source.startswith(HUBS):
-        kind, _, folder = source.partition(":")
-        _require_file(name, folder, "local-dir:FOLDER", is_file=kind == "local-dir")
-        return source
-    if not source.startswith(OPEN_CLIP):
-        # up to version 0.1 a file's source was its path alone
-        source = f"{OPEN_CLIP}{name.partition('/')[0]}/{Path(source).absolute()}"
-    spec = source.removeprefix(OPEN_CLIP)
-    architecture, _, file = spec.partition("/")
-    _require_file(name, file, f"{architecture}/path/to/file", is_file=Path(file).is_absolute())
-    return spec
-
-
-def _require_file(name: str, path: str, spelling: str, *, is_file: bool) -> None:
-    """Say so where a stored encoder's file or folder has gone; what is no path is not looked at."""
-    if is_file and not Path(path).expanduser().exists():
+        # a module is looked for by Python
+        path, spelling = location.rpartition(":")[0] if ".py:" in location else None, "path/to/file.py:factory"
+    elif kind is SourceKind.FOLDER:
+        path, spelling = location.partition(":")[2], "local-dir:FOLDER"
+    elif kind is SourceKind.FILE:
+        architecture, _, path = location.partition("/")
+        spelling = f"{architecture}/path/to/file"
+    if path is not None and not Path(path).expanduser().exists():
         raise EncoderError(f"the encoder {name} was loaded from {path}, which is not here; say --encoder {spelling}")

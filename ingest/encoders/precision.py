@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.devices import PRECISIONS, reduced
+from neuronlake.ingest.devices import reduced
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.networks.preprocessing import Preparation
+from neuronlake.ingest.networks.weights import SourceKind
 from neuronlake.sql.words import StageProgress
 
 
@@ -31,6 +32,16 @@ class ReducedEncoder:
     def source(self) -> str:
         """See Encoder."""
         return self.inner.source
+
+    @property
+    def source_kind(self) -> SourceKind:
+        """See Encoder."""
+        return self.inner.source_kind
+
+    @property
+    def location(self) -> str:
+        """See Encoder."""
+        return self.inner.location
 
     @property
     def fingerprint(self) -> str:
@@ -64,11 +75,3 @@ class ReducedEncoder:
 def in_precision(encoder: Encoder, precision: str) -> Encoder:
     """The encoder as it is, or with its images in reduced precision."""
     return encoder if precision == "float32" else ReducedEncoder(encoder, precision)
-
-
-def split_precision(name: str) -> tuple[str, str]:
-    """An encoder's stored name as its own name and the precision."""
-    for precision in PRECISIONS:
-        if name.endswith(f" {precision}"):
-            return name.removesuffix(f" {precision}"), precision
-    return name, "float32"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.networks.preprocessing import Preparation
+from neuronlake.ingest.networks.weights import SourceKind
 from neuronlake.sql.words import StageProgress
 
 
@@ -27,7 +28,22 @@ class Encoder(Protocol):
 
     @property
     def source(self) -> str:
-        """Where its weights came from."""
+        """Where its weights came from, as it is shown."""
+        ...
+
+    @property
+    def source_kind(self) -> SourceKind:
+        """What kind of place that is."""
+        ...
+
+    @property
+    def location(self) -> str:
+        """By what `load_encoder` finds it again, from any folder."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """In which its images are embedded; one of `precision.PRECISIONS`."""
         ...
 
     @property

@@ -22,7 +22,7 @@ from neuronlake.ingest.importers.label_files import (
     read_label_file,
 )
 from neuronlake.ingest.names import Entry
-from neuronlake.ingest.networks.blueprints import layer_positions
+from neuronlake.ingest.networks.known_by_name import layer_positions
 from neuronlake.ingest.register import identify
 from neuronlake.sql.warehouse import Warehouse, utc_now
 

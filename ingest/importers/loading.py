@@ -20,7 +20,7 @@ from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
 from neuronlake.ingest.machines.chunks import ExtractedChunk, PreparedImage, TopCandidates
 from neuronlake.ingest.machines.extraction import top_rows
 from neuronlake.ingest.names import Entry, renamed
-from neuronlake.ingest.networks.blueprints import layer_positions
+from neuronlake.ingest.networks.known_by_name import layer_positions
 from neuronlake.ingest.probes.probe import Probe
 from neuronlake.ingest.register import Registered, identify, register_probe
 from neuronlake.ingest.taken_names import name_note

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.names import split_name
-from neuronlake.ingest.networks import own_code, weights
+from neuronlake.ingest.networks import weights
+from neuronlake.ingest.networks.errors import described, near_files
+from neuronlake.ingest.networks.identity.fingerprints import module_fingerprint
+from neuronlake.ingest.networks.own_networks import load_own
 
 _MATRIX_SUFFIXES = (".npz", ".safetensors")
 _MATRIX_NAMES = ("directions", "weight")
@@ -63,7 +66,7 @@ class Directions:
             raise
         except Exception as error:
             raise DirectionsError(
-                f"{self.source} fails on {who} with its {width} channels: {own_code.described(error)}"
+                f"{self.source} fails on {who} with its {width} channels: {described(error)}"
             ) from error
         if not isinstance(units, Tensor) or units.shape[:-1] != last.shape[:-1]:
             found = f"shape {list(units.shape)}" if isinstance(units, Tensor) else f"a {type(units).__name__}"
@@ -92,10 +95,10 @@ def load_directions(spec: str, *, trust_code: bool = False) -> Directions:
     if path.suffix in _MATRIX_SUFFIXES:
         module: nn.Module = _linear(path)
         name = given or path.stem
-        return Directions(name, spec, path.name, module, int(module.in_features), weights.module_fingerprint(module))
-    own = own_code.load_own(spec, trust_code=trust_code)
+        return Directions(name, spec, path.name, module, int(module.in_features), module_fingerprint(module))
+    own = load_own(spec, trust_code=trust_code)
     module = own.module.eval().requires_grad_(requires_grad=False)
-    fingerprint = weights.module_fingerprint(module, own.code.of(module))
+    fingerprint = module_fingerprint(module, own.code.of(module))
     return Directions(given or own.name, spec, own.source, module, None, fingerprint)
 
 
@@ -106,7 +109,7 @@ def _linear(path: Path) -> nn.Linear:
         DirectionsError: they are not there, or do not fit together.
     """
     if not path.is_file():
-        raise DirectionsError(f"there is no file {path}{own_code.near_files(path)}")
+        raise DirectionsError(f"there is no file {path}{near_files(path)}")
     tensors = weights.safe_tensors(path) if path.suffix == ".safetensors" else _arrays(path)
     matrices = {name: tensor for name, tensor in tensors.items() if tensor.ndim == 2}
     chosen = next((name for name in _MATRIX_NAMES if name in matrices), None)

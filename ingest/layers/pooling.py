@@ -60,6 +60,20 @@ class Positions:
     grid: tuple[int, int] | None
 
 
+@dataclass(frozen=True)
+class Activations:
+    """A layer's activations on a batch of images.
+
+    Attributes:
+        values: (batch, units) float32.
+        peaks: (batch, units, 2) float32, x and y of each map's maximum in what the model sees, from 0 to 1; None
+            where there are no maps larger than one pixel.
+    """
+
+    values: Tensor
+    peaks: Tensor | None
+
+
 def count_prefix_tokens(module: nn.Module) -> int:
     """How many tokens a network puts before its patches, by its own attribute or by its parameters' names."""
     for part in module.modules():
@@ -123,16 +137,12 @@ def _tokens(tokens: Tensor, pooling: str, frame: Frame) -> Positions:
     return Positions(tokens[:, prefix:].transpose(1, 2).float(), frame.grid(count - prefix))
 
 
-def pool(output: Tensor, pooling: str, frame: Frame = Frame()) -> tuple[Tensor, Tensor | None]:
+def pool(output: Tensor, pooling: str, frame: Frame = Frame()) -> Activations:
     """A layer's output to one activation for each image and unit.
 
     Of maps, (batch, channels, height, width) or with their channels last as Swin has them, the mean or the maximum is
     taken. Of tokens, (batch, tokens, channels), the class token is taken, and where there is none the mean or the
     maximum; with ``patches`` the mean of the patches' tokens. What is (batch, units) stays.
-
-    Returns:
-        (batch, units) float32, and for maps larger than one pixel (batch, units, 2) float32: x and y of the
-        maximum in what the model sees, from 0 to 1.
 
     Raises:
         PoolingError: the output has nothing that the pooling could take.
@@ -142,14 +152,14 @@ def pool(output: Tensor, pooling: str, frame: Frame = Frame()) -> tuple[Tensor, 
     return pool_positions(positions(output, pooling, frame), pooling)
 
 
-def pool_positions(taken: Positions, pooling: str) -> tuple[Tensor, Tensor | None]:
+def pool_positions(taken: Positions, pooling: str) -> Activations:
     """`pool`, once the places are known."""
     places = taken.values.shape[2]
     values = taken.values.amax(dim=2) if pooling == "max" else taken.values.mean(dim=2)
     if taken.grid is None or places == 1:
-        return values, None
+        return Activations(values, None)
     height, width = taken.grid
     peak = taken.values.argmax(dim=2)
     x = (peak % width + 0.5) / width
     y = (torch.div(peak, width, rounding_mode="floor") + 0.5) / height
-    return values, torch.stack([x, y], dim=2)
+    return Activations(values, torch.stack([x, y], dim=2))

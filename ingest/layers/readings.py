@@ -1,47 +1,25 @@
-"""Readings: what hooks see of a layer, down to the tensor, its places and its activations."""
+"""Readings: how one layer's output becomes activations, down to the tensor, its places and the pooling."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from neuronlake import NeuronlakeError
 from neuronlake.ingest.layers.directions import Directions
-from neuronlake.ingest.layers.heads import has_heads, watch_heads
-from neuronlake.ingest.layers.pooling import Frame, PoolingError, Positions, channels_first, pool_positions, positions
-from neuronlake.ingest.networks.blueprints import ModelError
-from neuronlake.ingest.networks.models import Model
-from neuronlake.ingest.networks.own_code import described
-
-
-class LayerError(NeuronlakeError):
-    """A layer does not exist, or its output is nothing that has units."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where in a network a layer is read.
-
-    Attributes:
-        text: as the user spells it and the warehouse calls it: ``layer4``, ``attn[0]``, ``attn.proj:input``,
-            ``attn:heads``.
-        module: name of the submodule.
-        is_input: read what goes into it, not what comes out.
-        elements: which element of a tuple or dict, and which of that.
-        is_heads: read what its attention heads give, before the output projection.
-    """
-
-    text: str
-    module: str
-    is_input: bool = False
-    elements: tuple[str, ...] = ()
-    is_heads: bool = False
+from neuronlake.ingest.layers.pooling import (
+    Activations,
+    Frame,
+    PoolingError,
+    Positions,
+    channels_first,
+    pool_positions,
+    positions,
+)
+from neuronlake.ingest.layers.spellings import LayerError, Place
 
 
 @dataclass(frozen=True)
@@ -67,8 +45,8 @@ class Reading:
         """Of the layer in the warehouse, apart from the pooling."""
         return f"{self.place.text}/{self.directions.name}" if self.directions else self.place.text
 
-    def activations(self, value: object, images: int) -> tuple[Tensor, Tensor | None]:
-        """What a hook saw as (images, units) float32, and the places of the maxima; see `pooling.pool`.
+    def activations(self, value: object, images: int) -> Activations:
+        """What a hook saw as one number for each of so many images and each unit.
 
         Raises:
             LayerError: it is no tensor with images and units, or not what pooling or directions can take.
@@ -112,126 +90,6 @@ class Reading:
                 "not theirs; name another"
             )
         return channels_first(value, self.frame) if value.ndim == 4 else value
-
-
-Keep = Callable[[Reading, object], object]
-
-
-@contextmanager
-def recorded_outputs(module: nn.Module, readings: Sequence[Reading], keep: Keep) -> Generator[dict[str, object]]:
-    """Forward passes within the block leave in the dict, by name, what `keep` made of each reading's value.
-
-    `keep` is called at once, for later steps of a network may change the same memory: a ReLU in place would leave
-    its own output in that of the layer before. An error of the user's that it raises is left in the dict, as is that
-    of a reading of heads where there are none. A layer that runs several times in one pass leaves its last output.
-    """
-    outputs: dict[str, object] = {}
-
-    def record(reading: Reading, value: object) -> None:
-        try:
-            outputs[reading.name] = keep(reading, value)
-        except NeuronlakeError as error:
-            # raised here, it would come out of the network, which may wrap or swallow it
-            outputs[reading.name] = error
-
-    def hook(reading: Reading) -> Any:
-        part = module.get_submodule(reading.place.module)
-        if reading.place.is_heads:
-            return watch_heads(part, lambda value: record(reading, value))
-        if not reading.place.is_input:
-            return part.register_forward_hook(lambda _part, _inputs, output: record(reading, output))
-        return part.register_forward_pre_hook(
-            lambda _part, inputs, named: record(reading, _input(reading, inputs, named)), with_kwargs=True
-        )
-
-    headless = [reading for reading in readings if reading.place.is_heads and not _has_heads(module, reading)]
-    outputs.update({reading.name: _no_heads(module, reading) for reading in headless})
-    handles = [hook(reading) for reading in readings if reading.name not in outputs]
-    try:
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _has_heads(module: nn.Module, reading: Reading) -> bool:
-    """Whether the heads that a reading wants can be read."""
-    return has_heads(module.get_submodule(reading.place.module))
-
-
-def _no_heads(module: nn.Module, reading: Reading) -> LayerError:
-    """The error for heads of what has none, with a name that has some."""
-    kind = type(module.get_submodule(reading.place.module)).__name__
-    near = [name for name, part in module.named_modules() if name and has_heads(part)]
-    hint = f"such as {near[0]}:heads" if near else f"and {reading.model} has none that can be seen"
-    return LayerError(
-        f"layer {reading.place.text!r} of {reading.model}: a {kind} has no heads; name an attention module with "
-        f"num_heads and a Linear called proj or out_proj, {hint}"
-    )
-
-
-def _input(reading: Reading, inputs: tuple[object, ...], named: Mapping[str, object]) -> object:
-    """What goes into a module: its first argument, or all of them for a reading that chooses one."""
-    everything: dict[str, object] = {str(place): value for place, value in enumerate(inputs)} | dict(named)
-    return everything if reading.place.elements else next(iter(everything.values()), None)
-
-
-class _Enough(BaseException):
-    """All has been seen; no Exception, so that no network's own code catches it."""
-
-
-def run_until_seen(model: Model, readings: Sequence[Reading], images: Tensor, keep: Keep) -> dict[str, object]:
-    """A forward pass no further than the last of the readings; see `recorded_outputs` for what it returns.
-
-    Raises:
-        ModelError: the network's own code fails.
-        torch.OutOfMemoryError: the device has too little memory for so many images.
-    """
-    left = {reading.name: reading.calls for reading in readings}
-    # TorchScript turns what a hook raises into an error of its own
-    may_stop = None not in left.values() and not isinstance(model.module, torch.jit.ScriptModule)
-
-    def keep_and_count(reading: Reading, value: object) -> object:
-        kept = keep(reading, value)
-        left[reading.name] = (left[reading.name] or 0) - 1
-        return kept
-
-    def stop(*_details: object) -> None:
-        if may_stop and all((calls or 0) <= 0 for calls in left.values()):
-            raise _Enough
-
-    with recorded_outputs(model.module, readings, keep_and_count) as outputs:
-        parts = [model.module.get_submodule(reading.place.module) for reading in readings]
-        handles = [part.register_forward_hook(stop) for part in dict.fromkeys(parts)]
-        try:
-            run(model, images)
-        except _Enough:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()
-    return outputs
-
-
-def run(model: Model, images: Tensor) -> None:
-    """One forward pass, for what hooks see of it.
-
-    Raises:
-        ModelError: the network's own code fails.
-        torch.OutOfMemoryError: the device has too little memory for so many images.
-    """
-    try:
-        model.module(images)
-    except (NeuronlakeError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        if "DefaultCPUAllocator" in str(error):
-            # the CPU's allocator says so with a plain RuntimeError
-            raise torch.OutOfMemoryError(str(error)) from error
-        count, _, height, width = images.shape
-        raise ModelError(
-            f"{model.name} fails on {count} images of {height} x {width}: {type(error).__name__}: {described(error)}"
-        ) from error
 
 
 def _element(value: object, element: str, who: str) -> object:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby
-from typing import cast
 
 import torch
 from PIL import Image
@@ -18,7 +17,8 @@ from torch import Tensor
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.devices import device_name, reduced
 from neuronlake.ingest.labelers.similarity import top_image_indices
-from neuronlake.ingest.layers.readings import LayerError, Reading, run_until_seen
+from neuronlake.ingest.layers.passes import read_layers
+from neuronlake.ingest.layers.pooling import Activations
 from neuronlake.ingest.machines.chunks import (
     TOP_IMAGES,
     Chunk,
@@ -29,7 +29,6 @@ from neuronlake.ingest.machines.chunks import (
     TopCandidates,
 )
 from neuronlake.ingest.machines.loaded import DeviceMemoryError, LoadedNetworks
-from neuronlake.ingest.networks.models import Model
 from neuronlake.ingest.networks.preprocessing import CustomTransform, Preparation
 from neuronlake.ingest.probes.decoding import decode
 from neuronlake.ingest.probes.locations import ProbeError
@@ -112,23 +111,6 @@ def prepare_ahead(
                 yield waiting.popleft().result()
         finally:
             pool_of_threads.shutdown(wait=True, cancel_futures=True)
-
-
-def _forward(model: Model, readings: Sequence[Reading], images: Tensor) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """Activations and places of maxima, on the device, by the layers' names."""
-    count = len(images)
-
-    def keep(reading: Reading, value: object) -> tuple[Tensor, Tensor | None]:
-        return reading.activations(value, count)
-
-    outputs = run_until_seen(model, readings, images, keep)
-    for reading in readings:
-        outcome = outputs.get(reading.name)
-        if outcome is None:
-            raise LayerError(f"layer {reading.name!r} of {model.name} gave no output for some images; name another")
-        if isinstance(outcome, NeuronlakeError):
-            raise outcome
-    return cast("dict[str, tuple[Tensor, Tensor | None]]", outputs)
 
 
 class BatchLimit:
@@ -216,7 +198,7 @@ class _ChunkExtractor:
 
     def _run(self, batch: list[PreparedImage]) -> None:
         """Run all networks on a batch; if one fails, nothing of it is kept."""
-        activations: dict[tuple[str, str], tuple[Tensor, Tensor | None]] = {}
+        activations: dict[tuple[str, str], Activations] = {}
         encoded: Tensor | None = None
         with torch.inference_mode():
             inputs = {
@@ -227,16 +209,16 @@ class _ChunkExtractor:
             }
             for model, layers in self._by_model:
                 with reduced(self._device, layers[0].precision):
-                    forward = _forward(model, [layer.reading for layer in layers], inputs[model.preprocessing])
-                activations |= {(model.name, name): seen for name, seen in forward.items()}
+                    found = read_layers(model, [layer.reading for layer in layers], inputs[model.preprocessing])
+                activations |= {(model.name, name): of_layer for name, of_layer in found.items()}
             if encoder := self._networks.encoder:
                 encoded = encoder.encode_images(inputs[encoder.preprocessing]).float()
                 # an image without a direction is all zeros: it then speaks for every concept alike
                 encoded = encoded.where(encoded.isfinite().all(dim=1, keepdim=True), 0.0)
-        for key, (values, peaks) in activations.items():
-            self._activations.setdefault(key, []).append(values)
-            if peaks is not None:
-                self._peaks.setdefault(key, []).append(peaks)
+        for key, of_layer in activations.items():
+            self._activations.setdefault(key, []).append(of_layer.values)
+            if of_layer.peaks is not None:
+                self._peaks.setdefault(key, []).append(of_layer.peaks)
         if encoded is not None:
             self._embeddings.append(encoded)
         # the pixels have been seen: keep what the warehouse wants of the image

@@ -11,12 +11,12 @@ import torch
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.devices import release_memory
 from neuronlake.ingest.encoders.protocol import Encoder
-from neuronlake.ingest.layers.channels_last import channels_last
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.machines.allocator import keep_freed_memory
 from neuronlake.ingest.machines.chunks import Chunk
 from neuronlake.ingest.networks.models import Model
 from neuronlake.ingest.networks.preprocessing import Preparation
+from neuronlake.ingest.networks.running import channels_last
 
 Load = Callable[[], tuple[Sequence[PlannedLayer], Encoder | None]]
 

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from neuronlake.ingest.names import split_name
-from neuronlake.ingest.networks import own_code, weights
-from neuronlake.ingest.networks.blueprints import Blueprint, ModelError, blueprint, timm_preprocessing
-from neuronlake.ingest.networks.identity.live_code import Code
+from neuronlake.ingest.networks import weights
+from neuronlake.ingest.networks.errors import ModelError
+from neuronlake.ingest.networks.identity.fingerprints import Code, module_fingerprint
+from neuronlake.ingest.networks.known_by_name import Blueprint, blueprint, timm_preprocessing
+from neuronlake.ingest.networks.own_networks import default_name, is_own, load_own
 from neuronlake.ingest.networks.preprocessing import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -21,7 +23,8 @@ from neuronlake.ingest.networks.preprocessing import (
     Preprocessing,
     prepared_by,
 )
-from neuronlake.ingest.networks.saved import ScriptedNetwork, script_digest
+from neuronlake.ingest.networks.torchscript import ScriptedNetwork, script_digest
+from neuronlake.ingest.networks.weights import SourceKind
 
 _RANDOM_WEIGHTS_SEED = 0
 _USUAL = Preprocessing(resize=256, crop=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
@@ -36,7 +39,8 @@ class Model:
         module: in evaluation mode; that of a network that is the user's within `lending.evaluated` alone.
         preprocessing: what it wants its images to be.
         class_names: of its outputs, in order.
-        source: where the weights came from.
+        source: where the weights came from, as it is shown.
+        source_kind: what kind of place that is.
         is_random: the weights are random, for tests and timing.
         fingerprint: of structure, weights and preprocessing, and of the code of a user's own.
         notes: what a user should know about how it was made.
@@ -48,6 +52,7 @@ class Model:
     preprocessing: Preparation
     class_names: tuple[str, ...]
     source: str
+    source_kind: SourceKind
     is_random: bool
     fingerprint: str
     notes: tuple[str, ...] = ()
@@ -70,7 +75,7 @@ class Model:
 def _fingerprint(module: nn.Module, preparation: Preparation, code: Code) -> str:
     """Of structure, weights and preprocessing, and of code where there is any to tell."""
     identity = code.of(module)
-    return weights.module_fingerprint(module, preparation, *([identity] if identity else []))
+    return module_fingerprint(module, preparation, *([identity] if identity else []))
 
 
 def load_model(
@@ -96,20 +101,20 @@ def load_model(
     # also a factory's random weights are the same in each run
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_RANDOM_WEIGHTS_SEED)
-        if not own_code.is_own(body):
+        if not is_own(body):
             plan = blueprint(body)
             state_dict = weights.read_state_dict(weights_file, trust_code=trust_code) if weights_file else None
             return _named(given or body, plan, state_dict, str(weights_file), random_weights=random_weights)
         if random_weights:
             raise ModelError(f"--random-weights is for networks by name; {body} brings its own weights")
-        own = own_code.load_own(body, trust_code=trust_code)
+        own = load_own(body, trust_code=trust_code)
     own.module.eval().requires_grad_(requires_grad=False)
-    source = own.source
+    source, kind = own.source, own.source_kind
     if weights_file is not None:
-        source = str(weights_file)
+        source, kind = str(weights_file), SourceKind.FILE
         weights.load_weights(own.module, weights.read_state_dict(weights_file, trust_code=trust_code), source)
     name = given or own.name
-    return model_from_module(name, own.module, own.transform, own.class_names, source, code=own.code)
+    return model_from_module(name, own.module, own.transform, own.class_names, source, source_kind=kind, code=own.code)
 
 
 def name_of(model: str | Model) -> str:
@@ -117,7 +122,7 @@ def name_of(model: str | Model) -> str:
     if isinstance(model, Model):
         return model.name
     given, body = split_name(model)
-    return given or (own_code.default_name(body) if own_code.is_own(body) else body)
+    return given or (default_name(body) if is_own(body) else body)
 
 
 def model_from_module(
@@ -127,6 +132,7 @@ def model_from_module(
     class_names: Sequence[str] = (),
     source: str = "a module in Python",
     *,
+    source_kind: SourceKind = SourceKind.MEMORY,
     code: Code | None = None,
 ) -> Model:
     """A model around a network that is in memory; `Recipe.models` takes it as it takes names.
@@ -139,7 +145,8 @@ def model_from_module(
             (3, height, width) tensor. If not given, timm's configuration of a network of timm, else ImageNet's
             usual preprocessing.
         class_names: of its outputs, in order.
-        source: where the weights came from.
+        source: where the weights came from, as it is shown.
+        source_kind: what kind of place that is.
         code: what tells its code from another's; that of the module's classes if not given.
 
     Raises:
@@ -151,17 +158,7 @@ def model_from_module(
     if isinstance(module, torch.jit.ScriptModule):
         code = code or Code(script_digest(module), has_classes=False)
         module = ScriptedNetwork(module)
-    notes: tuple[str, ...] = ()
-    if preprocessing is not None:
-        preparation = prepared_by(preprocessing)
-    elif hasattr(module, "pretrained_cfg"):
-        preparation = timm_preprocessing(module)
-    else:
-        preparation = _USUAL
-        notes = (
-            f"{name} came without a transform, so its images are resized to 256, cropped to 224 and normalised as "
-            "ImageNet's; to change that, let the factory return (module, transform)",
-        )
+    preparation, notes = _preparation(name, module, preprocessing)
     code = code or Code()
     return Model(
         name=name,
@@ -169,11 +166,29 @@ def model_from_module(
         preprocessing=preparation,
         class_names=tuple(class_names),
         source=source,
+        source_kind=source_kind,
         is_random=False,
         fingerprint=_fingerprint(module, preparation, code),
         notes=notes,
         code=code,
     )
+
+
+def _preparation(name: str, module: nn.Module, given: object) -> tuple[Preparation, tuple[str, ...]]:
+    """How a network wants its images, and a note where that had to be guessed.
+
+    Raises:
+        TransformError: what was given does not work.
+    """
+    if given is not None:
+        return prepared_by(given), ()
+    if hasattr(module, "pretrained_cfg"):
+        return timm_preprocessing(module), ()
+    note = (
+        f"{name} came without a transform, so its images are resized to 256, cropped to 224 and normalised as "
+        "ImageNet's; to change that, let the factory return (module, transform)"
+    )
+    return _USUAL, (note,)
 
 
 def _named(
@@ -182,10 +197,11 @@ def _named(
     """The network of a blueprint, with the weights given or its own. Random ones come from torch's generator."""
     module = plan.build()
     if random_weights:
-        source = f"random weights, seed {_RANDOM_WEIGHTS_SEED}"
+        source, kind = f"random weights, seed {_RANDOM_WEIGHTS_SEED}", SourceKind.RANDOM
     else:
+        kind = SourceKind.FILE
         if state_dict is None:
-            state_dict, source = plan.own_weights()
+            (state_dict, source), kind = plan.own_weights(), SourceKind.NAMED
         weights.load_weights(module, state_dict, source)
     module.eval().requires_grad_(requires_grad=False)
     code = Code(has_classes=False)
@@ -195,6 +211,7 @@ def _named(
         preprocessing=plan.preprocessing,
         class_names=plan.class_names,
         source=source,
+        source_kind=kind,
         is_random=random_weights,
         fingerprint=_fingerprint(module, plan.preprocessing, code),
         code=code,

@@ -1,4 +1,4 @@
-"""Weights: found or downloaded, checked, read without running code, and told apart by fingerprints."""
+"""Weights: downloaded, checked, read without running code, and loaded into their architecture."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import shutil
 import tempfile
 import urllib.error
 import urllib.request
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,29 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from neuronlake import NeuronlakeError
-from neuronlake.ingest.networks.identity.code import numbers_of, setting_text
+from neuronlake.ingest.networks.errors import WeightsError
+from neuronlake.ingest.networks.torchscript import is_torchscript, load_torchscript
 
 # where training scripts keep the weights within a checkpoint
 _NESTED_KEYS = ("state_dict", "model", "model_state_dict")
 
 
-class WeightsError(NeuronlakeError):
-    """Weights are missing, damaged, or belong to another architecture."""
+class SourceKind(StrEnum):
+    """Where the weights of a model or an encoder came from."""
+
+    NAMED = "named"
+    """published under the name that the user gave: by torchvision, timm, open_clip, or in a Python package"""
+    RANDOM = "random"
+    FILE = "file"
+    FOLDER = "folder"
+    HUB = "hub"
+    FACTORY = "factory"
+    """the user's own Python, called"""
+    MEMORY = "memory"
+    """a module that was there already"""
+    IMPORTED = "imported"
+    """another tool's work, without weights"""
 
 
 @dataclass(frozen=True)
@@ -94,15 +105,6 @@ def download(remote: RemoteFile, hint: str) -> Path:
     return path
 
 
-def is_torchscript(path: Path) -> bool:
-    """Whether a file is a TorchScript archive, such as OpenAI's original CLIP files."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
-
-
 def read_state_dict(path: Path, *, trust_code: bool = False) -> dict[str, Tensor]:
     """The tensors of a checkpoint by their names, without a ``module.`` prefix.
 
@@ -135,24 +137,6 @@ def safe_tensors(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise WeightsError(_unreadable(path, error)) from error
-
-
-def load_torchscript(path: Path, *, trust_code: bool) -> Any:
-    """The network of a TorchScript file, on the CPU. It is a program, which may write files already when it is read.
-
-    Raises:
-        WeightsError: it is not trusted.
-        RuntimeError, ValueError, OSError: it is damaged.
-    """
-    if not trust_code:
-        raise WeightsError(
-            f"{path} is a TorchScript file, which holds code that may do anything; pass --trust-code if you trust who "
-            "made it, or use a file of its state_dict()"
-        )
-    with warnings.catch_warnings():
-        # torch advises against the format, which is no help to who has such a file
-        warnings.simplefilter("ignore")
-        return torch.jit.load(str(path), map_location="cpu")
 
 
 def unpickle(path: Path, *, trust_code: bool) -> Any:
@@ -220,24 +204,3 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
             "give weights of this network, or name the network that they are for"
         )
     module.load_state_dict(state_dict, strict=False)
-
-
-def module_fingerprint(module: nn.Module, *settings: object) -> str:
-    """sha256 over a module's structure, its tensors, and further settings that change its outputs.
-
-    Raises:
-        WeightsError: it has no weights yet.
-    """
-    digest = hashlib.sha256(repr((str(module), settings)).encode())
-    for name, tensor in module.state_dict().items():
-        if not isinstance(tensor, Tensor):
-            # of quantised modules, and what modules save besides
-            digest.update(f"{name} {setting_text(tensor)}".encode())
-            continue
-        if is_lazy(tensor) or tensor.is_meta:
-            raise WeightsError(
-                f"{name} of a {type(module).__name__} has no numbers yet; load its weights, or run it on an image first"
-            )
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(numbers_of(tensor))
-    return digest.hexdigest()

@@ -23,7 +23,7 @@ select
     encoders.name as encoder,
     encoders.source as encoder_source,
     encoders.source_kind as encoder_source_kind,
-    encoders.precision as encoder_precision,
+    encoders.location as encoder_location,
     encoders.fingerprint as encoder_fingerprint
 from scorings
 inner join store.scorings as keys on scorings.scoring = keys.scoring_id

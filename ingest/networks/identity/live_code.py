@@ -11,7 +11,6 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, cast
@@ -19,22 +18,9 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn.modules import module as every_module
 
-from neuronlake.ingest.networks.identity.code import module_code, setting_text
-from neuronlake.ingest.networks.identity.live_values import (
-    LIBRARY,
-    LIVE,
-    NEXT,
-    TOLD,
-    UntellableError,
-    Values,
-    file_of,
-    functions_of,
-    is_data,
-    is_named,
-)
-from neuronlake.ingest.networks.identity.unregistered import unregistered, unsaved_parameters
-from neuronlake.ingest.networks.identity.written import Written, runs_as_written, written
-from neuronlake.ingest.networks.weights import module_fingerprint
+from neuronlake.ingest.networks.identity.held_objects import NEXT, UntellableError, Values, is_data
+from neuronlake.ingest.networks.identity.homes import LIBRARY, LIVE, TOLD, file_of, functions_of, homes, is_named
+from neuronlake.ingest.networks.identity.written_code import Written, runs_as_written, written
 
 _HOOKS = ("forward_pre_hooks", "forward_hooks")
 _HOOK_OPTIONS = ("with_kwargs", "always_called")
@@ -45,58 +31,6 @@ _LIBRARY_DEPTH = 3
 _BASES = (object, nn.Module)
 _CALLED_BY_PYTHON = ("__call__", "__getattr__", "__getitem__")
 _USUAL = frozenset(vars(nn.Module()))
-
-
-def network_code(module: nn.Module, told: Collection[Path] = ()) -> str:
-    """sha256 over a network's own classes, its settings and what is live in it; empty where there is none of that.
-
-    Weights that its state dict lacks count here too.
-    """
-    return _network_code(module, told, {id(part) for part in module.modules()})
-
-
-def _network_code(module: nn.Module, told: Collection[Path], known: set[int]) -> str:
-    """The code of a network, without the networks in it that are known."""
-    code, live = module_code(module), live_code(module, told)
-    more = [*unsaved_parameters(module)]
-    for name, found in unregistered(module):
-        if id(found) not in known:
-            known |= {id(part) for part in (found.modules() if isinstance(found, nn.Module) else [found])}
-            more.append(f"{name} {_state(found, told, known)}")
-    return hashlib.sha256(" ".join([code, live, *sorted(more)]).encode()).hexdigest() if live or more else code
-
-
-def _state(found: nn.Module | Tensor, told: Collection[Path], known: set[int]) -> str:
-    """sha256 over a network or a tensor that another network holds."""
-    if isinstance(found, Tensor):
-        return setting_text(found)
-    return module_fingerprint(found, _network_code(found, told, known))
-
-
-@dataclass(frozen=True)
-class Code:
-    """What tells a network's code from another's, apart from what is live in it.
-
-    Attributes:
-        digest: of the files that it comes from; None for a module in memory.
-        files: those whose whole contents are in the digest.
-        has_classes: its own classes' sources count; not where they are a library's or in the file of the network.
-    """
-
-    digest: str | None = None
-    files: tuple[Path, ...] = ()
-    has_classes: bool = True
-
-    def of(self, module: nn.Module) -> str:
-        """sha256 over the code of a network as it is now; empty of a library's own network.
-
-        Raises:
-            UntellableError: as of `live_code`.
-        """
-        if not self.has_classes:
-            return " ".join(filter(None, [self.digest, live_code(module, self.files)]))
-        code = network_code(module, self.files)
-        return code if self.digest is None else hashlib.sha256(f"{self.digest} {code}".encode()).hexdigest()
 
 
 def live_code(module: nn.Module, told: Collection[Path] = ()) -> str:
@@ -135,7 +69,8 @@ class _Reader:
 
     def __init__(self, module: nn.Module, told: Collection[Path]) -> None:
         self._parts = dict(module.named_modules())
-        self._values = Values(self._parts, told, self._code)
+        self._home = homes(told)
+        self._values = Values(self._parts, self._home, self._code)
         self._kinds = dict.fromkeys(kind for part in self._parts.values() for kind in type(part).__mro__)
         self._visited: dict[int, tuple[int, object]] = {}
 
@@ -166,7 +101,7 @@ class _Reader:
                 if name.startswith("__") and name not in _CALLED_BY_PYTHON:
                     continue
                 where = f"{kind.__qualname__}.{name}"
-                if is_data(raw) and self._values.home(kind) != LIBRARY and not self._says(kind, where, raw):
+                if is_data(raw) and self._home(kind) != LIBRARY and not self._says(kind, where, raw):
                     yield f"{where}={self._values.text(raw, where)}"
                 for function in functions_of(raw):
                     if not self._is_in_place(kind, name, function) or self._is_unread(raw):
@@ -178,17 +113,17 @@ class _Reader:
     def _is_unread(self, raw: object) -> bool:
         """Whether it is a property or the like of a class typed at a prompt, of which functions alone are told."""
         return not isinstance(raw, FunctionType) and any(
-            self._values.home(each) == LIVE and file_of(each) is None for each in functions_of(raw)
+            self._home(each) == LIVE and file_of(each) is None for each in functions_of(raw)
         )
 
     def _defaults(self, where: str, function: object) -> Iterator[str]:
         """The defaults of a method's arguments where its source only names them."""
-        if not isinstance(function, FunctionType) or self._values.home(function) == LIBRARY:
+        if not isinstance(function, FunctionType) or self._home(function) == LIBRARY:
             return
         file = file_of(function)
         if not (written(file) if file else Written()).has_defaults(function):
             held = [function.__defaults__, function.__kwdefaults__]
-            yield f"{where}({self._values.text(held, where, is_told=self._values.home(function) == TOLD)})"
+            yield f"{where}({self._values.text(held, where, is_told=self._home(function) == TOLD)})"
 
     def _says(self, subject: object, name: str, value: object) -> bool:
         """Whether the file that something is in says that a name stands for this constant."""
@@ -199,7 +134,7 @@ class _Reader:
         """Whether a class has this method from its own source."""
         original = cast("object", inspect.unwrap(function))
         is_own = isinstance(original, FunctionType) and original.__code__.co_qualname == f"{kind.__qualname__}.{name}"
-        home, of_kind = self._values.home(function), self._values.home(kind)
+        home, of_kind = self._home(function), self._home(kind)
         if of_kind == LIVE:
             return is_own and runs_as_written(original) and (function is original or home == LIBRARY)
         # in sources that are told methods may have second names
@@ -223,13 +158,13 @@ class _Reader:
             return depth > 0 and any(self._is_live(entry, depth - 1) for entry in cast("list[object]", inner))
         if isinstance(value, nn.Module | Tensor | type):
             return False
-        return self._values.home(value if isinstance(value, FunctionType) else type(value)) == LIVE
+        return self._home(value if isinstance(value, FunctionType) else type(value)) == LIVE
 
     # What functions are, and what they name
 
     def _code(self, function: FunctionType) -> str:
         """A function by its byte code, or by its name where its file is told, and by all that it holds and names."""
-        name, home = f"{function.__module__}.{function.__qualname__}", self._values.home(function)
+        name, home = f"{function.__module__}.{function.__qualname__}", self._home(function)
         if home == LIBRARY:
             return " ".join([name, *self._named(function, _DEPTH)])
         defaults = [function.__defaults__, function.__kwdefaults__]
@@ -250,7 +185,7 @@ class _Reader:
         """What a function names and holds of those around it, where that is not as its file says."""
         if not isinstance(function, FunctionType):
             return []
-        if self._values.home(function) == LIBRARY:
+        if self._home(function) == LIBRARY:
             depth = min(depth, _LIBRARY_DEPTH)
         if depth < 0 or self._visited.get(id(function), (-1, None))[0] >= depth:
             return []
@@ -260,7 +195,7 @@ class _Reader:
         for name in names:
             if name in function.__globals__:
                 texts += self._global(function, name, attributes, depth - 1)
-        if self._values.home(function) != LIBRARY:
+        if self._home(function) != LIBRARY:
             texts += self._of_namespace(Tensor, attributes, depth - 1)
         return [*texts, *self._closure(function)]
 
@@ -271,14 +206,14 @@ class _Reader:
                 value = cell.cell_contents
             except ValueError:
                 continue  # not assigned yet
-            is_library = self._values.home(function) == LIBRARY
+            is_library = self._home(function) == LIBRARY
             if name != "__class__" and not (is_library and not self._is_live(value, 4)):
-                is_told = self._values.home(function) != LIVE
+                is_told = self._home(function) != LIVE
                 yield f"{name}={self._values.text(value, f'{function.__qualname__} ({name})', is_told=is_told)}"
 
     def _global(self, function: FunctionType, name: str, attributes: tuple[str, ...], depth: int) -> list[str]:
         """What a global name of a function stands for."""
-        value, home = function.__globals__[name], self._values.home(function)
+        value, home = function.__globals__[name], self._home(function)
         if isinstance(value, ModuleType):
             original = _original(function, name)
             is_other = home != LIBRARY and not f".{value.__name__}".endswith(f".{original}")
@@ -300,7 +235,7 @@ class _Reader:
         """Those of a module's names that code names as attributes, as far as they are not as the module's file says."""
         if depth < 0:
             return []
-        home = self._values.home(space)
+        home = self._home(space)
         texts: list[str] = []
         for name in attributes:
             value = vars(space).get(name)
@@ -310,7 +245,7 @@ class _Reader:
             if isinstance(value, ModuleType):
                 texts += self._of_namespace(value, tuple(each for each in attributes if each != name), depth - 1)
             elif is_named(value):
-                if isinstance(space, ModuleType) or self._values.home(value) == LIVE:
+                if isinstance(space, ModuleType) or self._home(value) == LIVE:
                     texts += self._reference(space, full, name, value, depth)
             else:
                 is_written = home == TOLD and self._says(space, name, value)
@@ -321,11 +256,11 @@ class _Reader:
         """Code that a name stands for: what it names in turn where it is told and called so, else all of it."""
         if isinstance(value, type) and value in self._kinds:
             return []
-        home, is_library = self._values.home(value), self._values.home(within) == LIBRARY
+        home, is_library = self._home(value), self._home(within) == LIBRARY
         is_usual = is_library and home == LIBRARY and not _is_torchs(within)
         if home == LIVE or not (is_usual or _is_called_so(within, name, value.__name__)):
             return [f"{full}={self._values.text(value, full)}"]
-        inner = functions_of(value) if not isinstance(value, type) or self._values.home(value) != LIBRARY else []
+        inner = functions_of(value) if not isinstance(value, type) or self._home(value) != LIBRARY else []
         return [text for function in inner for text in self._named(function, depth)]
 
 

@@ -11,7 +11,7 @@ import neuronlake
 from neuronlake.ingest.encoders.loading import load_encoder, load_stored_encoder
 from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.find import find_units
-from neuronlake.ingest.networks.blueprints import ModelError
+from neuronlake.ingest.networks.errors import ModelError
 from neuronlake.ingest.recipe import Recipe
 
 OWN = """
@@ -82,7 +82,7 @@ def test_another_code_is_another_encoder(file: Path) -> None:
     file.write_text(OWN.replace("mean(dim=(2, 3))", "amax(dim=(2, 3))"))
     assert load_encoder(f"{file}:make").fingerprint != before.fingerprint
     with pytest.raises(EncoderError, match="are not those that made this file's embeddings"):
-        load_stored_encoder(before.name, before.source, before.fingerprint, trust_code=True)
+        load_stored_encoder(before.name, before.source_kind, before.location, before.fingerprint, trust_code=True)
 
 
 def test_free_text_is_found_with_the_encoder_that_made_the_file(

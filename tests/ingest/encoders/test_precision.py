@@ -45,6 +45,8 @@ def test_an_encoder_in_reduced_precision_gives_float32_of_length_one(tiny_clip_f
     assert torch.equal(fewer_bits.encode_texts(["cat"]), exact.encode_texts(["cat"]))
     assert fewer_bits.fingerprint != exact.fingerprint
     assert in_precision(exact, "float32") is exact
+    assert (exact.precision, fewer_bits.precision) == ("float32", "bfloat16")
+    assert (fewer_bits.location, fewer_bits.source_kind) == (exact.location, "folder")
 
 
 def test_a_stored_fingerprint_tells_the_precision(tiny_clip_folder: Path) -> None:

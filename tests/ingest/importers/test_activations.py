@@ -265,7 +265,7 @@ def test_a_network_of_that_name_that_was_computed_here_is_not_the_imported_one(
 ) -> None:
     model = model_from_module("resnet18-places365", torch.nn.Conv2d(3, 2, 3))
     entry = Entry("models", model.name, model.fingerprint, model.name, str)
-    model_id = identify(warehouse, entry, source="mine", source_kind="weights", is_random=False)
+    model_id = identify(warehouse, entry, source="mine", source_kind="memory", is_random=False)
     warehouse.execute(
         "insert into store.layers values (1, $id, 'layer4', 'computed', 0, 3, 'mean', null, 'float32', false)",
         id=model_id,

@@ -21,13 +21,16 @@ from torch import Tensor, nn
 import neuronlake
 from neuronlake.ingest.layers.choosing import choose_layers, frame_of, list_layers
 from neuronlake.ingest.layers.directions import DirectionsError, load_directions
-from neuronlake.ingest.layers.pooling import Frame, PoolingError, pool
-from neuronlake.ingest.layers.readings import LayerError, Reading, recorded_outputs, run, run_until_seen
+from neuronlake.ingest.layers.passes import recorded_outputs, run_until_seen
+from neuronlake.ingest.layers.pooling import Activations, Frame, PoolingError, pool
+from neuronlake.ingest.layers.readings import Reading
+from neuronlake.ingest.layers.spellings import LayerError
 from neuronlake.ingest.machines.loaded import DeviceMemoryError
 from neuronlake.ingest.names import NameTakenError
-from neuronlake.ingest.networks.blueprints import ModelError
+from neuronlake.ingest.networks.errors import ModelError
 from neuronlake.ingest.networks.models import Model, load_model, model_from_module
 from neuronlake.ingest.networks.preprocessing import Preprocessing
+from neuronlake.ingest.networks.running import run
 from neuronlake.ingest.recipe import Recipe
 
 SEEN = Preprocessing(8, 8, (0.5,) * 3, (0.5,) * 3)
@@ -81,16 +84,21 @@ def toy() -> Model:
     return model_from_module("toy", Toy(), SEEN)
 
 
+def both(found: Activations) -> tuple[Tensor, Tensor | None]:
+    """Values and places of maxima."""
+    return found.values, found.peaks
+
+
 def read(model: Model, layer: str, images: Tensor, pooling: str = "mean") -> Tensor:
     """A layer's activations, through the hooks that extraction uses."""
     (shape,) = choose_layers(model, [layer], pooling)
 
     def keep(reading: object, value: object) -> Tensor:
-        return shape.reading.activations(value, len(images))[0]
+        return shape.reading.activations(value, len(images)).values
 
-    with torch.inference_mode(), recorded_outputs(model.module, [shape.reading], keep) as outputs:
+    with torch.inference_mode(), recorded_outputs(model.module, [shape.reading], keep) as seen:
         run(model, images)
-    found = outputs[shape.name]
+    found = seen.outcomes[shape.name]
     assert isinstance(found, Tensor)
     assert found.shape == (len(images), shape.units)
     return found
@@ -189,15 +197,15 @@ def test_the_layers_above_the_last_one_asked_for_are_not_run() -> None:
     (shape,) = choose_layers(model, ["layer2"])
     counted = dataclasses.replace(shape.reading, calls=shape.calls)
 
-    def keep(reading: Reading, value: object) -> object:
-        return reading.activations(value, 2)[0]
+    def keep(reading: Reading, value: object) -> Tensor:
+        return reading.activations(value, 2).values
 
     with torch.inference_mode():
         ran.clear()
-        stopped = run_until_seen(model, [counted], images, keep)["layer2"]
+        stopped = run_until_seen(model, [counted], images, keep).outcomes["layer2"]
         assert ran == ["layer1", "layer2"]
         ran.clear()
-        whole = run_until_seen(model, [shape.reading], images, keep)["layer2"]
+        whole = run_until_seen(model, [shape.reading], images, keep).outcomes["layer2"]
         assert ran == ["layer1", "layer2", "layer3", "fc"]
     assert isinstance(stopped, Tensor)
     assert isinstance(whole, Tensor)
@@ -210,14 +218,14 @@ def test_a_layer_that_runs_twice_is_waited_for() -> None:
     assert shape.calls == 2
     seen: list[float] = []
 
-    def keep(_reading: Reading, value: object) -> object:
+    def keep(_reading: Reading, value: object) -> Tensor:
         assert isinstance(value, Tensor)
         seen.append(float(value.sum()))
         return value
 
     with torch.inference_mode():
         counted = dataclasses.replace(shape.reading, calls=shape.calls)
-        last = run_until_seen(model, [counted], torch.rand(2, 3, 8, 8), keep)["twice"]
+        last = run_until_seen(model, [counted], torch.rand(2, 3, 8, 8), keep).outcomes["twice"]
     assert len(seen) == 2
     assert isinstance(last, Tensor)
     assert float(last.sum()) == seen[1]
@@ -236,14 +244,16 @@ class Broken(nn.Module):
 
 def test_a_network_that_fails_is_said_in_one_line_with_its_place() -> None:
     model = model_from_module("mine", Broken(), SEEN)
-    with pytest.raises(ModelError, match=r"mine fails on 2 images of 8 x 8: RuntimeError: .*\(test_layers\.py:\d+\)$"):
+    with pytest.raises(
+        ModelError, match=r"mine fails on 2 images of 8 x 8: RuntimeError: .*\(test_choosing\.py:\d+\)$"
+    ):
         choose_layers(model, ["stem"])
 
 
 def test_an_exported_network_of_one_batch_size_says_how_to_export_it(tmp_path: Path) -> None:
     torch.export.save(torch.export.export(nn.Sequential(nn.ReLU()), (torch.zeros(7, 3, 224, 224),)), tmp_path / "e.pt2")
     with pytest.raises(ModelError, match=r"shape\[0\] to be equal to 7, but got 2.*re-export and specify dynamic"):
-        choose_layers(load_model(str(tmp_path / "e.pt2")), ["0"])
+        choose_layers(load_model(str(tmp_path / "e.pt2"), trust_code=True), ["0"])
 
 
 # Tokens
@@ -252,8 +262,8 @@ def test_an_exported_network_of_one_batch_size_says_how_to_export_it(tmp_path: P
 def test_tokens_without_a_class_token_are_averaged() -> None:
     tokens = torch.arange(2 * 4 * 3).reshape(2, 4, 3).float()
     frame = Frame(prefix_tokens=0)
-    assert pool(tokens, "mean", frame)[0].tolist() == [[4.5, 5.5, 6.5], [16.5, 17.5, 18.5]]
-    values, peaks = pool(tokens, "max", frame)
+    assert pool(tokens, "mean", frame).values.tolist() == [[4.5, 5.5, 6.5], [16.5, 17.5, 18.5]]
+    values, peaks = both(pool(tokens, "max", frame))
     assert values.tolist() == [[9, 10, 11], [21, 22, 23]]
     assert peaks is not None
     assert peaks[0, 0].tolist() == [0.75, 0.75]
@@ -262,16 +272,16 @@ def test_tokens_without_a_class_token_are_averaged() -> None:
 def test_patches_are_averaged_without_class_and_register_tokens() -> None:
     tokens = torch.tensor([[[100.0], [50.0], [1.0], [2.0], [3.0], [6.0]]])
     frame = Frame(prefix_tokens=2)
-    values, peaks = pool(tokens, "patches", frame)
+    values, peaks = both(pool(tokens, "patches", frame))
     assert values.tolist() == [[3.0]]
     assert peaks is not None
     assert peaks.tolist() == [[[0.75, 0.75]]]
-    assert pool(tokens, "mean", frame)[0].tolist() == [[100.0]]
-    assert pool(tokens, "cls", frame)[0].tolist() == [[100.0]]
+    assert pool(tokens, "mean", frame).values.tolist() == [[100.0]]
+    assert pool(tokens, "cls", frame).values.tolist() == [[100.0]]
 
 
 def test_tokens_that_are_a_whole_map_have_no_class_token_yet() -> None:
-    assert pool(torch.tensor([[[1.0], [2.0], [3.0], [6.0]]]), "mean", Frame())[0].tolist() == [[3.0]]
+    assert pool(torch.tensor([[[1.0], [2.0], [3.0], [6.0]]]), "mean", Frame()).values.tolist() == [[3.0]]
 
 
 def test_a_class_token_is_not_made_up() -> None:
@@ -284,7 +294,7 @@ def test_a_class_token_is_not_made_up() -> None:
 def test_maps_of_wide_images_have_their_shape() -> None:
     wide = Frame(height=160, width=320)
     maps = torch.randn(1, 6, 5, 10)
-    torch.testing.assert_close(pool(maps.permute(0, 2, 3, 1), "mean", wide)[0], pool(maps, "mean", wide)[0])
+    torch.testing.assert_close(pool(maps.permute(0, 2, 3, 1), "mean", wide).values, pool(maps, "mean", wide).values)
     assert wide.grid(50) == (5, 10)
     assert wide.grid(49) is None
 
@@ -380,7 +390,7 @@ def test_directions_are_taken_at_each_position_before_pooling(toy: Model, tmp_pa
     (shape,) = choose_layers(toy, [], "max", {"stem": [directions]})
     assert (shape.name, shape.units) == ("stem/probes", 6)
     maps = torch.randn(2, 4, 3, 3)
-    values, peaks = shape.reading.activations(maps, 2)
+    values, peaks = both(shape.reading.activations(maps, 2))
     projected = torch.einsum("uc,bchw->buhw", matrix, maps) + bias[:, None, None]
     torch.testing.assert_close(values, projected.amax(dim=(2, 3)))
     assert peaks is not None

@@ -12,10 +12,13 @@ import torchvision.models as vision
 from torch import Tensor, nn
 
 from neuronlake.ingest.layers.choosing import choose_layers, list_layers
+from neuronlake.ingest.layers.passes import recorded_outputs, run_until_seen
 from neuronlake.ingest.layers.planned import PlannedLayer
-from neuronlake.ingest.layers.readings import LayerError, Reading, recorded_outputs, run, run_until_seen
+from neuronlake.ingest.layers.readings import Reading
+from neuronlake.ingest.layers.spellings import LayerError
 from neuronlake.ingest.networks.models import Model, load_model, model_from_module
 from neuronlake.ingest.networks.preprocessing import Preprocessing
+from neuronlake.ingest.networks.running import run
 
 SEEN = Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3)
 
@@ -87,10 +90,10 @@ def attended(model: Model, layer: str, images: Tensor, pooling: str = "mean") ->
     (shape,) = choose_layers(model, [layer], pooling)
     with (
         torch.inference_mode(),
-        recorded_outputs(model.module, [shape.reading], lambda r, v: r.positions(v, len(images)).values) as outputs,
+        recorded_outputs(model.module, [shape.reading], lambda r, v: r.positions(v, len(images)).values) as seen,
     ):
         run(model, images)
-    found = outputs[layer]
+    found = seen.outcomes[layer]
     assert isinstance(found, Tensor)
     assert found.shape[:2] == (len(images), shape.units)
     return found.transpose(1, 2)

@@ -7,17 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from neuronlake.ingest.layers.choosing import choose_layers
+from neuronlake.ingest.layers.passes import recorded_outputs
 from neuronlake.ingest.layers.pooling import Frame, pool
-from neuronlake.ingest.layers.readings import LayerError, Place, Reading, recorded_outputs
+from neuronlake.ingest.layers.readings import Reading
+from neuronlake.ingest.layers.spellings import LayerError, Place
 from neuronlake.ingest.machines.extraction import BatchLimit, prepare_ahead
 from neuronlake.ingest.networks.models import Model, load_model
 from neuronlake.ingest.networks.preprocessing import Preprocessing
+from neuronlake.ingest.networks.weights import SourceKind
 
 
 def model_of(module: nn.Module) -> Model:
     """A model around any module that takes 8 x 8 images."""
     preprocessing = Preprocessing(8, 8, (0.5,) * 3, (0.5,) * 3)
-    return Model("toy", module.eval(), preprocessing, (), "here", is_random=True, fingerprint="0")
+    return Model("toy", module.eval(), preprocessing, (), "here", SourceKind.MEMORY, is_random=True, fingerprint="0")
 
 
 def reading(layer: str) -> Reading:
@@ -30,37 +33,36 @@ def test_a_map_is_averaged_or_its_maximum_taken_and_its_peak_located() -> None:
     maps[0, 0, 1, 2] = 9.0
     maps[0, 1] = -1.0
     maps[0, 1, 0, 0] = 1.0
-    mean, peaks = pool(maps, "mean")
-    highest, _ = pool(maps, "max")
-    torch.testing.assert_close(mean, torch.tensor([[1.0, -7 / 9]]))
-    torch.testing.assert_close(highest, torch.tensor([[9.0, 1.0]]))
-    assert peaks is not None
-    torch.testing.assert_close(peaks, torch.tensor([[[2.5 / 3, 1.5 / 3], [0.5 / 3, 0.5 / 3]]]))
+    mean, highest = pool(maps, "mean"), pool(maps, "max")
+    torch.testing.assert_close(mean.values, torch.tensor([[1.0, -7 / 9]]))
+    torch.testing.assert_close(highest.values, torch.tensor([[9.0, 1.0]]))
+    assert mean.peaks is not None
+    torch.testing.assert_close(mean.peaks, torch.tensor([[[2.5 / 3, 1.5 / 3], [0.5 / 3, 0.5 / 3]]]))
 
 
 def test_the_class_token_stands_for_all_tokens() -> None:
     tokens = torch.arange(2 * 3 * 4).reshape(2, 3, 4).float()
-    values, peaks = pool(tokens, "mean")
-    assert values.tolist() == [[0, 1, 2, 3], [12, 13, 14, 15]]
-    assert peaks is None
+    found = pool(tokens, "mean")
+    assert found.values.tolist() == [[0, 1, 2, 3], [12, 13, 14, 15]]
+    assert found.peaks is None
 
 
 def test_what_is_one_number_a_unit_stays_as_it_is() -> None:
-    values, peaks = pool(torch.tensor([[1.0, 2.0]]), "max")
-    assert values.tolist() == [[1.0, 2.0]]
-    assert peaks is None
+    found = pool(torch.tensor([[1.0, 2.0]]), "max")
+    assert found.values.tolist() == [[1.0, 2.0]]
+    assert found.peaks is None
 
 
 def test_a_map_of_one_pixel_has_no_peak() -> None:
-    values, peaks = pool(torch.tensor([[[[5.0]], [[6.0]]]]), "mean")
-    assert values.tolist() == [[5.0, 6.0]]
-    assert peaks is None
+    found = pool(torch.tensor([[[[5.0]], [[6.0]]]]), "mean")
+    assert found.values.tolist() == [[5.0, 6.0]]
+    assert found.peaks is None
 
 
 def test_channels_last_are_told_by_their_shape() -> None:
     maps = torch.randn(2, 16, 7, 7)
     last = maps.permute(0, 2, 3, 1)
-    torch.testing.assert_close(pool(last, "mean")[0], pool(maps, "mean")[0])
+    torch.testing.assert_close(pool(last, "mean").values, pool(maps, "mean").values)
 
 
 @pytest.mark.parametrize(

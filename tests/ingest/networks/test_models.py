@@ -19,12 +19,12 @@ from torch import Tensor, nn
 import neuronlake
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.layers.pooling import Frame
-from neuronlake.ingest.layers.readings import Place, Reading
+from neuronlake.ingest.layers.readings import Reading
+from neuronlake.ingest.layers.spellings import Place
 from neuronlake.ingest.networks import preprocessing
-from neuronlake.ingest.networks.blueprints import ModelError
+from neuronlake.ingest.networks.errors import ModelError, WeightsError
 from neuronlake.ingest.networks.models import load_model, model_from_module
 from neuronlake.ingest.networks.preprocessing import CustomTransform, Preprocessing, TransformError
-from neuronlake.ingest.networks.weights import WeightsError
 from neuronlake.ingest.plan import load_models
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql.opening import open_warehouse
@@ -309,9 +309,9 @@ def test_submodules_of_saved_networks_give_what_those_of_the_network_give(saved:
     images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     expected = hooked(network, layers, images)
     for kind in ("scripted", "traced", "exported"):
-        model = load_model(f"{kind}={saved[kind]}", trust_code=kind != "exported")
+        model = load_model(f"{kind}={saved[kind]}", trust_code=True)
         torch.testing.assert_close(hooked(model.module, layers, images), expected, rtol=1e-4, atol=1e-4)
-        assert model.fingerprint == load_model(str(saved[kind]), trust_code=kind != "exported").fingerprint
+        assert model.fingerprint == load_model(str(saved[kind]), trust_code=True).fingerprint
 
 
 def test_other_weights_for_a_saved_network(tmp_path: Path, saved: dict[str, Path]) -> None:
@@ -319,7 +319,7 @@ def test_other_weights_for_a_saved_network(tmp_path: Path, saved: dict[str, Path
     other = small_resnet()
     torch.save(other.state_dict(), tmp_path / "other.pth")
     for kind in ("scripted", "traced", "exported"):
-        model = load_model(str(saved[kind]), tmp_path / "other.pth", trust_code=kind != "exported")
+        model = load_model(str(saved[kind]), tmp_path / "other.pth", trust_code=True)
         images = torch.zeros(2, 3, 64, 64)
         torch.testing.assert_close(model.module(images), other.eval()(images), rtol=1e-4, atol=1e-4)
 
@@ -356,7 +356,7 @@ def test_a_truncated_network_is_refused(tmp_path: Path, saved: dict[str, Path], 
     content = saved["exported" if name.endswith("2") else "scripted"].read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) // 2])
     with pytest.raises((ModelError, WeightsError), match="is not a readable") as caught:
-        load_model(str(tmp_path / name))
+        load_model(str(tmp_path / name), trust_code=True)
     assert "\n" not in str(caught.value)
 
 
@@ -397,6 +397,24 @@ def test_places_of_maxima_are_left_out_where_a_transform_may_cut_off_anything(
         assert warehouse.scalar("select count(*) from store.top_images") == 40
         assert warehouse.scalar("select count(peak_x) from store.top_images") == 0
         assert warehouse.scalar("select count(receptive_field) from store.layers") == 0
+
+
+def test_a_model_says_what_kind_of_place_its_weights_came_from(
+    tmp_path: Path, network: str, saved: dict[str, Path]
+) -> None:
+    torch.save(network_of(network).state_dict(), tmp_path / "mine.pth")
+    models = {
+        "named": load_model("efficientnet-lite0-imagenet"),
+        "random": load_model("timm:test_resnet", random_weights=True),
+        "factory": load_model(network),
+        "file": load_model(str(saved["exported"]), trust_code=True),
+        "memory": model_from_module("mine", nn.Conv2d(3, 4, 1)),
+    }
+    assert {kind: model.source_kind for kind, model in models.items()} == {kind: kind for kind in models}
+    # of a factory with another's weights, where these came from
+    assert load_model(network, tmp_path / "mine.pth").source_kind == "file"
+    sources = [models[kind].source for kind in ("random", "factory", "file", "memory")]
+    assert sources == ["random weights, seed 0", f"factory {network}", str(saved["exported"]), "a module in Python"]
 
 
 def test_only_a_module_is_a_model() -> None:

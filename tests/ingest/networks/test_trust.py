@@ -20,8 +20,9 @@ from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.find import find_units
 from neuronlake.ingest.labelers.settings import ScoringError
 from neuronlake.ingest.layers.directions import load_directions
+from neuronlake.ingest.networks.errors import WeightsError
 from neuronlake.ingest.networks.models import load_model
-from neuronlake.ingest.networks.weights import WeightsError
+from neuronlake.ingest.networks.weights import SourceKind
 from neuronlake.ingest.recipe import Recipe, RecipeError, ScoreRecipe, read_recipe_file, recipe_of
 from neuronlake.sql.warehouse import Warehouse
 
@@ -215,9 +216,12 @@ def test_a_stored_encoder_is_found_by_its_source_whatever_it_is_called(
     monkeypatch.chdir(towers.parent)
     loaded = [load_encoder("enc.py:make"), load_encoder("local-dir:clip")]
     monkeypatch.chdir(tmp_path)
+    assert [encoder.source_kind for encoder in loaded] == ["factory", "folder"]
     for encoder in loaded:
         for name in ("make#2", "tower bfloat16", "ViT-B-16/openai"):
-            found = load_stored_encoder(name, encoder.source, encoder.fingerprint, trust_code=True)
+            found = load_stored_encoder(
+                name, encoder.source_kind, encoder.location, encoder.fingerprint, trust_code=True
+            )
             assert found.fingerprint == encoder.fingerprint
 
 
@@ -234,24 +238,26 @@ def test_an_encoder_of_a_module_is_found_below_the_folder_it_was_in(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.chdir(tmp_path)
     assert encoder.source == f"factory towerpackage.net:make from {towers.parent}"
-    found = load_stored_encoder("make", encoder.source, encoder.fingerprint, trust_code=True)
+    found = load_stored_encoder("make", encoder.source_kind, encoder.location, encoder.fingerprint, trust_code=True)
     assert found.fingerprint == encoder.fingerprint
 
 
 @pytest.mark.parametrize(
-    ("source", "path", "spelling"),
+    ("kind", "location", "path", "spelling"),
     [
-        ("factory /gone/enc.py:make", "/gone/enc.py", "path/to/file.py:factory"),
-        ("factory enc.py:make", "enc.py", "path/to/file.py:factory"),
-        ("open_clip ViT-B-16/gone/clip.pt", None, None),
-        ("open_clip ViT-B-16//gone/clip.pt", "/gone/clip.pt", "ViT-B-16/path/to/file"),
-        ("/gone/clip.pt", "/gone/clip.pt", "ViT-B-32/path/to/file"),
-        ("local-dir:/gone/clip", "/gone/clip", "local-dir:FOLDER"),
+        (SourceKind.FACTORY, "/gone/enc.py:make", "/gone/enc.py", "path/to/file.py:factory"),
+        (SourceKind.FACTORY, "enc.py:make", "enc.py", "path/to/file.py:factory"),
+        (SourceKind.NAMED, "ViT-B-16/gone/clip.pt", None, None),
+        (SourceKind.FILE, "ViT-B-16//gone/clip.pt", "/gone/clip.pt", "ViT-B-16/path/to/file"),
+        (SourceKind.FOLDER, "local-dir:/gone/clip", "/gone/clip", "local-dir:FOLDER"),
     ],
 )
-def test_a_stored_encoder_that_has_gone_is_named(source: str, path: str | None, spelling: str | None) -> None:
+def test_a_stored_encoder_that_has_gone_is_named(
+    kind: SourceKind, location: str, path: str | None, spelling: str | None
+) -> None:
+    name = "ViT-B-32/clip.pt#2"
     with pytest.raises(EncoderError) as caught:
-        load_stored_encoder("ViT-B-32/clip.pt#2", source, "0" * 64, trust_code=True)
+        load_stored_encoder(name, kind, location, "0" * 64, trust_code=True)
     if path:
         said = f"the encoder ViT-B-32/clip.pt#2 was loaded from {path}, which is not here; say --encoder {spelling}"
         assert str(caught.value) == said

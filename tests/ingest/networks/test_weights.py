@@ -16,9 +16,11 @@ import torch
 import torchvision
 from torch import nn
 
-from neuronlake.ingest.networks import blueprints, weights
-from neuronlake.ingest.networks.models import ModelError, load_model
-from neuronlake.ingest.networks.weights import RemoteFile, WeightsError
+from neuronlake.ingest.networks import known_by_name, weights
+from neuronlake.ingest.networks.errors import ModelError, WeightsError
+from neuronlake.ingest.networks.identity.fingerprints import module_fingerprint
+from neuronlake.ingest.networks.models import load_model
+from neuronlake.ingest.networks.weights import RemoteFile
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -108,7 +110,7 @@ def test_places365_comes_through_the_cache_in_its_published_layout(
     torch.save({"epoch": 90, "arch": "resnet18", "state_dict": layout, "best_prec1": 54.2}, file)
     content = file.read_bytes()
     published = RemoteFile(f"{address}/{file.name}", len(content), hashlib.sha256(content).hexdigest())
-    monkeypatch.setitem(blueprints.PLACES365_WEIGHTS, "resnet18", published)
+    monkeypatch.setitem(known_by_name.PLACES365_WEIGHTS, "resnet18", published)
 
     model = load_model("resnet18-places365")
 
@@ -140,11 +142,11 @@ def test_the_fingerprint_tells_weights_and_architectures_apart() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=1))
     strided = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2))
     strided.load_state_dict(network.state_dict())
-    before = weights.module_fingerprint(network)
-    assert before != weights.module_fingerprint(strided)
+    before = module_fingerprint(network)
+    assert before != module_fingerprint(strided)
     with torch.no_grad():
         network[0].bias[0] += 1e-3
-    assert before != weights.module_fingerprint(network)
+    assert before != module_fingerprint(network)
 
 
 class Evil:

@@ -21,10 +21,10 @@ from torch.nn.modules import module as every_module
 
 import neuronlake
 from neuronlake.ingest.encoders.loading import load_encoder
-from neuronlake.ingest.layers.readings import run_until_seen
-from neuronlake.ingest.networks.blueprints import blueprint
+from neuronlake.ingest.layers.passes import run_until_seen
+from neuronlake.ingest.networks.identity.held_objects import UntellableError
 from neuronlake.ingest.networks.identity.live_code import live_code
-from neuronlake.ingest.networks.identity.live_values import UntellableError
+from neuronlake.ingest.networks.known_by_name import blueprint
 from neuronlake.ingest.networks.models import Model, load_model, model_from_module
 from neuronlake.ingest.plan import looked_at
 from neuronlake.ingest.recipe import Recipe

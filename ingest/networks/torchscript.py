@@ -1,10 +1,14 @@
-"""Networks saved whole, without their Python code: TorchScript and torch.export files."""
+"""TorchScript: programs without Python, read only from files that are trusted, and hooked by a way round.
+
+All that the format needs and no other does is here.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,68 +17,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neuronlake.ingest.networks.blueprints import ModelError
-from neuronlake.ingest.networks.exported import code_in
-from neuronlake.ingest.networks.weights import WeightsError, load_torchscript
-from neuronlake.sql.words import first_line
+from neuronlake.ingest.networks.errors import untrusted
 
 # torch numbers classes of one name in the order in which a process made them
 _MANGLED = re.compile(rb"[./]___torch_mangle_\d+")
 
 
-def load_exported(path: Path, *, trust_code: bool) -> nn.Module:
-    """The network of a ``torch.export.save`` file, with the submodules it was exported from.
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is a TorchScript archive, such as OpenAI's original CLIP files."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
-    Files with pickles, libraries or expressions that could run code are refused, as far as is known: torch itself does
-    not promise to be safe with any file.
+
+def load_torchscript(path: Path, *, trust_code: bool) -> Any:
+    """The network of a TorchScript file, on the CPU. It is a program, which may write files already when it is read.
 
     Raises:
-        ModelError: it cannot be read.
-        WeightsError: it could run code and is not trusted.
+        WeightsError: it is not trusted.
+        RuntimeError, ValueError, OSError: it is damaged.
     """
     if not trust_code:
-        _refuse_code(path)
-    try:
-        program = torch.export.load(path)
-        # only the unflattened program runs submodule by submodule, and so has something to hook
-        return torch.export.unflatten(program)
-    except Exception as error:
-        raise ModelError(
-            f"{path} is not a readable torch.export file ({first_line(error)}); export it again"
-        ) from error
-
-
-def _refuse_code(path: Path) -> None:
-    """Look into an exported program for what torch would run on reading it.
-
-    Raises:
-        WeightsError: there is some.
-        ModelError: the file is damaged.
-    """
-    try:
-        found = code_in(path)
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, EOFError, KeyError, AttributeError) as error:
-        raise ModelError(
-            f"{path} is not a readable torch.export file ({first_line(error)}); export it again"
-        ) from error
-    if found:
-        raise WeightsError(
-            f"{path} holds more than tensors and torch's operators ({found}), so reading it could run its code; export "
-            "it again with torch 2.8 or newer, or pass --trust-code if you trust who made it"
-        )
-
-
-def load_scripted(path: Path, *, trust_code: bool) -> nn.Module:
-    """The network of a TorchScript file, with submodules that can be hooked.
-
-    Raises:
-        ModelError: it cannot be read.
-        WeightsError: it is not trusted.
-    """
-    try:
-        return ScriptedNetwork(load_torchscript(path, trust_code=trust_code))
-    except (RuntimeError, ValueError, OSError) as error:
-        raise ModelError(f"{path} is not a readable TorchScript file ({first_line(error)}); save it again") from error
+        raise untrusted(path, "TorchScript")
+    with warnings.catch_warnings():
+        # torch advises against the format, which is no help to who has such a file
+        warnings.simplefilter("ignore")
+        return torch.jit.load(str(path), map_location="cpu")
 
 
 def script_digest(script: Any) -> str:

@@ -16,9 +16,9 @@ import torch
 import torchvision
 from torch import nn
 
-from neuronlake import NeuronlakeError
 from neuronlake.ingest.concepts import concept_sets
 from neuronlake.ingest.networks import weights
+from neuronlake.ingest.networks.errors import ModelError, WeightsError
 from neuronlake.ingest.networks.preprocessing import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -40,10 +40,6 @@ _EFFICIENTNET_LITE_SIZES = {"efficientnet-lite0": 224, "efficientnet-lite1": 240
 _TIMM = "timm:"
 # as timm calls the ways to crop, and as `Preprocessing` does
 _TIMM_CROPS = {"center": "shortest", "squash": "squash"}
-
-
-class ModelError(NeuronlakeError):
-    """The model is unknown, cannot be built or does not run, or its code is not installed."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ def _torchvision_imagenet(name: str, architecture: str) -> Blueprint:
             return default.get_state_dict(check_hash=True, weights_only=True, map_location="cpu"), default.url
         except (urllib.error.URLError, OSError, RuntimeError) as error:
             reason = getattr(error, "reason", error)
-            raise weights.WeightsError(f"cannot download {default.url} ({reason}); {_file_hint(name)}") from error
+            raise WeightsError(f"cannot download {default.url} ({reason}); {_file_hint(name)}") from error
 
     return Blueprint(
         build=lambda: torchvision.models.get_model(architecture, weights=None),
@@ -131,7 +127,7 @@ def _places365(name: str, architecture: str) -> Blueprint:
 
     def own_weights() -> tuple[dict[str, torch.Tensor], str]:
         if architecture not in PLACES365_WEIGHTS:
-            raise weights.WeightsError(f"no weights for {name} are published; pass --weights {name}=FILE")
+            raise WeightsError(f"no weights for {name} are published; pass --weights {name}=FILE")
         remote = PLACES365_WEIGHTS[architecture]
         path = weights.download(remote, f"{_file_hint(name)}, or put it at {weights.cache_folder() / remote.name}")
         return weights.read_state_dict(path), remote.url
@@ -182,7 +178,7 @@ def _timm(name: str) -> Blueprint:
         try:
             trained = timm.create_model(architecture, pretrained=True)
         except (urllib.error.URLError, OSError, RuntimeError) as error:
-            raise weights.WeightsError(
+            raise WeightsError(
                 f"cannot get timm's weights of {architecture} ({first_line(error)}); {_file_hint(name)}"
             ) from error
         configuration = trained.pretrained_cfg

@@ -13,6 +13,11 @@ from pathlib import Path
 _brought: set[str] = set()
 
 
+def is_installed(file: Path) -> bool:
+    """Whether a file is of an installed package."""
+    return bool({"site-packages", "dist-packages"} & set(file.parts))
+
+
 def imported_files(file: Path, root: Path, package: str = "") -> dict[str, Path]:
     """The files below a folder that a file imports, and those that these import, by their modules' names.
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import neuronlake
-from neuronlake.ingest.layers.channels_last import channels_last
 from neuronlake.ingest.networks.models import Model, load_model, model_from_module
+from neuronlake.ingest.networks.running import channels_last
 
 
 class Flattening(nn.Module):

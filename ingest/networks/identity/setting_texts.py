@@ -1,4 +1,4 @@
-"""Code told apart: a network or a transform of the user's own is what its code is, not only its weights."""
+"""Settings, tensors and functions as text that is the same in each process and on each machine."""
 
 from __future__ import annotations
 
@@ -12,27 +12,19 @@ import operator
 import re
 from array import array
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType, SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 # whose code is known by the weights' structure: it changes with their releases, which a run records
 LIBRARIES = ("torch", "torchvision", "timm")
-# timm chooses by the machine whether to fuse, and the outputs are the same
-_NO_SETTINGS = frozenset(vars(nn.Module())) | {"fused_attn"}
-
 _MADE_OF_ARGUMENTS = (slice, range, operator.itemgetter, operator.attrgetter, operator.methodcaller)
-
-
-def is_installed(file: Path) -> bool:
-    """Whether a file is of an installed package."""
-    return bool({"site-packages", "dist-packages"} & set(file.parts))
 
 
 def code_digest(subject: Any) -> str:
@@ -57,57 +49,6 @@ def _byte_code(code: CodeType) -> str:
     """Byte code with its names and constants, functions within it included."""
     constants = [_byte_code(value) if isinstance(value, CodeType) else repr(value) for value in code.co_consts]
     return repr((code.co_code.hex(), code.co_names, constants))
-
-
-def module_code(module: nn.Module) -> str:
-    """sha256 over a network's classes that are of no library, and its modules' settings; empty where there are none.
-
-    Without it a changed ``forward``, or another number that it multiplies by, with the same weights would be taken
-    for the network as it was. Settings are the attributes that the state dict lacks; paths do not count. Where all
-    classes are libraries' they are the plain ones that a module's repr does not show, such as a number of heads.
-    """
-    own = {
-        f"{kind.__module__}.{kind.__qualname__}": kind
-        for part in module.modules()
-        for kind in type(part).__mro__
-        if kind.__module__.partition(".")[0] not in (*LIBRARIES, "builtins")
-    }
-    is_patched = any("forward" in vars(part) for part in module.modules())
-    if not own and not is_patched:
-        texts = sorted(_unshown(module))
-        return hashlib.sha256("\0".join(texts).encode()).hexdigest() if texts else ""
-    digests = [code_digest(own[name]) for name in sorted(own)]
-    saved = module.state_dict()
-    settings = {name: buffer for name, buffer in module.named_buffers() if name not in saved}
-    for name, part in module.named_modules():
-        settings |= {f"{name}.{key}": value for key, value in _attributes(part).items()}
-    texts = [f"{name}={text}" for name, value in sorted(settings.items()) if (text := setting_text(value))]
-    return hashlib.sha256("\0".join(digests + texts).encode()).hexdigest()
-
-
-def _unshown(module: nn.Module) -> Iterator[str]:
-    """Plain settings of those parts that show none."""
-    for name, part in module.named_modules():
-        if type(part).extra_repr is nn.Module.extra_repr:
-            plain = {key: value for key, value in _attributes(part).items() if _is_plain(value)}
-            yield from (f"{name}.{key}={setting_text(value)}" for key, value in plain.items())
-
-
-def _is_plain(value: object) -> bool:
-    """Whether a setting is a number, a text, nothing, a function, or a tuple of these."""
-    if isinstance(value, tuple):
-        return all(map(_is_plain, cast("tuple[object, ...]", value)))
-    return value is None or isinstance(value, bool | int | float | str) or inspect.isroutine(value)
-
-
-def _attributes(part: nn.Module) -> dict[str, object]:
-    """A module's own attributes; of libraries' modules the public ones."""
-    is_librarys = type(part).__module__.partition(".")[0] in LIBRARIES
-    return {
-        key: value
-        for key, value in vars(part).items()
-        if key not in _NO_SETTINGS and not (is_librarys and key.startswith("_"))
-    }
 
 
 def numbers_of(tensor: Tensor) -> bytes:

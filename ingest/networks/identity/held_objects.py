@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import os
-import sys
 import types
 import weakref
-from collections.abc import Callable, Collection, Mapping
-from pathlib import Path, PurePath
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, cast
 
@@ -18,13 +16,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.networks.identity.code import is_installed, setting_text
-from neuronlake.ingest.networks.identity.written import runs_as_written
+from neuronlake.ingest.networks.identity.homes import LIBRARY, LIVE, Home, functions_of, is_named
+from neuronlake.ingest.networks.identity.setting_texts import setting_text
 
-# where code is: of a library, in a file whose contents are in the identity, or neither
-LIBRARY, TOLD, LIVE = "library", "told", "live"
-_LIBRARIES = {"torch", "torchvision", "timm", "neuronlake", "builtins"} | set(sys.builtin_module_names)
-_STANDARD = Path(os.__file__).resolve().parent
 _DATA = (bool, int, float, complex, bytes, str, torch.dtype, Tensor, np.ndarray, np.generic)
 _PLAIN = (type(None), *_DATA, types.EllipsisType, types.NotImplementedType)
 # say where things are, or that they are watched, and change no number
@@ -36,52 +30,6 @@ _MOST = 200_000
 
 class UntellableError(NeuronlakeError):
     """What a network runs holds something that has no contents to compare."""
-
-
-def file_of(subject: object) -> Path | None:
-    """The file that a function, class or module is in; None of what is in none."""
-    if isinstance(subject, FunctionType) and (file := _existing(subject.__code__.co_filename)):
-        return file
-    module = subject if isinstance(subject, ModuleType) else sys.modules.get(_module_name(subject))
-    return _existing(getattr(module, "__file__", None) or "")
-
-
-@functools.cache
-def _existing(name: str) -> Path | None:
-    """A file's whole path, if there is such a file."""
-    return Path(name).resolve() if name and Path(name).is_file() else None
-
-
-def _module_name(subject: object) -> str:
-    """The name of the module that something is of."""
-    if isinstance(subject, FunctionType):
-        # a decorator may have given a function another's names, but not another's globals
-        return str(subject.__globals__.get("__name__", ""))
-    if isinstance(subject, ModuleType):
-        return subject.__name__
-    return str(getattr(subject, "__module__", None) or "builtins")
-
-
-def is_named(value: object) -> bool:
-    """Whether it is a function, a class, or something else that is called and has a name of its own."""
-    return callable(value) and isinstance(getattr(value, "__name__", None), str) and not isinstance(value, nn.Module)
-
-
-def functions_of(raw: object) -> list[FunctionType]:
-    """The Python functions behind what a class or a module holds under a name."""
-    if isinstance(raw, FunctionType):
-        return [raw]
-    if isinstance(raw, staticmethod | classmethod | MethodType):
-        return functions_of(cast("Any", raw).__func__)
-    if isinstance(raw, property):
-        return [each for each in (raw.fget, raw.fset) if isinstance(each, FunctionType)]
-    if isinstance(raw, functools.cached_property | functools.partialmethod | functools.partial):
-        return functions_of(cast("Any", raw).func)
-    if isinstance(raw, type):
-        found = [functions_of(value) for name, value in vars(raw).items() if not isinstance(value, type) and name]
-        return [each for functions in found for each in functions]
-    wrapped = getattr(raw, "__wrapped__", None)
-    return functions_of(wrapped) if callable(raw) and wrapped is not None else []
 
 
 def is_data(value: object) -> bool:
@@ -96,27 +44,12 @@ def is_data(value: object) -> bool:
 class Values:
     """Gives texts of objects; what it meets again is told by a number."""
 
-    def __init__(
-        self, parts: Mapping[str, nn.Module], told: Collection[Path], code: Callable[[FunctionType], str]
-    ) -> None:
-        self._told = frozenset(file.resolve() for file in told)
+    def __init__(self, parts: Mapping[str, nn.Module], home: Home, code: Callable[[FunctionType], str]) -> None:
+        self._home = home
         self._code = code
         # objects are kept with their numbers, so that no other gets their place in memory
         self._seen: dict[int, tuple[str, object]] = {id(part): (f"part {name}", part) for name, part in parts.items()}
         self._count = 0
-
-    def home(self, subject: object) -> str:
-        """Where code is, or that of an object's class: LIBRARY, TOLD or LIVE."""
-        if not isinstance(subject, FunctionType | type | ModuleType):
-            behind = functions_of(subject)
-            subject = behind[0] if behind else type(subject)
-        file = file_of(subject)
-        if file is not None and file in self._told:
-            # but not if it was imported before the file was edited
-            return TOLD if all(runs_as_written(each) for each in functions_of(subject)) else LIVE
-        if _module_name(subject).partition(".")[0] in _LIBRARIES:
-            return LIBRARY
-        return LIBRARY if file is not None and (is_installed(file) or _STANDARD in file.parents) else LIVE
 
     def text(self, value: object, where: str, *, is_told: bool = False, depth: int = _DEPTH) -> str:
         """An object and all that it holds.
@@ -169,7 +102,7 @@ class Values:
             found = f"{type(value).__name__} {[inner(each) for each in functions_of(value)]}"
         elif isinstance(value, torch.jit.ScriptFunction):
             found = f"script {value.code}"
-        elif is_named(value) and self.home(type(value)) == LIBRARY and not functions_of(value):
+        elif is_named(value) and self._home(type(value)) == LIBRARY and not functions_of(value):
             owner = getattr(value, "__self__", None)
             of = "" if owner is None or isinstance(owner, ModuleType | type) else f" of {inner(owner)}"
             found = f"{getattr(value, '__module__', '')}.{value.__name__}{of}"
@@ -177,7 +110,7 @@ class Values:
 
     def _class(self, kind: type, inner: Callable[[object], str]) -> str:
         """A class by its name, or by all that it has where that is in no file that is told."""
-        if self.home(kind) != LIVE:
+        if self._home(kind) != LIVE:
             return f"{kind.__module__}.{kind.__qualname__}"
         own = {name: entry for name, entry in vars(kind).items() if functions_of(entry) or _is_own(name, entry)}
         return f"class {kind.__qualname__} {[inner(base) for base in kind.__bases__]} {inner(own)}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import cast
 
-from neuronlake.ingest.networks.identity.code import is_installed
+from neuronlake.ingest.networks.identity.imported_files import is_installed
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from neuronlake.ingest.networks.identity.code import LIBRARIES, setting_text
+from neuronlake.ingest.networks.identity.setting_texts import LIBRARIES, setting_text
 
 _DEPTH = 4
 _USUAL = frozenset(vars(nn.Module()))

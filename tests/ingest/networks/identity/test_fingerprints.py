@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neuronlake.ingest.networks.identity.code import module_code
+from neuronlake.ingest.networks.identity.fingerprints import module_code
 from neuronlake.ingest.networks.models import load_model, model_from_module
 
 NETWORK = """

@@ -1,4 +1,4 @@
-"""The order of a tensor's numbers in memory that convolutions are fastest in."""
+"""A network run on images: blank ones, its failures in one line, and its weights in the order that is fastest."""
 
 from __future__ import annotations
 
@@ -6,15 +6,50 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from neuronlake.ingest.layers.choosing import blank_images
-from neuronlake.ingest.layers.readings import run
-from neuronlake.ingest.networks.blueprints import ModelError
+from neuronlake import NeuronlakeError
+from neuronlake.ingest.networks.errors import ModelError, described
 from neuronlake.ingest.networks.models import Model
 
-# elsewhere it is no faster
+# elsewhere channels last is no faster
 _DEVICES = ("cpu", "cuda")
+
+
+def run(model: Model, images: Tensor) -> None:
+    """One forward pass, for what hooks see of it.
+
+    Args:
+        model: the network.
+        images: (batch, 3, height, width) float32 on its device.
+
+    Raises:
+        ModelError: the network's own code fails.
+        torch.OutOfMemoryError: the device has too little memory for so many images.
+    """
+    try:
+        model.module(images)
+    except (NeuronlakeError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if "DefaultCPUAllocator" in str(error):
+            # the CPU's allocator says so with a plain RuntimeError
+            raise torch.OutOfMemoryError(str(error)) from error
+        count, _, height, width = images.shape
+        raise ModelError(
+            f"{model.name} fails on {count} images of {height} x {width}: {type(error).__name__}: {described(error)}"
+        ) from error
+
+
+def blank_images(model: Model, count: int = 2) -> Tensor:
+    """(count, 3, height, width) float32 zeros of the size that the model sees, on its device."""
+    return torch.zeros(count, 3, model.preprocessing.height, model.preprocessing.width, device=device_of(model.module))
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a network's weights are; the CPU if it has none."""
+    weight = next(module.parameters(), None)
+    return torch.device("cpu") if weight is None else weight.device
 
 
 @contextmanager
