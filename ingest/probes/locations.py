@@ -148,7 +148,9 @@ class Location:
             raise
         except FileNotFoundError as error:
             raise ProbeError(f"{prefix}there is no such file") from error
-        except (Exception if self.is_remote else OSError) as error:
+        except Exception as error:
+            if not (self.is_remote or isinstance(error, OSError)):
+                raise
             raise ProbeError(self._reason(error, prefix)) from error
 
     def _reason(self, error: Exception, prefix: str) -> str:
