@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from neuronlake.ingest.concepts import concept_sets
+from neuronlake.ingest.concepts import builtin_sets
 from neuronlake.ingest.encoders.protocol import EncoderError, Progress
 from neuronlake.ingest.networks import models, weights
 from neuronlake.ingest.quiet import quiet_libraries
@@ -52,7 +52,7 @@ class ConseEncoder:
         """See Encoder."""
         if self._class_embeddings is None:
             with torch.autocast(pixels.device.type, enabled=False):
-                self._class_embeddings = self.encode_texts(concept_sets.builtin_names("imagenet")).to(pixels.device)
+                self._class_embeddings = self.encode_texts(builtin_sets.builtin_names("imagenet")).to(pixels.device)
         probabilities = self._classifier.module(pixels).softmax(dim=1)  # (batch, 1000)
         best = probabilities.topk(_CLASSES, dim=1)
         embeddings = self._class_embeddings[best.indices]  # (batch, 10, dimensions)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest import stored
-from neuronlake.ingest.concepts.concept_sets import BUILTIN_SETS, builtin_names, same_text
+from neuronlake.ingest.concepts.builtin_sets import BUILTIN_SETS, builtin_names
+from neuronlake.ingest.concepts.concept import same_text
 from neuronlake.ingest.history import no_progress
 from neuronlake.ingest.judging.measures import (
     Measured,
