@@ -74,10 +74,7 @@ class Location:
 
     def may_exist(self) -> bool:
         """Whether there can be such a file; to ask a service for each of many takes long, and reading shows it."""
-        if self.is_remote:
-            return True
-        system, path = self._system()
-        return system.isfile(path)
+        return self.is_remote or os.path.isfile(self.path)  # noqa: PTH113  asked of each of a million images
 
     def is_file(self) -> bool:
         """Whether it is a file."""
@@ -109,10 +106,11 @@ class Location:
         if not self.may_exist():  # to open a pipe would wait for ever
             raise ProbeError("there is no such file")
         with self._plain_reasons():
-            system, path = self._system()
             if self.is_remote:  # one request
+                system, path = self._system()
                 return system.cat_file(path, start=start or None, end=None if size is None else start + size)
-            with system.open(path, "rb") as file:
+            # fsspec's own way takes a third more time for small files
+            with Path(self.path).open("rb") as file:
                 file.seek(start)
                 return file.read(-1 if size is None else size)
 
@@ -137,7 +135,7 @@ class Location:
         """Fsspec's file system for it, and the path in that."""
         if self.is_remote:
             return url_to_fs(self.path)
-        return _HERE, os.path.join(os.getcwd(), self.path)  # noqa: PTH109, PTH118  asked for each of a million images
+        return _HERE, os.path.join(os.getcwd(), self.path)  # noqa: PTH109, PTH118  keeps what a link's .. means
 
     @contextmanager
     def _plain_reasons(self, prefix: str = "") -> Generator[None]:
