@@ -1,46 +1,17 @@
-"""Concepts: words and phrases from files and built-in sets, each with its category."""
+"""Concept sets: built-in ones and files joined to concepts in order, each once."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
 
-import polars as pl
-
-from neuronlake import NeuronlakeError
+from neuronlake.ingest.concepts.builtin_sets import BUILTIN_SETS, builtin_concepts, common_words
+from neuronlake.ingest.concepts.concept import LONGEST_CONCEPT, Concept, ConceptError, same_text, tidy, too_long
+from neuronlake.ingest.concepts.files import read_file
 from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
-from neuronlake.sql.categories import CATEGORIES, NO_CATEGORY
-from neuronlake.sql.words import first_line
-
-BUILTIN_SETS = ("broden", "imagenet", "places365")
-# far beyond what any text encoder reads
-LONGEST_CONCEPT = 1_000
-_SHORTEST_COMMON_WORD = 3
-
-
-class ConceptError(NeuronlakeError):
-    """A concept set cannot be found or read."""
-
-
-@dataclass(frozen=True)
-class Concept:
-    """A word or phrase.
-
-    Attributes:
-        category: one of CATEGORIES, or a concept file's own.
-        sets: names of the sets that it is in, where several were joined.
-    """
-
-    text: str
-    category: str = NO_CATEGORY
-    sets: tuple[str, ...] = ()
+from neuronlake.sql.categories import NO_CATEGORY
 
 
 @dataclass(frozen=True)
@@ -109,7 +80,7 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
             read += 1
             text = tidy(concept.text)
             if len(text) > LONGEST_CONCEPT:
-                raise _too_long(f"{part.spec} line {line}", f"{len(text):,} characters")
+                raise too_long(f"{part.spec} line {line}", f"{len(text):,} characters")
             if not text:
                 blanks += 1
                 continue
@@ -128,27 +99,6 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
     )
 
 
-def _too_long(place: str, size: str) -> ConceptError:
-    """What is said of a concept that is no word or phrase."""
-    return ConceptError(f"{place}: a concept of {size}, more than {LONGEST_CONCEPT:,}; write one word or phrase a line")
-
-
-def same_text(text: str) -> str:
-    """What two concepts have in common that differ only in case, spacing or Unicode form."""
-    return tidy(text).casefold()
-
-
-def tidy(text: str) -> str:
-    """A concept in the one spelling that it is stored in: composed characters, single spaces, none at the ends."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-@cache
-def builtin_names(name: str) -> tuple[str, ...]:
-    """The lines of a built-in set, as they are: class names in the order of a classifier's outputs."""
-    return tuple(concept.text for concept in _builtin(name))
-
-
 def _part(text: str) -> Part:
     """A set and the name by which the warehouse knows it: the user's, or a file's without its folder."""
     given, spec = split_name(text)
@@ -159,95 +109,11 @@ def _part(text: str) -> Part:
 def _read(name: str) -> Iterable[Concept]:
     """The concepts of one set, as they stand there."""
     if name in BUILTIN_SETS:
-        return _builtin(name)
+        return builtin_concepts(name)
     if name.startswith("common:"):
-        return _common_words(name)
+        return common_words(name)
     path = Path(name).expanduser()
     if not path.is_file():
         sets = ", ".join(BUILTIN_SETS)
         raise ConceptError(f"there is no concept file {name}; give a file, one concept a line, or {sets}, common:N")
-    return _parquet(path) if path.suffix.lower() == ".parquet" else _parse(_decode(path), path)
-
-
-def _builtin(name: str) -> list[Concept]:
-    """A set that comes with the package."""
-    folder = resources.files("neuronlake.ingest.concepts") / "builtin"
-    if name == "broden":
-        return _parse((folder / "broden.csv").read_text(encoding="utf-8"), Path("broden.csv"))
-    return [Concept(line) for line in (folder / f"{name}.txt").read_text(encoding="utf-8").splitlines()]
-
-
-def _decode(path: Path) -> str:
-    """The text of a concept file.
-
-    Raises:
-        ConceptError: it is not UTF-8 text.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConceptError(
-            f"{path} is not UTF-8 text (byte {error.start}); convert it, for example with iconv"
-        ) from error
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise ConceptError(f"{path} holds a null byte in line {line}; save it as UTF-8 text")
-    return text
-
-
-def _parse(text: str, path: Path) -> list[Concept]:
-    """The concepts of a text or csv file."""
-    if path.suffix.lower() != ".csv":
-        # not splitlines(), which would also cut at separators inside a line
-        return [Concept(line) for line in text.removesuffix("\n").split("\n")] if text else []
-    rows = csv.DictReader(io.StringIO(text))
-    try:
-        if "concept" not in (rows.fieldnames or ()):
-            raise ConceptError(f"{path} has no column 'concept'; its first line must be: concept,category")
-        return [Concept(row["concept"] or "", category_of(row.get("category"))) for row in rows]
-    except csv.Error as error:  # of any text, it refuses no more than a field that is too long
-        size = f"more than {csv.field_size_limit():,} characters"
-        raise _too_long(f"{path} line {rows.line_num + 1}", size) from error
-
-
-def _parquet(path: Path) -> list[Concept]:
-    """The concepts of a Parquet file."""
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConceptError(
-            f"{path} is not a readable Parquet file ({first_line(error)}); it may be cut short: get it again"
-        ) from error
-    if frame.schema.get("concept") != pl.String:
-        raise ConceptError(f"{path} has no column 'concept' of texts; it has {', '.join(frame.columns) or 'none'}")
-    categories = frame["category"].cast(pl.String).to_list() if "category" in frame.columns else [None] * frame.height
-    return [
-        Concept(text or "", category_of(category)) for text, category in zip(frame["concept"], categories, strict=True)
-    ]
-
-
-def category_of(text: str | None) -> str:
-    """A category as it is stored: one of CATEGORIES in whatever case it is written, any other text as it is.
-
-    A blank one is ``none``.
-    """
-    category = tidy(text or "") or NO_CATEGORY
-    return category.lower() if category.lower() in CATEGORIES else category
-
-
-def _common_words(name: str) -> list[Concept]:
-    """The N most frequent English words by wordfreq (Speer, 2022), of three letters or more."""
-    import wordfreq  # noqa: PLC0415  takes half a second, and most sets do without
-
-    count = name.removeprefix("common:")
-    if not count.isdecimal() or int(count) == 0:
-        raise ConceptError(f"{name!r} is not common:N with a number of words, such as common:20000")
-    candidates = (
-        word
-        for word in wordfreq.iter_wordlist("en")
-        if len(word) >= _SHORTEST_COMMON_WORD and word.isascii() and word.isalpha()
-    )
-    words = [Concept(word) for word, _ in zip(candidates, range(int(count)), strict=False)]
-    if len(words) < int(count):
-        raise ConceptError(f"{name} asks for more words than there are; the most is common:{len(words)}")
-    return words
+    return read_file(path)

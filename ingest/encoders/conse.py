@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from neuronlake.ingest.concepts import concept_sets
+from neuronlake.ingest.concepts import builtin_sets
 from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.networks import models
 from neuronlake.ingest.networks.identity.fingerprints import module_fingerprint
@@ -57,7 +57,7 @@ class ConseEncoder:
         """See Encoder."""
         if self._class_embeddings is None:
             with torch.autocast(pixels.device.type, enabled=False):
-                self._class_embeddings = self.encode_texts(concept_sets.builtin_names("imagenet")).to(pixels.device)
+                self._class_embeddings = self.encode_texts(builtin_sets.builtin_names("imagenet")).to(pixels.device)
         probabilities = self._classifier.module(pixels).softmax(dim=1)  # (batch, 1000)
         best = probabilities.topk(_CLASSES, dim=1)
         embeddings = self._class_embeddings[best.indices]  # (batch, 10, dimensions)

@@ -20,7 +20,7 @@ from neuronlake.ingest.networks.weights import sha256_of
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.locations import Location, ProbeError
 from neuronlake.ingest.probes.probe import Probe
-from neuronlake.ingest.probes.sources import FileBytes, ProbeImage, is_image_name
+from neuronlake.ingest.probes.sources import FileBytes, ProbeImage, Source, is_image_name
 from neuronlake.ingest.register import Registered
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import first_line
@@ -29,7 +29,7 @@ _AHEAD = 64
 
 
 @dataclass(frozen=True)
-class _NoBytes:
+class _NoBytes(Source):
     """An image of which only the number is known."""
 
     def exists(self) -> bool:

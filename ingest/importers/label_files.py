@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.concepts.concept_sets import category_of, tidy
+from neuronlake.ingest.concepts.concept import category_of, tidy
 
 UNKNOWN = "unknown"
 # more than any layer of a network has that is looked at unit by unit: each unit is a row of each scoring

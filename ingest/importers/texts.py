@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from neuronlake.ingest.concepts.concept_sets import ConceptSet, load_concepts, tidy
+from neuronlake.ingest.concepts.concept import tidy
+from neuronlake.ingest.concepts.concept_sets import ConceptSet, load_concepts
 from neuronlake.ingest.importers import activation_files
 from neuronlake.ingest.importers.activation_files import FeatureFile, Matrix
 from neuronlake.ingest.importers.label_files import ImportedFileError

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.concepts.concept_sets import BUILTIN_SETS, builtin_names, same_text
+from neuronlake.ingest.concepts.builtin_sets import BUILTIN_SETS, builtin_names
+from neuronlake.ingest.concepts.concept import same_text
 from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.judging.measures import (
     Measured,

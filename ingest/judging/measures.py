@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
 _RESAMPLES = 1000
@@ -61,10 +62,7 @@ def area_under_roc(scores: Tensor, is_right: Tensor) -> Tensor:
         scores: (n,).
         is_right: (n,) bool.
     """
-    ordered = scores.double().sort().values
-    below = torch.searchsorted(ordered, scores.double(), right=False)
-    up_to = torch.searchsorted(ordered, scores.double(), right=True)
-    ranks = (below + up_to + 1).double() / 2
+    ranks = torch.from_numpy(rankdata(scores.numpy()))
     right = is_right.sum().double()
     wrong = is_right.numel() - right
     return (ranks[is_right].sum() - right * (right + 1) / 2) / (right * wrong)

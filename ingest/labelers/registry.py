@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ from neuronlake.ingest.labelers import similarity
 from neuronlake.ingest.labelers.base import Labeler, Need
 from neuronlake.ingest.labelers.clip_dissect import ClipDissect
 from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD, Scoring, ScoringError
+from neuronlake.sql.words import did_you_mean
 
 # Where a parameter of any method makes sense; the lower bound is part of it.
 _RANGES = {
@@ -72,9 +72,8 @@ def resolve_scoring(
         PromptError: so does a prompt.
     """
     if method not in METHODS:
-        near = difflib.get_close_matches(method, METHODS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ScoringError(f"there is no method {method!r}; {hint}choose from {', '.join(METHODS)}")
+        choice = f"choose from {', '.join(METHODS)}"
+        raise ScoringError(f"there is no method {method!r}; {did_you_mean(method, METHODS, then=choice)}")
     chosen = METHODS[method]
     given: dict[str, int | float] = {}
     for name, value in (parameters or {}).items():

@@ -70,8 +70,6 @@ def q_values(p: Tensor) -> Tensor:
     Returns:
         (units,) float64 in (0, 1].
     """
-    count = p.shape[0]
-    order = p.argsort(descending=True)
-    ranks = torch.arange(count, 0, -1, device=p.device, dtype=p.dtype)
-    stepped = (p[order] * count / ranks).cummin(dim=0).values.clamp_max(1.0)
-    return torch.empty_like(p).scatter_(0, order, stepped)
+    from scipy.stats import false_discovery_control  # noqa: PLC0415  takes half a second, and most commands do without
+
+    return torch.from_numpy(false_discovery_control(p.cpu().numpy())).to(p.device)

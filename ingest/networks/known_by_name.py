@@ -16,7 +16,7 @@ import torch
 import torchvision
 from torch import nn
 
-from neuronlake.ingest.concepts import concept_sets
+from neuronlake.ingest.concepts import builtin_sets
 from neuronlake.ingest.networks import weights
 from neuronlake.ingest.networks.errors import ModelError, WeightsError
 from neuronlake.ingest.networks.preprocessing import (
@@ -118,7 +118,7 @@ def _torchvision_imagenet(name: str, architecture: str) -> Blueprint:
         build=lambda: torchvision.models.get_model(architecture, weights=None),
         own_weights=own_weights,
         preprocessing=Preprocessing.of_preset(default.transforms()),
-        class_names=concept_sets.builtin_names("imagenet"),
+        class_names=builtin_sets.builtin_names("imagenet"),
     )
 
 
@@ -136,7 +136,7 @@ def _places365(name: str, architecture: str) -> Blueprint:
         build=lambda: torchvision.models.get_model(architecture, weights=None, num_classes=_PLACES365_CLASSES),
         own_weights=own_weights,
         preprocessing=Preprocessing(resize=256, crop=224, mean=IMAGENET_MEAN, std=IMAGENET_STD),
-        class_names=concept_sets.builtin_names("places365"),
+        class_names=builtin_sets.builtin_names("places365"),
     )
 
 
@@ -159,7 +159,7 @@ def _efficientnet_lite(name: str, architecture: str) -> Blueprint:
         build=build,
         own_weights=own_weights,
         preprocessing=Preprocessing(resize=round(size / 0.875), crop=size, mean=(0.498,) * 3, std=(0.502,) * 3),
-        class_names=concept_sets.builtin_names("imagenet"),
+        class_names=builtin_sets.builtin_names("imagenet"),
     )
 
 
@@ -189,7 +189,7 @@ def _timm(name: str) -> Blueprint:
         build=lambda: network,
         own_weights=own_weights,
         preprocessing=timm_preprocessing(network),
-        class_names=concept_sets.builtin_names("imagenet") if is_imagenet else (),
+        class_names=builtin_sets.builtin_names("imagenet") if is_imagenet else (),
     )
 
 

@@ -1,4 +1,4 @@
-"""The images of probes, and where their bytes are: in files of their own, in tars, Parquet files or data sets."""
+"""The images of probes, and where their bytes are: in files of their own, or as each form of probe has it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Protocol
+from typing import ClassVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from neuronlake.ingest.probes.locations import Location, ProbeError
-from neuronlake.sql.words import first_line
+from neuronlake.ingest.probes.locations import Location
 
 # Files with other endings are no images and are passed over; these are tried, and failures recorded.
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp", "ppm", "pgm"})
 
 
-class Source(Protocol):
-    """Where the bytes of one image are."""
+class Source(ABC):
+    """Where the bytes of one image are.
+
+    Attributes:
+        in_order: whether reading is cheap only in the order of the probe, by one thread at a time.
+    """
+
+    __slots__ = ()
+    in_order: ClassVar[bool] = False
 
     def exists(self) -> bool:
-        """Whether they can be there, found out without reading them."""
-        ...
+        """Whether they can be there, found out without reading them; so they are where they were listed."""
+        return True
 
+    @abstractmethod
     def read(self) -> bytes:
         """The bytes of an image file; from any thread.
 
         Raises:
             ProbeError: they cannot be read; the message is the reason.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class ProbeImage:
 
 
 @dataclass(frozen=True, slots=True)
-class FileBytes:
+class FileBytes(Source):
     """A file of its own."""
 
     location: Location
@@ -70,53 +72,8 @@ class FileBytes:
         return self.location.read()
 
 
-@dataclass(frozen=True, slots=True)
-class TarMember:
-    """A member of a tar file, read by where it begins: nothing is unpacked."""
-
-    tar: Location
-    offset: int
-    size: int
-
-    def exists(self) -> bool:
-        """It was seen in the tar."""
-        return True
-
-    def read(self) -> bytes:
-        """Just this member."""
-        content = self.tar.read(self.offset, self.size)
-        if len(content) != self.size:
-            raise ProbeError(f"{self.tar.name} gave {len(content)} of its {self.size} bytes")
-        return content
-
-
-@dataclass(frozen=True, slots=True)
-class ParquetRow(ABC):
-    """One row's image in a Parquet file; cheap where rows are read in their order, by one thread at a time."""
-
-    file: Location
-    row_group: int
-    row: int
-
-    def exists(self) -> bool:
-        """The row was counted."""
-        return True
-
-    def read(self) -> bytes:
-        """The image of this row."""
-        content = self._cell()
-        content = content.get("bytes") if isinstance(content, dict) else content
-        if not content:
-            raise ProbeError("the row holds no bytes")
-        return content
-
-    @abstractmethod
-    def _cell(self) -> Any:
-        """Bytes, or a struct that holds them; what is read with them stays in memory for the rows that follow."""
-
-
 class Turns:
-    """Lets threads read the rows of Parquet files in the order in which these were handed out.
+    """Lets threads read what is cheap only in order, such as rows of Parquet files, as it was handed out.
 
     Threads that go on as they come ask again for a row group that others have left, so that it is read once more.
     In turn each is read once and one is in memory.
@@ -129,8 +86,8 @@ class Turns:
         self._ended: set[int] = set()
 
     def hand_out(self, source: Source) -> Source:
-        """The source, which if it is a row waits until all before it are read or taken back."""
-        if not isinstance(source, ParquetRow):
+        """The source, which if its order matters waits until all before it are read or taken back."""
+        if not source.in_order:
             return source
         self._handed_out += 1
         return _InTurn(source, self._handed_out - 1, self)
@@ -161,59 +118,17 @@ class Turns:
 
 
 @dataclass(frozen=True)
-class _InTurn:
-    """A row that is not read before those that were handed out before it."""
+class _InTurn(Source):
+    """What is not read before that which was handed out before it."""
 
-    row: ParquetRow
+    source: Source
     number: int
     turns: Turns
 
-    def exists(self) -> bool:
-        """The row was counted."""
-        return self.row.exists()
-
     def read(self) -> bytes:
-        """The image of the row."""
+        """The bytes, in turn."""
         with self.turns.turn(self.number):
-            return self.row.read()
-
-
-class ParquetCell(ParquetRow):
-    """A row in a row group that is read whole."""
-
-    __slots__ = ()
-
-    def _cell(self) -> Any:
-        with _GROUPS:
-            return _row_group_images(self.file, self.row_group)[self.row].as_py()
-
-
-# Threads that read neighbouring rows wait for the first of them to read the group.
-_GROUPS = threading.Lock()
-
-
-@lru_cache(maxsize=1)
-def _row_group_images(file: Location, row_group: int) -> Any:
-    """The image column of a row group, an Arrow chunked array."""
-    with file.opened() as opened, plain_arrow_errors(file):
-        return pq.ParquetFile(opened).read_row_group(row_group, columns=["image"]).column("image")
-
-
-def forget_rows() -> None:
-    """Let go of what was read: the same file may be another by the next run of this process."""
-    with _GROUPS:
-        _row_group_images.cache_clear()
-
-
-@contextmanager
-def plain_arrow_errors(file: Location) -> Generator[None]:
-    """What Arrow says of a Parquet file, as one of our errors."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ProbeError(
-            f"{file} cannot be read as Parquet ({first_line(error)}); it may be cut short: get it again"
-        ) from error
+            return self.source.read()
 
 
 def is_image_name(path: str) -> bool:

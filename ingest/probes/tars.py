@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import IO, Any
 
 from neuronlake.ingest.probes.locations import Location, ProbeError
-from neuronlake.ingest.probes.sources import ProbeImage, TarMember, folder_label, is_image_name, readable_text
+from neuronlake.ingest.probes.sources import ProbeImage, Source, folder_label, is_image_name, readable_text
 from neuronlake.sql.words import first_line
 
 # In a WebDataset sample, the members that say what its image shows; the first that is there counts.
@@ -18,6 +19,22 @@ _LABEL_KEYS = ("class_name", "label", "class", "cls", "caption")
 _LONGEST_LABEL = 1_000
 _LONGEST_JSON = 2**20
 _BLOCK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class TarMember(Source):
+    """A member of a tar file, read by where it begins: nothing is unpacked."""
+
+    tar: Location
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """Just this member."""
+        content = self.tar.read(self.offset, self.size)
+        if len(content) != self.size:
+            raise ProbeError(f"{self.tar.name} gave {len(content)} of its {self.size} bytes")
+        return content
 
 
 def tar_images(tar: Location) -> list[ProbeImage]:

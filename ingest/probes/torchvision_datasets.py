@@ -27,16 +27,12 @@ _ONE_AT_A_TIME = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetItem:
+class DatasetItem(Source):
     """An item of a data set, by its number."""
 
     name: str
     root: str
     item: int
-
-    def exists(self) -> bool:
-        """The data set counts it."""
-        return True
 
     def read(self) -> bytes:
         """The item's image as an uncompressed TIFF file, which keeps every pixel and is always the same."""

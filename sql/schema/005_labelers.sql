@@ -166,9 +166,10 @@ select
         when is_random then 'random'
         when starts_with(source, 'factory ') then 'factory'
         when source = 'a module in Python' then 'memory'
-        when starts_with(source, 'package ') or contains(source, '://') then 'named'
+        when regexp_matches(source, '^(package|timm) ') or contains(source, '://') then 'named'
         when regexp_matches(source, '\.(pt|pt2|pth|bin|ckpt|safetensors)$') then 'file'
-        else 'named'
+        -- a text that a user gave with a module
+        else 'memory'
     end as source_kind
 from store.models
 order by model_id;
@@ -187,6 +188,13 @@ create table store.known_encoders (
 );
 
 insert into store.known_encoders
+with told as (
+    select
+        *,
+        regexp_extract(name, ' (bfloat16|float16)(#\d+)?$', 1) as precision
+    from store.encoders
+)
+
 select
     encoder_id,
     name,
@@ -212,10 +220,10 @@ select
     end as location,
     case
         -- a folder's own name may end so
-        when source = 'imported' or ends_with(source, regexp_extract(name, ' (bfloat16|float16)$')) then 'float32'
-        else regexp_extract(name, ' (bfloat16|float16)$', 1)
+        when source = 'imported' or told.precision = '' or ends_with(source, ' ' || told.precision) then 'float32'
+        else told.precision
     end as precision
-from store.encoders
+from told
 order by encoder_id;
 
 create table store.known_probes (

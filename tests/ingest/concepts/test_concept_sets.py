@@ -7,7 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from neuronlake.ingest.concepts.concept_sets import ConceptError, builtin_names, load_concepts
+from neuronlake.ingest.concepts.builtin_sets import builtin_names
+from neuronlake.ingest.concepts.concept import ConceptError
+from neuronlake.ingest.concepts.concept_sets import load_concepts
 
 
 def write(path: Path, content: str | bytes) -> str:

@@ -21,7 +21,7 @@ from probe_files import png, write_tar
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, PreparedImage
 from neuronlake.ingest.machines.extraction import prepare_ahead
 from neuronlake.ingest.networks.preprocessing import Preprocessing
-from neuronlake.ingest.probes import lists, parquet
+from neuronlake.ingest.probes import parquet, parquet_rows
 from neuronlake.ingest.probes.locations import Location, ProbeError
 from neuronlake.ingest.probes.probe import Probe, load_probe
 from neuronlake.ingest.probes.sources import Turns
@@ -123,8 +123,8 @@ def test_large_row_groups_are_streamed_in_little_memory(tmp_path: Path, monkeypa
     # small pages: one is read whole, and by default may hold 1,024 rows
     pq.write_table(pa.Table.from_pylist(rows_written, schema), path, use_dictionary=False, write_batch_size=4)
     assert pq.ParquetFile(path).num_row_groups == 1
-    monkeypatch.setattr(lists, "_LARGEST_KEPT_GROUP", 10 * size)
-    monkeypatch.setattr(parquet, "_KEPT_BYTES", 12 * size)
+    monkeypatch.setattr(parquet, "_LARGEST_KEPT_GROUP", 10 * size)
+    monkeypatch.setattr(parquet_rows, "_KEPT_BYTES", 12 * size)
     before = pa.total_allocated_bytes()
     used: list[int] = []
     probe = load_probe(path, progress=lambda _done, _total: used.append(pa.total_allocated_bytes() - before))
@@ -158,7 +158,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_each_row_group_is_read_once_however_many_threads_hash_and_decode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str], largest_kept_group: int
 ) -> None:
-    monkeypatch.setattr(lists, "_LARGEST_KEPT_GROUP", largest_kept_group)
+    monkeypatch.setattr(parquet, "_LARGEST_KEPT_GROUP", largest_kept_group)
     groups, rows_each = 30, 5
     contents = [RED + bytes([row]) * 5_000 for row in range(groups * rows_each)]
     pq.write_table(pa.table({"image": contents}), tmp_path / "many.parquet", row_group_size=rows_each)
@@ -208,7 +208,7 @@ def test_a_row_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
 def test_a_file_that_is_replaced_between_two_runs_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_streamed: bool
 ) -> None:
-    monkeypatch.setattr(lists, "_LARGEST_KEPT_GROUP", 0 if is_streamed else 2**20)
+    monkeypatch.setattr(parquet, "_LARGEST_KEPT_GROUP", 0 if is_streamed else 2**20)
     seen: list[list[tuple[str, str | None, bytes]]] = []
     for colours in ([RED, LIME], [BLUE, LIME]):
         pq.write_table(pa.table({"image": colours}), tmp_path / "same.parquet")
@@ -217,7 +217,7 @@ def test_a_file_that_is_replaced_between_two_runs_is_read_again(
 
 
 def test_rows_of_several_streamed_files_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "_LARGEST_KEPT_GROUP", 0)
+    monkeypatch.setattr(parquet, "_LARGEST_KEPT_GROUP", 0)
     for name, images in {"a": [RED, None, BLUE], "b": [LIME]}.items():
         pq.write_table(pa.table({"image": pa.array(images, pa.binary())}), tmp_path / f"{name}.parquet")
     probe = load_probe(tmp_path, max_failures=1)
