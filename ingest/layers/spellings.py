@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neuronlake import NeuronlakeError
+from neuronlake.sql.words import did_you_mean
 
 _SPELLING = re.compile(r"(?P<module>[^\[\]:]+)(?P<side>:input|:heads)?(?P<elements>(\[[^\[\]]+\])*)")
 
@@ -78,7 +78,5 @@ def places_of(model: str, text: str, names: Sequence[str]) -> list[Place]:
 
 def _unknown_layer(model: str, layer: str, names: Sequence[str]) -> str:
     """The message for a layer that does not exist: near names, and where to look."""
-    near = difflib.get_close_matches(layer, names, n=3, cutoff=0.4)
-    outermost = [name for name in names if "." not in name]
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"{model} has no layer {layer!r}; {hint}its outermost layers are {', '.join(outermost)}"
+    outermost = f"its outermost layers are {', '.join(name for name in names if '.' not in name)}"
+    return f"{model} has no layer {layer!r}; {did_you_mean(layer, names, most=3, cutoff=0.4, then=outermost)}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import traceback
 from pathlib import Path
 
 from neuronlake import NeuronlakeError
+from neuronlake.sql.words import did_you_mean, first_line
 
 
 class ModelError(NeuronlakeError):
@@ -29,12 +29,6 @@ def untrusted(path: Path, kind: str) -> WeightsError:
         f"{path} is a {kind} file, which holds code that may do anything; pass --trust-code if you trust who made it, "
         "or use a file of its state_dict()"
     )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def described(error: Exception) -> str:
@@ -60,5 +54,4 @@ def near_files(path: Path) -> str:
     """What to do about a missing file: files beside it with names like its own."""
     folder = path.parent
     names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(str(folder / name) for name in near)}?" if near else "; check its path"
+    return f"; {did_you_mean(path.name, names, most=2, before=f'{folder}/', otherwise='check its path')}"

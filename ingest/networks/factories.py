@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import re
@@ -15,6 +14,7 @@ from types import ModuleType
 from neuronlake.ingest.networks import weights
 from neuronlake.ingest.networks.errors import ModelError, described, near_files
 from neuronlake.ingest.networks.identity.imported_files import files_digest, forget, imported_files, is_installed
+from neuronlake.sql.words import did_you_mean
 
 # a module below a folder, so that it is found wherever a command is run
 PLACED = re.compile(r"([\w.]+:\w+) from (.+)", re.DOTALL)
@@ -42,8 +42,8 @@ def call_factory(spec: str) -> tuple[object, str, list[Path]]:
         call = getattr(module, factory, None)
         if not callable(call):
             own = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-            near = difflib.get_close_matches(factory, own, n=3, cutoff=0.4)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(own) or 'no functions'}"
+            has = f"it has {', '.join(own) or 'no functions'}"
+            hint = did_you_mean(factory, own, most=3, cutoff=0.4, otherwise=has)
             raise ModelError(f"{home} has no function {factory!r}; {hint}")
         try:
             made = call()

@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from neuronlake.ingest.networks import weights
-from neuronlake.ingest.networks.errors import ModelError, first_line, near_files, untrusted
+from neuronlake.ingest.networks.errors import ModelError, near_files, untrusted
 from neuronlake.ingest.networks.factories import PLACED, call_factory
 from neuronlake.ingest.networks.identity.fingerprints import Code
 from neuronlake.ingest.networks.torchscript import ScriptedNetwork, is_torchscript, load_torchscript
 from neuronlake.ingest.networks.weights import SourceKind
+from neuronlake.sql.words import first_line
 
 _FILE_SUFFIXES = (".pt", ".pt2", ".pth", ".ts", ".torchscript", ".jit")
 _PARTS = ("module", "transform", "class_names")

@@ -191,7 +191,7 @@ insert into store.known_encoders
 with told as (
     select
         *,
-        regexp_extract(name, ' (bfloat16|float16)(#\d+)?$', 1) as precision
+        regexp_extract(name, ' (bfloat16|float16)(#\d+)?$', 1) as suffix
     from store.encoders
 )
 
@@ -220,8 +220,8 @@ select
     end as location,
     case
         -- a folder's own name may end so
-        when source = 'imported' or told.precision = '' or ends_with(source, ' ' || told.precision) then 'float32'
-        else told.precision
+        when source = 'imported' or suffix = '' or ends_with(source, ' ' || suffix) then 'float32'
+        else suffix
     end as precision
 from told
 order by encoder_id;
