@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from neuronlake.ingest.recipe import Recipe, ScoreRecipe
     from neuronlake.ingest.run import Summary
     from neuronlake.ingest.score import score
-    from neuronlake.reports.page import altair_charts as charts
+    from neuronlake.reports.figures import altair_charts as charts
     from neuronlake.reports.page import write_report
     from neuronlake.sql.warehouse import Warehouse
 
@@ -50,7 +50,7 @@ _HOMES = {
     "Recipe": ("neuronlake.ingest.recipe", "Recipe"),
     "ScoreRecipe": ("neuronlake.ingest.recipe", "ScoreRecipe"),
     "Warehouse": ("neuronlake.sql.warehouse", "Warehouse"),
-    "charts": ("neuronlake.reports.page", "altair_charts"),
+    "charts": ("neuronlake.reports.figures", "altair_charts"),
     "estimate": ("neuronlake.ingest.estimate", "estimate"),
     "evaluate": ("neuronlake.ingest.judging.evaluate", "evaluate"),
     "model_from_module": ("neuronlake.ingest.networks.models", "model_from_module"),

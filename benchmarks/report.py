@@ -20,6 +20,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import neuronlake
+from neuronlake.sql.categories import CATEGORIES
 from neuronlake.sql.warehouse import Warehouse, utc_now
 
 LAYERS = {"layer3": 256, "layer4": 512, "fc": 1000}
@@ -49,8 +50,11 @@ def fill(warehouse: Warehouse) -> None:
     warehouse.execute("insert into store.concept_sets values (1, 'words', 'words', $n, 0, 0)", n=CONCEPTS)
     numbers = range(1, CONCEPTS + 1)
     warehouse.insert("concepts", pl.DataFrame({"concept_id": numbers, "concept": [f"concept {n}" for n in numbers]}))
-    categories = ["texture", "object", "part", "scene", "material", "color", "none"]
-    members = {"position": numbers, "concept_id": numbers, "category": [categories[n % 7] for n in numbers]}
+    members = {
+        "position": numbers,
+        "concept_id": numbers,
+        "category": [CATEGORIES[n % len(CATEGORIES)] for n in numbers],
+    }
     warehouse.insert("concept_set_concepts", pl.DataFrame(members), concept_set_id=1)
     images = range(1, IMAGES + 1)
     paths = {"image_id": images, "path": [f"folder/{n:06}.jpg" for n in images], "sha256": ["0"] * IMAGES}

@@ -39,7 +39,7 @@ def report(
         return
     if output_format not in ("svg", "png", "csv"):
         raise UsageError(f"there is no format {output_format!r}; choose html, svg, png or csv")
-    from neuronlake.reports.page import write_charts
+    from neuronlake.reports.pictures import write_charts
     from neuronlake.sql.settings import chosen_setting
 
     with open_warehouse(warehouse, allow_files=False) as opened:

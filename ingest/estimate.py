@@ -9,8 +9,8 @@ import torch
 from torch.nn.functional import normalize
 
 from neuronlake.ingest import register
-from neuronlake.ingest.labelers.clip_dissect import score_units
-from neuronlake.ingest.labelers.similarity import Cosines
+from neuronlake.ingest.labelers.base import LayerData, Shared
+from neuronlake.ingest.labelers.registry import METHODS
 from neuronlake.ingest.machines.chunks import Chunk, ChunkImage
 from neuronlake.ingest.machines.extraction import BatchLimit, decoded_ahead, extract_chunk
 from neuronlake.ingest.networks.lending import evaluated
@@ -81,7 +81,7 @@ def _estimate(recipe: Recipe, progress: Progress, warehouse: Warehouse | None) -
     concepts = len(plan.concept_set.concepts)
     similarities = units * min(concepts, plan.scoring.keep_concepts or concepts)
     chunk_images = recipe.chunk_images or register.default_chunk_images(images)
-    embedding_bytes = 4 * plan.encoder.dimensions
+    embedding_bytes = 4 * plan.encoder.dimensions if plan.encoder else 0
     return Estimate(
         images=images,
         chunks=-(-images // chunk_images),
@@ -108,7 +108,7 @@ def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
 
     def extract(count: int) -> float:
         images = tuple(ChunkImage(place, image) for place, image in enumerate(plan.probe.images[:count]))
-        chunk = Chunk(0, images, layers, needs_embeddings=True)
+        chunk = Chunk(0, images, layers, needs_embeddings=plan.encoder is not None)
         began = time.perf_counter()
         stream = decoded_ahead(plan.networks, [chunk], limit)
         extract_chunk(
@@ -127,11 +127,13 @@ def _seconds_of_scoring(plan: Plan, units: int) -> float:
     generator = torch.Generator().manual_seed(0)
     images, concepts = len(plan.probe.images), len(plan.concept_set.concepts)
     some_images, some_concepts = min(images, _TIMED_IMAGES), min(concepts, _TIMED_CONCEPTS)
-    features = [
-        normalize(torch.randn(count, plan.encoder.dimensions, generator=generator), dim=1).to(plan.device)
-        for count in (some_images, some_concepts)
-    ]
+    dimensions = plan.encoder.dimensions if plan.encoder else 1
+    images_of, texts_of = (
+        normalize(torch.randn(count, dimensions, generator=generator), dim=1) for count in (some_images, some_concepts)
+    )
+    labels = torch.randint(some_concepts, (some_images,), generator=generator)
+    shared = Shared(tuple(plan.concept_set.texts[:some_concepts]), images_of, texts_of, labels).to(plan.device)
     activations = torch.rand(some_images, units, generator=generator).to(plan.device)
     began = time.perf_counter()
-    score_units(Cosines(*features), activations, plan.scoring)
+    METHODS[plan.scoring.method].make(plan.scoring).label(LayerData(activations, shared))
     return (time.perf_counter() - began) * (images / some_images) * (concepts / some_concepts)

@@ -9,12 +9,12 @@ import polars as pl
 import torch
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import stored
 from neuronlake.ingest.encoders.loading import load_stored_encoder
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.labelers import similarity
 from neuronlake.sql import hints
 from neuronlake.sql.settings import chosen_setting
+from neuronlake.sql.store import features
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import Progress, no_progress
 
@@ -63,6 +63,8 @@ def find_units(
             f"--setting (`{hints.command('cli sql settings', warehouse.path)}` lists them), or run `{run}`"
         )
     first = layers.row(0, named=True)
+    if first["method"] not in similarity.METHODS:
+        raise FindError(f"{first['method']} of setting {shown.short} scores no text; choose another with --setting")
     network = load_stored_encoder(
         first["encoder"],
         first["encoder_source"],
@@ -84,15 +86,15 @@ def _score_layers(
 ) -> list[pl.DataFrame]:
     """For each layer with live units the score and rank of a text, (1, dimensions), beside the stored concepts."""
     first = layers.row(0, named=True)
-    image_ids, image_features = stored.image_features(warehouse, first["encoder_id"], first["probe_id"])
-    concepts = stored.text_features(warehouse, first["encoder_id"], first["prompts"], first["concept_set_id"])
-    cosines = similarity.Cosines(image_features, torch.cat([concepts, wanted]))
+    image_ids, images = features.image_features(warehouse, first["encoder_id"], first["probe_id"])
+    concepts = features.concept_features(warehouse, first["encoder_id"], first["prompts"], first["concept_set_id"])
+    cosines = similarity.Cosines(torch.from_numpy(images), torch.cat([torch.from_numpy(concepts), wanted]))
     found: list[pl.DataFrame] = []
     for done, layer in enumerate(layers.iter_rows(named=True)):
         progress("Scoring layers", done, layers.height)
-        live = stored.live_units(warehouse, layer["layer_id"], layer["probe_id"])
+        live = features.live_units(warehouse, layer["layer_id"], layer["probe_id"])
         if live:
-            activations = stored.activations(warehouse, layer["layer_id"], live, image_ids)
+            activations = torch.from_numpy(features.activations(warehouse, layer["layer_id"], live, image_ids))
             found.append(_score(layer, live, similarity.METHODS[layer["method"]], cosines, activations))
     progress("Scoring layers", layers.height, layers.height)
     return found
@@ -121,12 +123,5 @@ def _score(
 
 def _with_labels(warehouse: Warehouse, best: pl.DataFrame, given: dict[str, str]) -> pl.DataFrame:
     """Add each unit's label and the images that excite it most."""
-    cards = warehouse.query("unit_cards", **given).pl()
-    paths = dict(warehouse.query("pictures", **given).pl().select("image_id", "image").iter_rows())
-    known = cards.select("model", "layer", pl.col("unit").cast(pl.Int64), label="concept", images="image_ids")
-    found = best.join(known, on=["model", "layer", "unit"], how="left", maintain_order="left")
-    return found.with_columns(
-        images=pl.Series(
-            [[paths[i] for i in numbers or []] for numbers in found["images"].to_list()], dtype=pl.List(pl.String)
-        )
-    )
+    known = warehouse.query("unit_images", **given).pl().rename({"concept": "label"})
+    return best.join(known.cast({"unit": pl.Int64}), on=["model", "layer", "unit"], how="left", maintain_order="left")

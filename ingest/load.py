@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +12,7 @@ from torch import Tensor
 from neuronlake.ingest.machines.chunks import TOP_IMAGES, ExtractedChunk, FailedImage, TopCandidates
 from neuronlake.ingest.machines.extraction import ChangedImageError
 from neuronlake.ingest.register import Registered
+from neuronlake.sql.store.features import embedding_rows
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -35,7 +35,7 @@ def load_chunk(
                 warehouse, layer_id, registered.probe_id, image_ids, activations, extracted.candidates[key]
             )
         if extracted.embeddings is not None:
-            rows = embedding_rows("image_id", image_ids, extracted.embeddings)
+            rows = embedding_rows("image_id", image_ids, extracted.embeddings.numpy())
             warehouse.insert("image_embeddings", rows, encoder_id=registered.encoder_id)
         records = pl.DataFrame(
             {"layer_id": [*done.layer_ids, *([None] if done.has_encoder else [])]},
@@ -64,14 +64,6 @@ class ChunkParts:
     def __init__(self, layer_ids: Sequence[int], *, has_encoder: bool) -> None:
         self.layer_ids = tuple(layer_ids)
         self.has_encoder = has_encoder
-
-
-def embedding_rows(key: str, numbers: np.ndarray, embeddings: Tensor) -> Any:
-    """An Arrow table of numbers and their embeddings, (rows, dimensions) float32."""
-    count, dimensions = embeddings.shape
-    offsets = np.arange(0, (count + 1) * dimensions, dimensions, dtype=np.int32)
-    values = pa.array(embeddings.contiguous().numpy().reshape(-1))
-    return pa.table({key: numbers, "embedding": pa.ListArray.from_arrays(pa.array(offsets), values)})
 
 
 def _load_images(warehouse: Warehouse, extracted: ExtractedChunk) -> None:

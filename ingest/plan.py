@@ -9,12 +9,14 @@ from functools import partial
 import torch
 from torch import nn
 
-from neuronlake.ingest.concepts.concept_sets import ConceptSet, load_concepts
+from neuronlake.ingest.concepts.concept_sets import ConceptSet, image_label_concepts, load_concepts
 from neuronlake.ingest.devices import batch_size_for, resolve_device
 from neuronlake.ingest.encoders.loading import load_encoder
 from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.encoders.protocol import Encoder
-from neuronlake.ingest.labelers.settings import Scoring, resolve_scoring
+from neuronlake.ingest.labelers.base import Need
+from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
+from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.layers.directions import Directions, load_directions
 from neuronlake.ingest.layers.planned import PlannedLayer
@@ -35,7 +37,7 @@ class Plan:
     batch_size: int
     layers: tuple[PlannedLayer, ...]
     probe: Probe
-    encoder: Encoder
+    encoder: Encoder | None
     concept_set: ConceptSet
     scoring: Scoring
 
@@ -67,7 +69,8 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     if not recipe.probes:
         raise RecipeError("name at least one --probe")
     check_probes(recipe.probes)
-    concept_set = load_concepts(recipe.concepts)
+    has_embeddings = Need.EMBEDDINGS in METHODS[scoring.method].needs
+    concept_set = load_concepts(recipe.concepts) if has_embeddings else None
     layers, encoder = load_networks(recipe, progress)
     probe = load_probe(
         *recipe.probes,
@@ -83,7 +86,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         layers=tuple(layers),
         probe=probe,
         encoder=encoder,
-        concept_set=concept_set,
+        concept_set=concept_set or image_label_concepts(probe.name, (image.label for image in probe.images)),
         scoring=scoring,
     )
 
@@ -129,8 +132,8 @@ def lent_modules(recipe: Recipe) -> list[nn.Module]:
     return [model.module for model in recipe.models if isinstance(model, Model)]
 
 
-def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer], Encoder]:
-    """The recipe's layers, with their models loaded, and its encoder.
+def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer], Encoder | None]:
+    """The recipe's layers, with their models loaded, and the encoder where its labeler looks at embeddings.
 
     Raises:
         NeuronlakeError: one is unknown, or its weights cannot be had.
@@ -150,7 +153,9 @@ def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer
     for layer in layers:
         _require_new(layer.fingerprint, f"{layer.stored_name} of {layer.model.name}", known, "directions")
     progress("Loading models", count, count + 1)
-    encoder = in_precision(load_encoder(recipe.encoder, trust_code=recipe.trust_code), recipe.precision)
+    encoder = None
+    if Need.EMBEDDINGS in METHODS[recipe.method].needs:
+        encoder = in_precision(load_encoder(recipe.encoder, trust_code=recipe.trust_code), recipe.precision)
     progress("Loading models", count + 1, count + 1)
     return layers, encoder
 

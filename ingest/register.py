@@ -12,17 +12,17 @@ from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.names import Entry
 from neuronlake.ingest.plan import Plan
 from neuronlake.ingest.probes.probe import Probe
-from neuronlake.ingest.stored import StoredLayer
 from neuronlake.ingest.taken_names import (
     check_names,
     empty_rivals,
-    encoder_entry,
+    encoder_entries,
     key_of,
     layer_namesake,
     make_room,
     model_entry,
     registered,
 )
+from neuronlake.sql.store.features import StoredLayer
 from neuronlake.sql.warehouse import Warehouse
 
 _LARGE_PROBE = 16_384
@@ -40,7 +40,7 @@ class Registered:
     first_image_id: int
     last_image_id: int
     chunk_images: int
-    encoder_id: int
+    encoder_id: int | None
     concept_set_id: int
     concept_ids: tuple[int, ...]
     layer_ids: dict[tuple[str, str], int]
@@ -58,14 +58,7 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
     empty_rivals(warehouse, plan)
     with warehouse.transaction():
         probe_id = register_probe(warehouse, plan.probe, plan.recipe.chunk_images)
-        encoder_id = identify(
-            warehouse,
-            encoder_entry(plan),
-            dimensions=plan.encoder.dimensions,
-            source=plan.encoder.source,
-            source_kind="weights",
-            precision=plan.recipe.precision,
-        )
+        encoder_id = _register_encoder(warehouse, plan)
         concept_ids = register_concepts(warehouse, plan.concept_set.texts)
         concept_set_id = register_concept_set(warehouse, plan.concept_set, concept_ids)
         layers = [_register_layer(warehouse, plan, layer) for layer in plan.layers]
@@ -83,6 +76,24 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
         },
         layers=tuple(layers),
         notes=notes,
+    )
+
+
+def _register_encoder(warehouse: Warehouse, plan: Plan) -> int | None:
+    """The encoder, where there is one."""
+    return next(
+        (
+            identify(
+                warehouse,
+                entry,
+                dimensions=encoder.dimensions,
+                source=encoder.source,
+                source_kind="weights",
+                precision=plan.recipe.precision,
+            )
+            for encoder, entry in encoder_entries(plan)
+        ),
+        None,
     )
 
 

@@ -8,8 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
-from neuronlake.ingest import scoring
+from neuronlake.ingest import labelling
 from neuronlake.ingest.history import Timing, as_json, recorded_run, resolved
+from neuronlake.ingest.labelling import Basis
 from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
 from neuronlake.ingest.machines.base import Machine, choose_machine
 from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, ExtractedChunk
@@ -20,7 +21,6 @@ from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.failure_limit import FailureLimit
 from neuronlake.ingest.recipe import Recipe, chosen_recipe
 from neuronlake.ingest.register import Registered, register
-from neuronlake.ingest.scoring import Basis
 from neuronlake.ingest.uneven import forget_uneven
 from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
@@ -83,16 +83,17 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
     made_anew = forget_uneven(warehouse, registered)
     chunks = pending_chunks(warehouse, plan, registered)
     basis = _basis(plan, registered)
-    unscored = scoring.pending_scorings(warehouse, basis, list(registered.layers), plan.scoring)
+    unscored = labelling.pending_layers(warehouse, basis, list(registered.layers), plan.scoring)
     limit = BatchLimit(plan.batch_size)
     machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers, recipe.spool)
     if chunks or unscored:
         with recorded_run(warehouse, command, plan.device, as_json(resolved(plan))) as (run_id, timing):
-            scoring.embed_concepts(warehouse, basis, plan.scoring.prompts, lambda: plan.encoder, progress)
+            if (encoder := plan.encoder) is not None:
+                labelling.embed_concepts(warehouse, basis, plan.scoring.prompts, lambda: encoder, progress)
             _extract_and_load(warehouse, plan, registered, machine, chunks, limit, run_id, timing, progress)
             started_scoring = time.perf_counter()
             _finish_layers(warehouse, registered)
-            scoring.score_layers(warehouse, basis, unscored, plan.scoring, machine.label, run_id, progress)
+            labelling.label_layers(warehouse, basis, unscored, plan.scoring, machine, run_id, progress)
             timing.score += time.perf_counter() - started_scoring
     failed = known_failures(warehouse, registered)
     seen = [image.image_id for chunk in chunks for image in chunk.images]
@@ -114,6 +115,8 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
 
 def _undirected_images(warehouse: Warehouse, registered: Registered) -> int:
     """How many images the encoder gives no direction."""
+    if registered.encoder_id is None:
+        return 0
     return warehouse.scalar(
         "select count(*) from store.image_embeddings where encoder_id = $id and list_max(embedding) = 0"
         " and list_min(embedding) = 0 and image_id between $first and $last",
@@ -127,7 +130,7 @@ def _notes(
     warehouse: Warehouse, plan: Plan, failed_images: int, undirected_images: int, limit: BatchLimit
 ) -> Iterator[str]:
     """What a user should know about the numbers."""
-    if undirected_images:
+    if plan.encoder and undirected_images:
         yield f"{plan.encoder.name} gives {undirected_images} images no direction: they speak for no concept"
     if limit.device:
         yield (
@@ -172,7 +175,7 @@ def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
         lacking = tuple(
             layer.key for layer in plan.layers if (number, registered.layer_ids[layer.key]) not in loaded_layers
         )
-        needs_embeddings = (number, registered.encoder_id) not in loaded_encoders
+        needs_embeddings = plan.encoder is not None and (number, registered.encoder_id) not in loaded_encoders
         if lacking or needs_embeddings:
             # what failed before stays out, so that all layers are of the same images
             readable = tuple(
@@ -246,7 +249,7 @@ def _basis(plan: Plan, registered: Registered) -> Basis:
         probe_id=registered.probe_id,
         probe_fingerprint=plan.probe.fingerprint,
         encoder_id=registered.encoder_id,
-        encoder_fingerprint=plan.encoder.fingerprint,
+        encoder_fingerprint=plan.encoder.fingerprint if plan.encoder else None,
         concept_set_id=registered.concept_set_id,
         concept_set_fingerprint=plan.concept_set.fingerprint,
         concept_ids=registered.concept_ids,

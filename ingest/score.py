@@ -5,27 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 
-from neuronlake.ingest.concepts.concept_sets import ConceptSet, load_concepts
+from neuronlake.ingest.concepts.concept_sets import ConceptSet, image_label_concepts, load_concepts
 from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.encoders.loading import in_some_precision, is_place, load_encoder, load_stored_encoder
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import as_json, recorded_run
-from neuronlake.ingest.labelers.settings import ScoringError, resolve_scoring
+from neuronlake.ingest.labelers.base import Need
+from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
+from neuronlake.ingest.labelers.settings import ScoringError
+from neuronlake.ingest.labelling import Basis, embed_concepts, label_layers, pending_layers
 from neuronlake.ingest.machines.base import choose_machine
 from neuronlake.ingest.recipe import ScoreRecipe, chosen_recipe
 from neuronlake.ingest.register import register_concept_set, register_concepts
-from neuronlake.ingest.scoring import (
-    Basis,
-    embed_concepts,
-    pending_scorings,
-    score_layers,
-)
-from neuronlake.ingest.stored import StoredLayer
 from neuronlake.ingest.taken_names import name_note
 from neuronlake.sql import hints
+from neuronlake.sql.store import features, scorings
+from neuronlake.sql.store.features import StoredLayer
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 from neuronlake.sql.words import Progress, did_you_mean, no_progress
 
@@ -69,13 +68,14 @@ def score(
     device = resolve_device(recipe.device)
     machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers)
     recipe, encoder = _with_encoder_by_name(warehouse, recipe)
-    chosen = _chosen_layers(warehouse, recipe)
+    has_embeddings = Need.EMBEDDINGS in METHODS[scoring.method].needs
+    chosen = _chosen_layers(warehouse, recipe, embedded=has_embeddings)
     first = chosen.row(0, named=True)
     layers = [StoredLayer(*row) for row in chosen.select("layer_id", "units", "layer_fingerprint").iter_rows()]
-    concept_set = load_concepts(recipe.concepts) if recipe.concepts else None
+    concept_set = _concept_set(warehouse, recipe, first, has_embeddings=has_embeddings)
     with warehouse.transaction():  # new concepts come with their embeddings, or not at all
         basis = _basis(warehouse, concept_set, first)
-        pending = pending_scorings(warehouse, basis, layers, scoring)
+        pending = pending_layers(warehouse, basis, layers, scoring)
         if pending:
             embed_concepts(
                 warehouse,
@@ -86,10 +86,19 @@ def score(
             )
     if pending:
         with recorded_run(warehouse, command, device, as_json(recipe)) as (run_id, timing):
-            score_layers(warehouse, basis, pending, scoring, machine.label, run_id, progress)
+            label_layers(warehouse, basis, pending, scoring, machine, run_id, progress)
             timing.score = time.perf_counter() - started
     notes = tuple(name_note(warehouse, concept_set.entry)) if concept_set else ()
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started, notes)
+
+
+def _concept_set(
+    warehouse: Warehouse, recipe: ScoreRecipe, layer: dict[str, Any], *, has_embeddings: bool
+) -> ConceptSet | None:
+    """The concepts that the recipe names, or the images' own labels where no embedding is looked at."""
+    if has_embeddings:
+        return load_concepts(recipe.concepts) if recipe.concepts else None
+    return image_label_concepts(layer["probe"], features.probe_labels(warehouse, layer["probe_id"]))
 
 
 def _with_encoder_by_name(warehouse: Warehouse, recipe: ScoreRecipe) -> tuple[ScoreRecipe, Encoder | None]:
@@ -116,7 +125,7 @@ def _stored_encoder(layer: dict[str, str], recipe: ScoreRecipe) -> Encoder:
     )
 
 
-def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe) -> pl.DataFrame:
+def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe, *, embedded: bool) -> pl.DataFrame:
     """Rows of the query `stored_layers` that the recipe asks for.
 
     Raises:
@@ -124,8 +133,9 @@ def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe) -> pl.DataFrame:
     """
     named = {"probe": recipe.probe, "encoder": recipe.encoder}
     given = {name: value for name, value in named.items() if value is not None}
-    stored = warehouse.query("stored_layers").pl()
-    asked = warehouse.query("stored_layers", **given).pl()
+    of_kind = {"embedded": str(embedded).lower()}
+    stored = warehouse.query("stored_layers", **of_kind).pl()
+    asked = warehouse.query("stored_layers", **of_kind, **given).pl()
     which = " and ".join(f"{name} {value}" for name, value in given.items())
     if asked.is_empty():
         raise ScoringError(
@@ -168,20 +178,15 @@ def _with_setting(name: str, stored: pl.DataFrame) -> str:
     return f"{name!r} with probe {first['probe']} and encoder {first['encoder']}"
 
 
-def _basis(warehouse: Warehouse, concept_set: ConceptSet | None, layer: dict[str, object]) -> Basis:
+def _basis(warehouse: Warehouse, concept_set: ConceptSet | None, layer: dict[str, Any]) -> Basis:
     """The images and embeddings of the chosen layers, with these concepts or else the newest ones."""
-    probe_id, encoder_id = int(str(layer["probe_id"])), int(str(layer["encoder_id"]))
+    probe_id, encoder_id = layer["probe_id"], layer["encoder_id"]
     if concept_set:
         fingerprint = concept_set.fingerprint
         concept_ids = register_concepts(warehouse, concept_set.texts)
         concept_set_id = register_concept_set(warehouse, concept_set, concept_ids)
     else:
-        concept_set_id = warehouse.scalar(
-            "select concept_set_id from store.scorings where probe_id = $probe_id and encoder_id = $encoder_id"
-            " order by scoring_id desc limit 1",
-            probe_id=probe_id,
-            encoder_id=encoder_id,
-        )
+        concept_set_id = scorings.newest_concept_set(warehouse, probe_id, encoder_id)
         if concept_set_id is None:
             raise ScoringError("these activations were never scored; name concepts with --concepts")
         fingerprint = warehouse.scalar(
@@ -194,9 +199,9 @@ def _basis(warehouse: Warehouse, concept_set: ConceptSet | None, layer: dict[str
         concept_ids = [row[0] for row in members.fetchall()]
     return Basis(
         probe_id=probe_id,
-        probe_fingerprint=str(layer["probe_fingerprint"]),
+        probe_fingerprint=layer["probe_fingerprint"],
         encoder_id=encoder_id,
-        encoder_fingerprint=str(layer["encoder_fingerprint"]),
+        encoder_fingerprint=layer["encoder_fingerprint"],
         concept_set_id=concept_set_id,
         concept_set_fingerprint=fingerprint,
         concept_ids=tuple(concept_ids),

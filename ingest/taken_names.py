@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from neuronlake.ingest.encoders.precision import split_precision
+from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.names import Entry, NameTakenError, next_name, renamed, split_name
 from neuronlake.ingest.networks.models import Model, name_of
@@ -43,7 +44,7 @@ def entries(plan: Plan) -> list[Entry]:
     return [
         *(model_entry(plan.recipe, model) for model in plan.models),
         plan.probe.entry,
-        encoder_entry(plan),
+        *(entry for _, entry in encoder_entries(plan)),
         plan.concept_set.entry,
     ]
 
@@ -62,11 +63,14 @@ def model_entry(recipe: Recipe, model: Model) -> Entry:
     return Entry("models", model.name, model.fingerprint, model.name, option)
 
 
-def encoder_entry(plan: Plan) -> Entry:
-    """The encoder and how to name it otherwise."""
-    spec = split_name(plan.recipe.encoder)[1]
-    name = plan.encoder.name
-    return Entry("encoders", name, plan.encoder.fingerprint, split_precision(name)[0], renamed("--encoder", spec))
+def encoder_entries(plan: Plan) -> list[tuple[Encoder, Entry]]:
+    """The encoder, where there is one, and how to name it otherwise."""
+    encoder = plan.encoder
+    if encoder is None:
+        return []
+    option = renamed("--encoder", split_name(plan.recipe.encoder)[1])
+    entry = Entry("encoders", encoder.name, encoder.fingerprint, split_precision(encoder.name)[0], option)
+    return [(encoder, entry)]
 
 
 def check_names(warehouse: Warehouse, plan: Plan) -> tuple[str, ...]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import polars as pl
 
 from neuronlake import NeuronlakeError
 from neuronlake.reports.files import write_output
+from neuronlake.reports.templates import ENVIRONMENT, asset
 from neuronlake.sql.settings import Setting, all_settings, chosen_setting
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import did_you_mean
@@ -88,24 +87,21 @@ def read_unit(warehouse: Warehouse, model: str, layer: str, unit: int, setting: 
 
 def _missing(warehouse: Warehouse, model: str, layer: str, unit: int, shown: Setting) -> str:
     """What of the three names the setting does not have: the settings that have it, or near names."""
-    scorings = warehouse.sql("select model, layer, units, setting from scorings order by scoring").pl()
-    here = scorings.filter(setting=shown.number)
+    scored = warehouse.query("scored_units").pl()
+    here = scored.filter(setting=shown.number)
     for kind, name, fit in (("model", model, {"model": model}), ("layer", layer, {"model": model, "layer": layer})):
         if not here.filter(**fit).is_empty():
             continue
         missing = f"{warehouse.path} has no {kind} {name!r} under setting {shown.short}"
-        if elsewhere := set(scorings.filter(**fit)["setting"]):
+        if elsewhere := set(scored.filter(**fit)["setting"]):
             return f"{missing}; {_under(warehouse, elsewhere)}"
         known = (here if kind == "model" else here.filter(model=model))[kind].unique(maintain_order=True).to_list()
         has = f"it has {', '.join(known)}"
         return f"{missing}; {did_you_mean(name, known, most=2, then=has)}"
-    where = {"model": model, "layer": layer}
-    labels = warehouse.sql(
-        "select distinct setting, unit from unit_labels where model = $model and layer = $layer", **where
-    ).pl()
-    if elsewhere := set(labels.filter(unit=unit)["setting"]):
+    units = scored.filter(model=model, layer=layer).explode("units")
+    if elsewhere := set(units.filter(units=unit)["setting"]):
         return f"{layer} of {model} has no unit {unit} under setting {shown.short}; {_under(warehouse, elsewhere)}"
-    return f"{layer} of {model} has units 0 to {labels['unit'].max()}, not {unit}"
+    return f"{layer} of {model} has units 0 to {units['units'].max()}, not {unit}"
 
 
 def _under(warehouse: Warehouse, settings: set[int]) -> str:
@@ -116,10 +112,7 @@ def _under(warehouse: Warehouse, settings: set[int]) -> str:
 
 def write_unit_page(card: UnitCard, path: Path) -> None:
     """Write the card as one HTML file that opens with no network."""
-    folder = resources.files("neuronlake.reports")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((folder / "unit.html").read_text(encoding="utf-8"))
     pictures = {number: base64.b64encode(webp).decode() for number, webp in card.pictures.items()}
-    style = (folder / "page.css").read_text(encoding="utf-8")
     rows = {"images": card.images.to_dicts(), "concepts": card.concepts.to_dicts()}
-    write_output(path, template.render(card=card, pictures=pictures, style=style, **rows).encode())
+    page = ENVIRONMENT.get_template("unit.html").render(card=card, pictures=pictures, style=asset("page.css"), **rows)
+    write_output(path, page.encode())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from importlib import resources
 
 from neuronlake import NeuronlakeError
@@ -31,6 +33,11 @@ class View:
     body: str
     comment: str
     column_comments: dict[str, str]
+
+    @property
+    def has_setting(self) -> bool:
+        """Whether its rows are of settings, by a column of that name."""
+        return re.search(r"\bsetting\b", self.body) is not None
 
 
 @dataclass(frozen=True)
@@ -138,21 +145,26 @@ def views() -> tuple[View, ...]:
     for name, text in _files("views").items():
         comment, columns, body = _split_head(text)
         found[name] = View(name, body, comment, columns)
-    reads = {
-        name: {
-            other for other in found if other != name and re.search(rf"(?<![.\w])(?:from|join)\s+{other}\b", view.body)
-        }
-        for name, view in found.items()
-    }
-    ordered: list[View] = []
-    placed: set[str] = set()
-    while len(ordered) < len(found):
-        ready = [name for name in found if name not in placed and reads[name] <= placed]
-        if not ready:
-            raise AssertionError(f"views read each other in a circle: {sorted(set(found) - placed)}")
-        ordered.extend(found[name] for name in ready)
-        placed.update(ready)
-    return tuple(ordered)
+    return in_reading_order(found)
+
+
+def in_reading_order(found: Mapping[str, View]) -> tuple[View, ...]:
+    """The views, each after those it reads.
+
+    Args:
+        found: the views by name.
+
+    Raises:
+        AssertionError: views read each other in a circle.
+    """
+    order = TopologicalSorter[str](dict.fromkeys(found, ()))  # so that only what reads another leaves the alphabet
+    for name, view in found.items():
+        read = (other for other in found if re.search(rf"(?<![.\w])(?:from|join)\s+{other}\b", view.body))
+        order.add(name, *(other for other in read if other != name))
+    try:
+        return tuple(found[name] for name in order.static_order())
+    except CycleError as error:
+        raise AssertionError(f"views read each other in a circle: {', '.join(error.args[1])}") from error
 
 
 @cache
@@ -190,16 +202,20 @@ def _parameter(name: str, text: str) -> Parameter:
 
 
 def named_query(name: str) -> Query:
-    """The named query of that name.
+    """The named query of that name; of a view with a column `setting`, the query for its rows of one.
 
     Raises:
         UnknownQueryError: there is none.
     """
-    if name not in queries():
-        known = [*queries(), *(view.name for view in views())]
-        hint = did_you_mean(name, known, most=3, then="`cli views` lists all")
-        raise UnknownQueryError(f"no query or view is named {name!r}; {hint}")
-    return queries()[name]
+    if query := queries().get(name):
+        return query
+    if view := next((view for view in views() if view.name == name and view.has_setting), None):
+        chosen = "coalesce($setting::integer, (select newest_setting.setting from newest_setting))"
+        body = f"select * from {name} where setting = {chosen} order by all"  # noqa: S608  a name of ours
+        return Query(name, body, view.comment, (Parameter("setting", "integer", "", "the newest where not given"),))
+    known = [*queries(), *(view.name for view in views())]
+    hint = did_you_mean(name, known, most=3, then="`cli views` lists all")
+    raise UnknownQueryError(f"no query or view is named {name!r}; {hint}")
 
 
 def describe(name: str) -> str:

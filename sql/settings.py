@@ -31,15 +31,16 @@ class Setting:
 
     number: int
     method: str
-    encoder: str
+    encoder: str | None
     concept_set: str
     probe: str
     pooling: str
 
     def __str__(self) -> str:
+        encoder = f"encoder {self.encoder}, " if self.encoder else ""
         return (
-            f"setting {self.number}: {self.method}, concepts {self.concept_set}, encoder {self.encoder}, "
-            f"images {self.probe}, {self.pooling} pooling"
+            f"setting {self.number}: {self.method}, concepts {self.concept_set}, {encoder}images {self.probe}, "
+            f"{self.pooling} pooling"
         )
 
     @property
@@ -127,7 +128,7 @@ def setting_note(warehouse: Warehouse, query: str, parameters: dict[str, str], a
 
 def views_by_setting() -> list[str]:
     """Names of the views with a column `setting`."""
-    return [view.name for view in catalog.views() if re.search(r"\bsetting\b", view.body)]
+    return [view.name for view in catalog.views() if view.has_setting]
 
 
 def _listed(numbers: Sequence[object]) -> str:

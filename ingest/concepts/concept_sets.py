@@ -16,11 +16,10 @@ import polars as pl
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
+from neuronlake.sql.categories import CATEGORIES, NO_CATEGORY
 from neuronlake.sql.words import first_line
 
 BUILTIN_SETS = ("broden", "imagenet", "places365")
-# Broden's; a concept file may have others
-CATEGORIES = ("color", "texture", "material", "part", "object", "scene", "none")
 # far beyond what any text encoder reads
 LONGEST_CONCEPT = 1_000
 _SHORTEST_COMMON_WORD = 3
@@ -40,7 +39,7 @@ class Concept:
     """
 
     text: str
-    category: str = "none"
+    category: str = NO_CATEGORY
     sets: tuple[str, ...] = ()
 
 
@@ -69,6 +68,21 @@ class ConceptSet:
     def fingerprint(self) -> str:
         """sha256 over texts and categories, in order."""
         return hashlib.sha256(repr([(c.text, c.category) for c in self.concepts]).encode()).hexdigest()
+
+
+def image_label_concepts(probe: str, labels: Iterable[str | None]) -> ConceptSet:
+    """What the images of a probe are labelled with, for labelers that look at no embedding; in alphabetical order.
+
+    Raises:
+        ConceptError: no image has a label.
+    """
+    texts = sorted({label for label in labels if label})
+    if not texts:
+        raise ConceptError(f"the images of {probe} have no labels; put them into folders that are named for them")
+    categories = {same_text(each.text): each.category for each in load_concepts(("broden",)).concepts}
+    concepts = tuple(Concept(text, categories.get(same_text(text), "none")) for text in texts)
+    name = f"labels of {probe}"
+    return ConceptSet(name, concepts, dropped_duplicates=0, dropped_blanks=0, parts=(Part(name, probe),))
 
 
 def load_concepts(names: Sequence[str]) -> ConceptSet:
@@ -100,7 +114,7 @@ def load_concepts(names: Sequence[str]) -> ConceptSet:
                 blanks += 1
                 continue
             known = gathered.get(same_text(text), Concept(text))
-            category = concept.category if known.category == "none" else known.category
+            category = concept.category if known.category == NO_CATEGORY else known.category
             sets = tuple(dict.fromkeys((*known.sets, part.name)))
             gathered[same_text(text)] = Concept(known.text, category, sets)
     if not gathered:
@@ -217,7 +231,7 @@ def category_of(text: str | None) -> str:
 
     A blank one is ``none``.
     """
-    category = tidy(text or "") or "none"
+    category = tidy(text or "") or NO_CATEGORY
     return category.lower() if category.lower() in CATEGORIES else category
 
 

@@ -12,10 +12,10 @@ from neuronlake.ingest.concepts.concept_sets import ConceptSet, load_concepts, t
 from neuronlake.ingest.importers import activation_files
 from neuronlake.ingest.importers.activation_files import FeatureFile, Matrix
 from neuronlake.ingest.importers.label_files import ImportedFileError
-from neuronlake.ingest.load import embedding_rows
 from neuronlake.ingest.names import split_name
 from neuronlake.ingest.register import register_concept_set, register_concepts
 from neuronlake.ingest.taken_names import name_note
+from neuronlake.sql.store.features import embedding_rows
 from neuronlake.sql.warehouse import Warehouse
 
 # CLIP-Dissect embeds the plain concept
@@ -120,6 +120,6 @@ def load_texts(
     missing = [place for place, number in enumerate(concept_ids) if number not in known]
     if missing:
         numbers = np.array([concept_ids[place] for place in missing], dtype=np.int32)
-        rows = embedding_rows("concept_id", numbers, embeddings[missing])
+        rows = embedding_rows("concept_id", numbers, embeddings[missing].numpy())
         warehouse.insert("concept_embeddings", rows, encoder_id=encoder_id, prompts=_PROMPTS)
     return notes

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import stored
 from neuronlake.ingest.concepts.concept_sets import BUILTIN_SETS, builtin_names, same_text
 from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.judging.measures import (
@@ -27,11 +26,13 @@ from neuronlake.ingest.judging.measures import (
     median,
 )
 from neuronlake.ingest.labelers import similarity
-from neuronlake.ingest.labelers.clip_dissect import Labels, score_units
+from neuronlake.ingest.labelers.base import LayerLabels
+from neuronlake.ingest.labelers.clip_dissect import score_units
 from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.labelers.similarity import Cosines, top_image_indices
 from neuronlake.sql import hints
 from neuronlake.sql.settings import chosen_setting
+from neuronlake.sql.store import features, scorings
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import Progress, did_you_mean, no_progress
 
@@ -58,7 +59,7 @@ class _Scored:
     cosines: Cosines
     activations: Tensor
     live: list[int]
-    concepts: list[str]
+    concepts: tuple[str, ...]
     scoring: Scoring
 
 
@@ -172,13 +173,15 @@ def measures_of_names(scored: _Scored, names: dict[int, str], seed: int) -> list
     ]
     if not known:
         raise EvaluationError("no unit's true name is in the concept set; score with a set that has them first")
-    scores, labels = score_units(scored.cosines, scored.activations, scored.scoring)
+    labels = score_units(scored.cosines, scored.activations, scored.scoring)
+    assert labels.matrix is not None
+    scores, best = torch.from_numpy(labels.matrix), torch.from_numpy(labels.terms[:, 0])
     rows, true = torch.tensor(known).T
     of_name = scores[rows, true]
     ranks = (scores[rows] > of_name[:, None]).sum(dim=1) + 1
-    is_right = labels.best[rows, 0] == true
+    is_right = best[rows] == true
     texts = scored.cosines.text_features.cpu()
-    cosine = (texts[labels.best[rows, 0]] * texts[true]).sum(dim=1)
+    cosine = (texts[best[rows]] * texts[true]).sum(dim=1)
     by_name = {
         "top_1": (mean, is_right),
         "top_5": (mean, ranks <= 5),
@@ -192,12 +195,13 @@ def measures_of_names(scored: _Scored, names: dict[int, str], seed: int) -> list
     return found
 
 
-def _confidences(labels: Labels) -> dict[str, Tensor]:
+def _confidences(labels: LayerLabels) -> dict[str, Tensor]:
     """What might tell right labels from wrong ones, each (units,)."""
+    score = torch.from_numpy(labels.score)
     return {
-        "similarity": labels.similarity[:, 0],
-        "margin": (labels.similarity[:, 0] - labels.similarity[:, 1]).nan_to_num(0.0),
-        "minus_p": -labels.p,
+        "similarity": score,
+        "margin": (score - torch.from_numpy(labels.runner_up_score)).nan_to_num(0.0),
+        "minus_p": -torch.from_numpy(labels.p),
     }
 
 
@@ -252,29 +256,26 @@ def _scorings(warehouse: Warehouse, model: str, layer: str, setting: int | str |
         row
         for number in chosen
         for row in warehouse.query("scored_layers", setting=str(number)).pl().iter_rows(named=True)
-        if (row["model"], row["layer"]) == (model, layer)
+        if (row["model"], row["layer"]) == (model, layer) and row["method"] in similarity.METHODS
     ]
     if not rows:
-        raise EvaluationError(f"the labels of {model} {layer} were imported without activations to evaluate them by")
+        raise EvaluationError(
+            f"the labels of {model} {layer} were imported without activations to evaluate them by, or have no scores"
+        )
     return rows
 
 
 def _read(warehouse: Warehouse, row: dict[str, Any], device: torch.device) -> _Scored:
     """What a scoring was made from."""
-    image_ids, images = stored.image_features(warehouse, row["encoder_id"], row["probe_id"])
-    texts = stored.text_features(warehouse, row["encoder_id"], row["prompts"], row["concept_set_id"])
-    live = stored.live_units(warehouse, row["layer_id"], row["probe_id"])
-    activations = stored.activations(warehouse, row["layer_id"], live, image_ids)
-    concepts = warehouse.sql(
-        "select concept from store.concept_set_concepts join store.concepts using (concept_id)"
-        " where concept_set_id = $id order by position",
-        id=row["concept_set_id"],
-    ).fetchall()
+    image_ids, images = features.image_features(warehouse, row["encoder_id"], row["probe_id"])
+    texts = features.concept_features(warehouse, row["encoder_id"], row["prompts"], row["concept_set_id"])
+    live = features.live_units(warehouse, row["layer_id"], row["probe_id"])
+    activations = features.activations(warehouse, row["layer_id"], live, image_ids)
     return _Scored(
-        cosines=Cosines(images.to(device), texts.to(device)),
-        activations=activations.to(device),
+        cosines=Cosines(torch.from_numpy(images).to(device), torch.from_numpy(texts).to(device)),
+        activations=torch.from_numpy(activations).to(device),
         live=live,
-        concepts=[text for (text,) in concepts],
+        concepts=features.concept_texts(warehouse, row["concept_set_id"]),
         scoring=Scoring(
             method=row["method"],
             parameters=json.loads(row["parameters"]),
@@ -288,26 +289,6 @@ def _read(warehouse: Warehouse, row: dict[str, Any], device: torch.device) -> _S
 
 def _store(warehouse: Warehouse, scoring_id: int, truth: str | None, found: Sequence[Measured]) -> None:
     """Put the measures in the place of those that were there for the same scoring and truth."""
-    numbers = ("value", "low", "high")
-    rows = pl.DataFrame(
-        [
-            {
-                "scoring_id": scoring_id,
-                "truth": truth,
-                "measure": m.measure,
-                "value": m.value,
-                "low": m.low,
-                "high": m.high,
-                "units": m.units,
-            }
-            for m in found
-        ],
-        schema_overrides={"truth": pl.String},
-    ).with_columns(pl.col(numbers).fill_nan(None))
-    with warehouse.transaction():
-        warehouse.execute(
-            "delete from store.evaluations where scoring_id = $scoring_id and truth is not distinct from $truth",
-            scoring_id=scoring_id,
-            truth=truth,
-        )
-        warehouse.insert("evaluations", rows)
+    rows = pl.DataFrame([vars(measured) for measured in found])
+    measures = rows.with_columns(pl.col("value", "low", "high").fill_nan(None))
+    scorings.replace_evaluations(warehouse, scoring_id, truth, measures)

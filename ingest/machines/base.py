@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from neuronlake.ingest.devices import resolve_device
-from neuronlake.ingest.labelers.clip_dissect import Features, LayerActivations, LayerScores
-from neuronlake.ingest.labelers.settings import Scoring
+from neuronlake.ingest.labelers.base import Labeler, LabelledLayer, LayerActivations, Shared
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
 from neuronlake.ingest.machines.extraction import BatchLimit
 from neuronlake.ingest.machines.loaded import LoadedNetworks
@@ -36,16 +35,16 @@ class Machine(Protocol):
         """
         ...
 
-    def label(self, features: Features, layers: Iterator[LayerActivations], scoring: Scoring) -> Iterator[LayerScores]:
+    def label(self, labeler: Labeler, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
         """Layers labelled, in their order.
 
         Args:
-            features: what all of them are scored with.
+            labeler: says what each unit stands for.
+            shared: what it is given for all layers.
             layers: taken as there are places for them.
-            scoring: method, parameters, draws and seed.
 
         Raises:
-            NeuronlakeError: a layer cannot be scored so, or a machine is not what it should be.
+            NeuronlakeError: the labeler cannot say, or a machine is not what it should be.
         """
         ...
 

@@ -6,14 +6,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuronlake.ingest.labelers.clip_dissect import Features, LayerActivations, LayerScores
-from neuronlake.ingest.labelers.settings import Scoring
+from neuronlake.ingest.labelers.base import Labeler, LabelledLayer, LayerActivations, Shared
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
 from neuronlake.ingest.machines.cluster import Cluster, share_out
 from neuronlake.ingest.machines.extraction import BatchLimit
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.machines.ray_chunks import extract_with, start_workers
-from neuronlake.ingest.machines.ray_labels import score_with_ray
+from neuronlake.ingest.machines.ray_labels import label_with_ray
 from neuronlake.ingest.machines.spool import close_folder, own_folder
 from neuronlake.sql.warehouse import Warehouse
 
@@ -43,6 +42,6 @@ class RayMachine:
                 yield from extract_with(workers, folder, networks, chunks, limit, seen)
         close_folder(self.warehouse, folder)
 
-    def label(self, features: Features, layers: Iterator[LayerActivations], scoring: Scoring) -> Iterator[LayerScores]:
+    def label(self, labeler: Labeler, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
         """As many layers at once as there are workers."""
-        return score_with_ray(self.device, self.address, self.workers, features, layers, scoring)
+        return label_with_ray(self.device, self.address, self.workers, labeler, shared, layers)

@@ -1,6 +1,6 @@
-"""Scoring on a Ray cluster: layers travel to workers one each, and their scores come back to the one writer.
+"""Labelling on a Ray cluster: layers travel to workers one each, and their labels come back to the one writer.
 
-A layer is a task as a whole, since soft_wpmi weighs each unit against all others of its layer. A task whose worker
+A layer is a task as a whole, since a labeler may weigh each unit against all others of its layer. A task whose worker
 dies is given to another by Ray.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -16,30 +17,28 @@ import numpy as np
 import torch
 
 from neuronlake.ingest.devices import resolve_device
-from neuronlake.ingest.labelers.clip_dissect import Features, Labels, LayerActivations, LayerScores, score_units
-from neuronlake.ingest.labelers.settings import Scoring
-from neuronlake.ingest.labelers.similarity import Cosines
+from neuronlake.ingest.labelers.base import Labeler, LabelledLayer, LayerActivations, LayerData, LayerLabels, Shared
 from neuronlake.ingest.machines.cluster import Cluster, ray, result, share_out
-from neuronlake.ingest.stored import StoredLayer
+from neuronlake.sql.store.features import StoredLayer
 
 
-def score_with_ray(
+def label_with_ray(
     device: str,
     address: str | None,
     workers: int | None,
-    features: Features,
+    labeler: Labeler,
+    shared: Shared,
     layers: Iterator[LayerActivations],
-    scoring: Scoring,
-) -> Iterator[LayerScores]:
+) -> Iterator[LabelledLayer]:
     """Layers in their order; as many are under way as there are workers, and no more are read.
 
     Args:
         device: as a recipe names it; each worker resolves it.
         address: of the cluster; one is started here where None.
         workers: how many; by the cluster's GPUs or cores where None.
-        features: sent to each machine once.
+        labeler: sent with each layer.
+        shared: sent to each machine once.
         layers: read as workers become free.
-        scoring: method, parameters, draws and seed.
 
     Raises:
         ClusterError: there is no cluster at the address, or it loses workers again and again.
@@ -47,34 +46,36 @@ def score_with_ray(
     """
     with Cluster(address):
         shared_out = share_out(device, workers)
-        remote = ray.remote(**shared_out.needs)(_score)
-        shared = ray.put((features.images.numpy(), features.texts.numpy()))
+        remote = ray.remote(**shared_out.needs)(_label)
+        # arrays, because Ray lets workers read them in shared memory, and copies tensors
+        arrays = {name: found.numpy() for name, found in vars(shared).items() if isinstance(found, torch.Tensor)}
+        put = ray.put((shared.concepts, arrays))
 
         def give(layer: LayerActivations) -> tuple[StoredLayer, list[int], Any]:
-            # arrays, because Ray lets workers read them in shared memory, and copies tensors
-            reference = remote.remote(shared, layer.values.numpy(), scoring, device, shared_out.threads)
+            reference = remote.remote(put, layer.values.numpy(), labeler, device, shared_out.threads)
             return layer.layer, layer.live, reference
 
         running = deque(map(give, islice(layers, shared_out.count)))
         while running:
             layer, live, reference = running.popleft()
-            scores, labels = result(reference)
+            labels: LayerLabels = result(reference)
             del reference  # the cluster may forget the layer
-            # before the scores are written, so that no worker waits for that
+            # before the labels are written, so that no worker waits for that
             running.extend(map(give, islice(layers, 1)))
             # a copy, because what Ray shares is gone with the connection
-            yield LayerScores(layer, live, torch.tensor(scores), labels)
+            matrix = None if labels.matrix is None else labels.matrix.copy()
+            yield LabelledLayer(layer, live, replace(labels, matrix=matrix))
 
 
-def _score(
-    features: tuple[np.ndarray, np.ndarray], values: np.ndarray, scoring: Scoring, device: str, threads: int
-) -> tuple[np.ndarray, Labels]:
-    """Score a layer, in a worker."""
+def _label(
+    put: tuple[tuple[str, ...], dict[str, np.ndarray]], values: np.ndarray, labeler: Labeler, device: str, threads: int
+) -> LayerLabels:
+    """Label a layer, in a worker."""
     torch.set_num_threads(threads)
     here = resolve_device(device)
-    cosines = Cosines(*(_tensor(array).to(here) for array in features))
-    scores, labels = score_units(cosines, _tensor(values).to(here), scoring)
-    return scores.numpy(), labels
+    concepts, arrays = put
+    shared = Shared(concepts, **{name: _tensor(array) for name, array in arrays.items()}).to(here)
+    return labeler.label(LayerData(_tensor(values).to(here), shared))
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

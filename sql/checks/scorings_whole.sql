@@ -29,9 +29,16 @@ where
     (
         scorings.images > 0
         and (
-            not coalesce(layer_chunks.is_complete and encoder_chunks.is_complete, false)
+            not coalesce(layer_chunks.is_complete, false)
             or scorings.images is distinct from layer_chunks.images
-            or scorings.images is distinct from encoder_chunks.images
+            or (
+                -- some labelers look at no embedding
+                scorings.encoder_id is not null
+                and (
+                    not coalesce(encoder_chunks.is_complete, false)
+                    or scorings.images is distinct from encoder_chunks.images
+                )
+            )
         )
     )
     or scorings.units > layers.units

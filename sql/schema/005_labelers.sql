@@ -27,7 +27,11 @@ select
     units,
     pooling,
     receptive_field,
-    coalesce(nullif(regexp_extract(name, ':(bfloat16|float16)$', 1), ''), 'float32') as precision,
+    case
+        -- an imported layer is called as its user says
+        when starts_with(fingerprint, 'imported:') then 'float32'
+        else coalesce(nullif(regexp_extract(name, ':(bfloat16|float16)$', 1), ''), 'float32')
+    end as precision,
     starts_with(fingerprint, 'imported:') as is_imported
 from store.layers
 order by layer_id;
@@ -158,7 +162,7 @@ select
     source,
     is_random,
     case
-        when source = 'imported' then 'imported'
+        when starts_with(fingerprint, 'imported:') then 'imported'
         when is_random then 'random'
         when starts_with(source, 'factory ') then 'code'
         when source = 'a module in Python' then 'memory'
@@ -190,7 +194,11 @@ select
         when starts_with(source, 'factory ') then 'code'
         else 'weights'
     end as source_kind,
-    coalesce(nullif(regexp_extract(name, ' (bfloat16|float16)$', 1), ''), 'float32') as precision
+    case
+        -- a folder's own name may end so
+        when source = 'imported' or ends_with(source, regexp_extract(name, ' (bfloat16|float16)$')) then 'float32'
+        else regexp_extract(name, ' (bfloat16|float16)$', 1)
+    end as precision
 from store.encoders
 order by encoder_id;
 

@@ -44,6 +44,14 @@ def test_the_label_of_a_unit_ranks_first_for_its_own_text(tiny_warehouse: Path) 
     assert set(found["rank"]) <= {1, 2}
 
 
+def test_no_pictures_are_read_to_name_the_images(tiny_warehouse: Path, tmp_path: Path) -> None:
+    copy = shutil.copy(tiny_warehouse, tmp_path / "copy.duckdb")
+    with neuronlake.open(copy, write=True) as warehouse:
+        before = find_units(warehouse, "cat", top=3, images=2)
+        warehouse.execute("drop table store.thumbnails")
+        assert find_units(warehouse, "cat", top=3, images=2).equals(before)
+
+
 def test_without_activations_there_is_nothing_to_search(tmp_path: Path) -> None:
     with (
         neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse,

@@ -17,8 +17,8 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest.encoders import loading
 from neuronlake.ingest.encoders.clip import ClipEncoder
 from neuronlake.ingest.labelers import significance, similarity
-from neuronlake.ingest.machines import scratch
 from neuronlake.ingest.recipe import Recipe, ScoreRecipe
+from neuronlake.sql.store import scratch
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 from tiny import ROOT, write_image

@@ -11,8 +11,12 @@ import pytest
 
 import neuronlake
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.reports.charts import CATEGORY_COLORS, OWN_CATEGORY_COLORS, category_colors
-from neuronlake.reports.page import write_charts, write_report
+from neuronlake.reports.drawing.colors import CATEGORY_COLORS, OWN_CATEGORY_COLORS, category_colors
+from neuronlake.reports.page import write_report
+from neuronlake.reports.pictures import write_charts
+from neuronlake.sql import catalog
+from neuronlake.sql.categories import CATEGORIES, NO_CATEGORY
+from tiny import ROOT
 
 WORDS = """concept,category
 cat,animal
@@ -103,3 +107,17 @@ def test_a_hundred_categories_have_a_hundred_colours() -> None:
     colors = category_colors([f"kind {number:03}" for number in range(100)])
     assert len({*colors.values()}) == len(colors) == 107
     assert all(re.fullmatch("#[0-9a-f]{6}", color) for color in colors.values())
+
+
+def test_categories_are_listed_once() -> None:
+    files = [file for folder in ("commands", "ingest", "sql", "reports") for file in (ROOT / folder).rglob("*.py")]
+    listing = [file.relative_to(ROOT).as_posix() for file in files if re.search("[\"']material[\"']", file.read_text())]
+    assert listing == ["sql/categories.py"]
+
+
+def test_the_shares_by_layer_have_a_column_for_each_of_brodens_categories(warehouse_file: Path) -> None:
+    with neuronlake.open(warehouse_file, write=False) as warehouse:
+        columns = warehouse.query("layer_progression").columns
+    assert tuple(columns[-8:]) == (*CATEGORIES[:-1], "own", NO_CATEGORY)
+    named = re.search(r"category not in \((.*?)\)", catalog.named_query("layer_progression").body)
+    assert named and named[1] == ", ".join(f"'{category}'" for category in CATEGORIES)

@@ -15,8 +15,10 @@ import vl_convert
 import neuronlake
 from neuronlake.ingest.importers.label_files import ImportOptions
 from neuronlake.ingest.importers.labels import import_labels
-from neuronlake.reports import charts
-from neuronlake.reports.page import ReportError, write_charts
+from neuronlake.reports import charts, figures
+from neuronlake.reports.drawing.colors import CATEGORY_COLORS, category_colors
+from neuronlake.reports.figures import Kind
+from neuronlake.reports.pictures import ReportError, write_charts
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -59,7 +61,7 @@ def frame(rows: list[tuple[str, str, int, int | None]]) -> pl.DataFrame:
 
 def learnt(concepts: pl.DataFrame, model: str) -> str:
     """The bars of a model's concepts as SVG."""
-    return svg(charts.learnt_concepts(concepts, model, charts.CATEGORY_COLORS))
+    return svg(charts.learnt_concepts(concepts, model, CATEGORY_COLORS))
 
 
 def test_a_key_tells_full_colour_from_pale(drawn: dict[str, str]) -> None:
@@ -81,7 +83,7 @@ def test_the_key_has_only_the_categories_that_occur(drawn: dict[str, str]) -> No
         ("mix-0", {"texture", "object", "none"}),
         ("own-0", {"texture"}),
     ):
-        assert set(texts(drawn[name])) & charts.CATEGORY_COLORS.keys() == expected, name
+        assert set(texts(drawn[name])) & CATEGORY_COLORS.keys() == expected, name
 
 
 def test_panels_side_by_side_draw_a_unit_at_the_same_length(drawn: dict[str, str]) -> None:
@@ -130,7 +132,7 @@ JAVASCRIPT = ["constructor", "toString", "__proto__", "hasOwnProperty", "valueOf
 @pytest.mark.parametrize("word", JAVASCRIPT)
 def test_words_of_javascript_are_drawn_like_all_others(word: str) -> None:
     layers, models = [word, "late"], [word, "other"]
-    colors = charts.category_colors([word])
+    colors = category_colors([word])
     concepts = frame([(word, word, 4, 2), (word, "dog", 2, 1)]).with_columns(category=pl.lit(word))
     only = concepts.with_columns(compared_layers=pl.lit(word), is_same_layers=True)
     measured = pl.DataFrame(
@@ -162,7 +164,7 @@ def test_words_of_javascript_are_drawn_like_all_others(word: str) -> None:
 def test_the_numbers_of_a_layer_with_a_word_of_javascript_for_its_name_have_their_own_scale() -> None:
     everywhere = frame([("a", "cat", 40, 10), ("a", "dog", 20, 10)])
     there = frame([("a", "cat", 4, 1), ("a", "dog", 2, 1)]).with_columns(layer=pl.lit("__proto__"))
-    chart = charts.learnt_concepts(pl.concat([everywhere, there]), "a", charts.CATEGORY_COLORS).to_dict()
+    chart = charts.learnt_concepts(pl.concat([everywhere, there]), "a", CATEGORY_COLORS).to_dict()
     (layer,) = chart["params"]
     (marked,) = {row["layer"] for rows in chart["datasets"].values() for row in rows} - {charts.ALL_LAYERS}
     picture = vl_convert.vegalite_to_svg(chart | {"width": 420, "params": [layer | {"value": marked}]}, "6.1")
@@ -177,7 +179,8 @@ def test_a_chart_that_cannot_be_drawn_is_an_error_and_no_empty_picture(
     unheard = bars.encode(x="units:Q", y="concept:N")
     refused = bars.encode(x="units:Q").properties(title="constructor")
     for broken in (unheard, refused):
-        monkeypatch.setattr(charts, "shared_concepts", lambda *_, broken=broken: broken)
+        drawn = Kind("shared", (), lambda _, broken=broken: [("", broken, pl.DataFrame())])
+        monkeypatch.setattr(figures, "FIGURES", (drawn,))
         for file_format in ("svg", "png"):
             with pytest.raises(
                 ReportError, match=r"chart shared cannot be drawn: [^\n]*; --format csv writes its numbers"

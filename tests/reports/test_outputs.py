@@ -19,7 +19,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest.importers.labels import ImportOptions, import_labels
 from neuronlake.reports.export import export_descriptions
 from neuronlake.reports.files import OutputError, write_output
-from neuronlake.reports.page import write_charts
+from neuronlake.reports.pictures import write_charts
 from neuronlake.reports.unit import read_unit, write_unit_page
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.warehouse import Warehouse

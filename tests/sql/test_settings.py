@@ -23,7 +23,7 @@ from neuronlake.ingest.importers.label_files import ImportOptions
 from neuronlake.ingest.importers.labels import import_labels
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.export import export_descriptions
-from neuronlake.reports.page import write_charts
+from neuronlake.reports.pictures import write_charts
 from neuronlake.reports.unit import UnitError, read_unit
 from neuronlake.sql import catalog
 from neuronlake.sql.settings import chosen_setting, setting_note, views_by_setting

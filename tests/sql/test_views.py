@@ -532,6 +532,30 @@ def test_unit_cards_bring_a_units_pictures_along(warehouse: Warehouse) -> None:
     ]
 
 
+def test_unit_images_names_the_images_of_each_unit_best_first(warehouse: Warehouse) -> None:
+    assert ask(warehouse, "unit_images", "model, unit, concept, images", setting="5", images="2") == [
+        ("alpha", 0, "cat", ["a/one.png", "a/two.png"]),
+        ("alpha", 1, "cat", ["a/two.png", "a/one.png"]),
+        ("alpha", 2, "cat", ["b/three.png", "a/one.png"]),
+        ("alpha", 3, "dog", ["b/four.png", "a/one.png"]),
+        ("beta", 0, "dog", ["a/one.png", "a/two.png"]),
+        ("beta", 1, None, ["b/four.png", "b/three.png"]),
+        ("beta", 2, "dog", ["a/two.png", "b/three.png"]),
+    ]
+    assert {str(images) for (images,) in ask(warehouse, "unit_images", "images", images="0")} == {"[]"}
+
+
+def test_scored_units_lists_the_units_of_each_scoring(warehouse: Warehouse) -> None:
+    assert ask(warehouse, "scored_units", "scoring, setting, model, layer, units") == [
+        (1, 1, "alpha", "early", [0, 1, 2]),
+        (2, 1, "alpha", "late", [0, 1, 2, 3]),
+        (3, 1, "beta", "early", [0, 1, 2]),
+        (4, 1, "beta", "head", [0, 1, 2]),
+        (5, 5, "alpha", "late", [0, 1, 2, 3]),
+        (6, 5, "beta", "head", [0, 1, 2]),
+    ]
+
+
 def test_descriptions_are_in_the_order_of_the_layers(warehouse: Warehouse) -> None:
     assert ask(warehouse, "descriptions", "layer, unit, description, similarity", model="beta", setting="1") == [
         ("early", 0, "dots", 0.9),

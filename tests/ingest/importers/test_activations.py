@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from neuronlake.ingest import stored
 from neuronlake.ingest.importers.activations import import_activations
 from neuronlake.ingest.importers.labels import ImportedFileError, ImportOptions, import_labels
 from neuronlake.ingest.labelers import similarity
@@ -23,6 +22,8 @@ from neuronlake.ingest.networks.models import model_from_module
 from neuronlake.ingest.probes.probe import load_probe
 from neuronlake.ingest.register import identify
 from neuronlake.sql.opening import open_warehouse
+from neuronlake.sql.store.features import activations as stored_activations
+from neuronlake.sql.store.features import concept_features, image_features, live_units
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 from tiny import write_image
@@ -139,12 +140,12 @@ def test_a_unit_that_differs_in_the_sixth_digit_is_dead_and_no_fault(warehouse: 
 
 def test_layers_score_as_they_did_from_the_files(warehouse: Warehouse, saved: Path, words: Path) -> None:
     import_activations(warehouse, saved, ImportOptions(concepts=str(words)))
-    image_ids, images = stored.image_features(warehouse, encoder_id=1, probe_id=1)
-    texts = stored.text_features(warehouse, encoder_id=1, prompts=["{}"], concept_set_id=1)
+    image_ids, images = image_features(warehouse, encoder_id=1, probe_id=1)
+    texts = concept_features(warehouse, encoder_id=1, prompts=["{}"], concept_set_id=1)
     layer_id, units = warehouse.sql("select layer_id, units from store.layers where name = 'layer4'").fetchall()[0]
-    activations = stored.activations(warehouse, layer_id, range(units), image_ids)
+    activations = torch.from_numpy(stored_activations(warehouse, layer_id, range(units), image_ids))
     assert torch.equal(activations, ACTIVATIONS)
-    live = stored.live_units(warehouse, layer_id, probe_id=1)
+    live = live_units(warehouse, layer_id, probe_id=1)
     assert live == [0, 1]
     for method in similarity.METHODS.values():
         options = {"top_k": 3} if "top_k" in similarity.default_parameters(method.__name__) else {}
@@ -154,7 +155,8 @@ def test_layers_score_as_they_did_from_the_files(warehouse: Warehouse, saved: Pa
             ACTIVATIONS[:, :2],
             **options,
         )
-        assert torch.allclose(method(Cosines(images, texts), activations[:, live], **options), expected, atol=1e-5)
+        cosines = Cosines(torch.from_numpy(images), torch.from_numpy(texts))
+        assert torch.allclose(method(cosines, activations[:, live], **options), expected, atol=1e-5)
 
 
 def test_concepts_are_those_of_the_file_that_cli_ingest_would_read(
@@ -263,7 +265,7 @@ def test_a_network_of_that_name_that_was_computed_here_is_not_the_imported_one(
 ) -> None:
     model = model_from_module("resnet18-places365", torch.nn.Conv2d(3, 2, 3))
     entry = Entry("models", model.name, model.fingerprint, model.name, str)
-    model_id = identify(warehouse, entry, source="mine", is_random=False)
+    model_id = identify(warehouse, entry, source="mine", source_kind="weights", is_random=False)
     warehouse.execute(
         "insert into store.layers values (1, $id, 'layer4', 'computed', 0, 3, 'mean', null, 'float32', false)",
         id=model_id,

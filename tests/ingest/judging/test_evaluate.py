@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.judging.evaluate import _Scored, load_truth, measures_of_halves, measures_of_names
-from neuronlake.ingest.labelers.settings import resolve_scoring
+from neuronlake.ingest.labelers.registry import resolve_scoring
 from neuronlake.ingest.labelers.similarity import Cosines
 from neuronlake.sql.warehouse import Warehouse
 from tiny import CONCEPTS

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import scoring
+from neuronlake.ingest import labelling
 from neuronlake.ingest.estimate import estimate
 from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.recipe import Recipe
@@ -133,13 +133,13 @@ def test_an_estimate_leaves_a_network_as_it_was(lent: Half, recipe: dict[str, An
 def test_networks_have_left_the_device_before_layers_are_scored(
     recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score, watched, seen = scoring.score_layers, Watched(), list[int]()
+    score, watched, seen = labelling.label_layers, Watched(), list[int]()
 
     def scored(*arguments: Any) -> None:
         seen.append(watched.moves)
         score(*arguments)
 
-    monkeypatch.setattr(scoring, "score_layers", scored)
+    monkeypatch.setattr(labelling, "label_layers", scored)
     with neuronlake.open(tmp_path / "w.duckdb") as warehouse:
         neuronlake.ingest(warehouse, models={"mine": (watched, SMALL)}, device="cpu", **recipe)
     # to the device, to channels last and back, and off the device

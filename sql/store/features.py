@@ -1,4 +1,4 @@
-"""What the warehouse holds, as tensors: activations, embeddings, and which units are alive."""
+"""What layers are labelled from: activations, embeddings and labels of images, and which units are alive."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+import pyarrow as pa
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.machines.scratch import empty_matrix
+from neuronlake.sql.store.scratch import empty_matrix
 from neuronlake.sql.warehouse import Warehouse
 
 _ACTIVATIONS_AT_ONCE = 1_000_000
@@ -30,8 +29,35 @@ class StoredLayer:
     fingerprint: str
 
 
-def image_features(warehouse: Warehouse, encoder_id: int, probe_id: int) -> tuple[np.ndarray, Tensor]:
-    """Numbers of a probe's readable images in order, and their (images, dimensions) float32 embeddings."""
+def readable_images(warehouse: Warehouse, probe_id: int) -> np.ndarray:
+    """Numbers of a probe's images that could be read, ascending."""
+    numbers = warehouse.sql(
+        "select image_id from store.images anti join store.failed_images using (image_id)"
+        " where probe_id = $probe_id order by image_id",
+        probe_id=probe_id,
+    )
+    return numbers.to_arrow_table()["image_id"].to_numpy()
+
+
+def probe_labels(warehouse: Warehouse, probe_id: int) -> list[str | None]:
+    """What a probe's images are labelled with, each once."""
+    found = warehouse.sql("select distinct label from store.images where probe_id = $id", id=probe_id)
+    return [row[0] for row in found.fetchall()]
+
+
+def image_labels(warehouse: Warehouse, image_ids: np.ndarray) -> list[str | None]:
+    """The images' own labels, in the order of their numbers."""
+    found = warehouse.sql(
+        "select image_id, label from store.images where image_id between $first and $last",
+        first=int(image_ids[0]),
+        last=int(image_ids[-1]),
+    ).fetchall()
+    labels = dict(found)
+    return [labels[int(number)] for number in image_ids]
+
+
+def image_features(warehouse: Warehouse, encoder_id: int, probe_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of a probe's embedded images in order, and their (images, dimensions) float32 embeddings."""
     keys = {"encoder_id": encoder_id, "probe_id": probe_id}
     numbers = warehouse.sql(
         "select image_id from store.image_embeddings join store.images using (image_id)"
@@ -40,35 +66,75 @@ def image_features(warehouse: Warehouse, encoder_id: int, probe_id: int) -> tupl
     )
     image_ids = numbers.to_arrow_table()["image_id"].to_numpy()
     if not len(image_ids):
-        return image_ids, torch.empty(0, 0)
+        return image_ids, np.empty((0, 0), dtype=np.float32)
     rows = warehouse.sql(
         "select image_id, embedding from store.image_embeddings join store.images using (image_id)"
         " where encoder_id = $encoder_id and probe_id = $probe_id",
         **keys,
     )
     dimensions = warehouse.scalar("select dimensions from store.encoders where encoder_id = $id", id=encoder_id)
-    matrix = empty_matrix(len(image_ids), dimensions, warehouse.path.parent)
-    values = matrix.numpy()
+    values = empty_matrix(len(image_ids), dimensions, warehouse.path.parent)
     for batch in rows.to_arrow_reader(_EMBEDDINGS_AT_ONCE):
         places = np.searchsorted(image_ids, batch["image_id"].to_numpy())
         values[places] = batch["embedding"].flatten().to_numpy().reshape(-1, dimensions)
-    return image_ids, matrix
+    return image_ids, values
 
 
-def text_features(warehouse: Warehouse, encoder_id: int, prompts: Sequence[str], concept_set_id: int) -> Tensor:
+def concept_features(warehouse: Warehouse, encoder_id: int, prompts: Sequence[str], concept_set_id: int) -> np.ndarray:
     """(concepts, dimensions) float32 embeddings in the order of the concept set."""
     table = warehouse.sql(
         "select embedding from store.concept_embeddings join store.concept_set_concepts using (concept_id)"
-        " where encoder_id = $encoder_id and prompts = $prompts and concept_set_id = $concept_set_id order by position",
+        " where encoder_id = $encoder_id and prompts = $prompts and concept_set_id = $concept_set_id"
+        " order by position",
         encoder_id=encoder_id,
         prompts=list(prompts),
         concept_set_id=concept_set_id,
     ).to_arrow_table()
     values = table["embedding"].combine_chunks().flatten().to_numpy()
-    return torch.from_numpy(values.reshape(table.num_rows, -1).copy())
+    return values.reshape(table.num_rows, -1).copy()
 
 
-def activations(warehouse: Warehouse, layer_id: int, units: Sequence[int], image_ids: np.ndarray) -> Tensor:
+def concepts_without_features(
+    warehouse: Warehouse, encoder_id: int, prompts: Sequence[str], concept_ids: Sequence[int]
+) -> dict[int, str]:
+    """Numbers and texts of the concepts that an encoder has not embedded with these prompts, in their order."""
+    known = warehouse.sql(
+        "select concept_id from store.concept_embeddings where encoder_id = $encoder_id and prompts = $prompts",
+        encoder_id=encoder_id,
+        prompts=list(prompts),
+    ).fetchall()
+    done = {row[0] for row in known}
+    texts: dict[int, str] = dict(warehouse.sql("select concept_id, concept from store.concepts").fetchall())
+    return {number: texts[number] for number in concept_ids if number not in done}
+
+
+def insert_concept_features(
+    warehouse: Warehouse, encoder_id: int, prompts: Sequence[str], concept_ids: np.ndarray, embeddings: np.ndarray
+) -> None:
+    """Write the embeddings of concepts, (concepts, dimensions) float32."""
+    rows = embedding_rows("concept_id", concept_ids, embeddings)
+    warehouse.insert("concept_embeddings", rows, encoder_id=encoder_id, prompts=list(prompts))
+
+
+def embedding_rows(key: str, numbers: np.ndarray, embeddings: np.ndarray) -> pa.Table:
+    """An Arrow table of numbers and their embeddings, (rows, dimensions) float32."""
+    count, dimensions = embeddings.shape
+    offsets = np.arange(0, (count + 1) * dimensions, dimensions, dtype=np.int32)
+    values = pa.array(np.ascontiguousarray(embeddings).reshape(-1))
+    return pa.table({key: numbers, "embedding": pa.ListArray.from_arrays(pa.array(offsets), values)})
+
+
+def concept_texts(warehouse: Warehouse, concept_set_id: int) -> tuple[str, ...]:
+    """The concepts of a set, in its order."""
+    rows = warehouse.sql(
+        "select concept from store.concept_set_concepts join store.concepts using (concept_id)"
+        " where concept_set_id = $id order by position",
+        id=concept_set_id,
+    )
+    return tuple(row[0] for row in rows.fetchall())
+
+
+def activations(warehouse: Warehouse, layer_id: int, units: Sequence[int], image_ids: np.ndarray) -> np.ndarray:
     """(images, units) float32 of some of a layer's units, a transposed view.
 
     Streamed, so memory holds them once; or not even once, see `empty_matrix`.
@@ -77,13 +143,13 @@ def activations(warehouse: Warehouse, layer_id: int, units: Sequence[int], image
         warehouse: to read.
         layer_id: the layer.
         units: its units, in the order wanted.
-        image_ids: all images of one probe that have an embedding, ascending.
+        image_ids: all images of one probe that are labelled with, ascending.
 
     Raises:
         UnevenLayerError: the layer's images of that probe are not these.
     """
-    matrix = empty_matrix(len(units), len(image_ids), warehouse.path.parent).fill_(torch.nan)
-    values = matrix.numpy()
+    values = empty_matrix(len(units), len(image_ids), warehouse.path.parent)
+    values.fill(np.nan)
     row_of_unit = np.full(warehouse.scalar("select units from store.layers where layer_id = $id", id=layer_id), -1)
     row_of_unit[list(units)] = np.arange(len(units))
     (first, last) = warehouse.sql(
@@ -108,16 +174,16 @@ def activations(warehouse: Warehouse, layer_id: int, units: Sequence[int], image
         values[rows[wanted], places[wanted]] = activation[wanted]
         filled += int(wanted.sum())
         strangers += len(is_known) - int(is_known.sum())
-    if strangers or filled != matrix.numel():
+    if strangers or filled != values.size:
         raise _uneven(warehouse, layer_id)
-    return matrix.T
+    return values.T
 
 
 def _uneven(warehouse: Warehouse, layer_id: int) -> UnevenLayerError:
     """The error that names the layer."""
     (model, layer) = warehouse.sql(
         "select models.name, layers.name from store.layers inner join store.models using (model_id)"
-        " where layer_id = $id",
+        " where layers.layer_id = $id",
         id=layer_id,
     ).fetchall()[0]
     return UnevenLayerError(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
-from neuronlake.ingest.machines import scratch
-from neuronlake.ingest.machines.scratch import ScratchError, empty_matrix
+from neuronlake.sql.store import scratch
+from neuronlake.sql.store.scratch import ScratchError, empty_matrix
 
 
 def test_a_small_matrix_is_in_memory(tmp_path: Path) -> None:
@@ -22,10 +22,10 @@ def test_a_large_matrix_keeps_its_values_in_a_file_without_a_name(
     monkeypatch.setattr(scratch, "_LARGEST_IN_MEMORY", 100)
     matrix = empty_matrix(30, 40, tmp_path)
     assert list(tmp_path.iterdir()) == []
-    values = torch.arange(1200.0).view(30, 40)
-    matrix.copy_(values)
-    assert torch.equal(matrix, values)
-    assert torch.equal(matrix.T @ matrix, values.T @ values)
+    values = np.arange(1200.0, dtype=np.float32).reshape(30, 40)
+    matrix[:] = values
+    assert np.array_equal(matrix, values)
+    assert np.array_equal(matrix.T @ matrix, values.T @ values)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the file is sparse")

@@ -6,8 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from neuronlake import NeuronlakeError
 
@@ -18,8 +17,8 @@ class ScratchError(NeuronlakeError):
     """There is no room for a matrix."""
 
 
-def empty_matrix(rows: int, columns: int, folder: Path) -> Tensor:
-    """A (rows, columns) float32 tensor of no particular values, contiguous.
+def empty_matrix(rows: int, columns: int, folder: Path) -> np.ndarray:
+    """A (rows, columns) float32 array of no particular values, contiguous.
 
     A large one lies in a file without a name, whose pages the system writes out and takes back as it needs the
     memory for something else.
@@ -34,11 +33,11 @@ def empty_matrix(rows: int, columns: int, folder: Path) -> Tensor:
     """
     size = 4 * rows * columns
     if size <= _LARGEST_IN_MEMORY:
-        return torch.empty(rows, columns)
+        return np.empty((rows, columns), dtype=np.float32)
     descriptor, name = tempfile.mkstemp(prefix=".neuronlake-", dir=folder)
     try:
         _reserve(descriptor, size)
-        flat = torch.from_file(name, shared=True, size=rows * columns, dtype=torch.float32)
+        return np.memmap(name, dtype=np.float32, mode="r+", shape=(rows, columns))
     except OSError as error:
         raise ScratchError(
             f"{folder} has no room for {size / 1e9:.1f} GB of activations that do not fit in memory "
@@ -47,7 +46,6 @@ def empty_matrix(rows: int, columns: int, folder: Path) -> Tensor:
     finally:
         os.close(descriptor)
         Path(name).unlink()
-    return flat.view(rows, columns)
 
 
 def _reserve(descriptor: int, size: int) -> None:

@@ -1,0 +1,110 @@
+"""The methods that a recipe can name, and the labelers behind them. A new labeler is a file, and a line here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from neuronlake.ingest.encoders.prompts import checked_prompts
+from neuronlake.ingest.labelers import similarity
+from neuronlake.ingest.labelers.base import Labeler, Need
+from neuronlake.ingest.labelers.clip_dissect import ClipDissect
+from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD, Scoring, ScoringError
+
+# Where a parameter of any method makes sense; the lower bound is part of it.
+_RANGES = {
+    "a": (1e-6, 1e6),
+    "p_start": (0.0, 1.0),
+    "p_end": (0.0, 1.0),
+    "p": (1e-6, 100.0),
+    "top_fraction": (1e-9, 1.0),
+    "min_norm": (1e-30, 1e30),
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method that a recipe can name.
+
+    Attributes:
+        labeler: its name, as the warehouse keeps it.
+        make: the labeler, from the scoring's settings.
+        needs: what it asks for.
+        parameters: with their defaults.
+        has_matrix: whether it scores every concept for every unit.
+        has_null: whether it has p-values, from pseudo-units.
+    """
+
+    labeler: str
+    make: Callable[[Scoring], Labeler]
+    needs: frozenset[Need]
+    parameters: Mapping[str, int | float] = field(default_factory=dict[str, "int | float"])
+    has_matrix: bool = False
+    has_null: bool = False
+
+
+METHODS: dict[str, Method] = {
+    name: Method(
+        "clip_dissect",
+        ClipDissect,
+        ClipDissect.needs,
+        similarity.default_parameters(name),
+        has_matrix=True,
+        has_null=True,
+    )
+    for name in similarity.METHODS
+}
+
+
+def resolve_scoring(
+    method: str = DEFAULT_METHOD,
+    parameters: Mapping[str, int | float] | None = None,
+    prompts: Sequence[str] = ("{}",),
+    null_draws: int = DEFAULT_DRAWS,
+    seed: int = 0,
+    keep_concepts: int | None = None,
+) -> Scoring:
+    """Check the settings, fill in the method's own parameters, and leave out what it has no use for.
+
+    Raises:
+        ScoringError: one makes no sense.
+        PromptError: so does a prompt.
+    """
+    if method not in METHODS:
+        near = difflib.get_close_matches(method, METHODS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ScoringError(f"there is no method {method!r}; {hint}choose from {', '.join(METHODS)}")
+    chosen = METHODS[method]
+    given: dict[str, int | float] = {}
+    for name, value in (parameters or {}).items():
+        if name not in chosen.parameters:
+            raise ScoringError(f"{method} has no parameter {name!r}; it has {', '.join(chosen.parameters) or 'none'}")
+        _check_parameter(name, value, chosen.parameters[name])
+        given[name] = type(chosen.parameters[name])(value)
+    if keep_concepts is not None and keep_concepts < 2:
+        raise ScoringError("--keep-concepts must be at least 2: the label and its runner-up")
+    checked = checked_prompts(prompts)
+    return Scoring(
+        method=method,
+        parameters={**chosen.parameters, **given},
+        prompts=checked if Need.EMBEDDINGS in chosen.needs else (),
+        null_draws=null_draws if chosen.has_null else 0,
+        seed=seed,
+        keep_concepts=keep_concepts if chosen.has_matrix else None,
+    )
+
+
+def _check_parameter(name: str, value: float, default: float) -> None:
+    """Refuse what the method's formula cannot take."""
+    if isinstance(default, int) and (value != value // 1 or value < 1):
+        raise ScoringError(f"parameter {name} must be a whole number above 0, not {value:g}")
+    low, high = _RANGES.get(name, (-1e6, 1e6))
+    if not low <= value <= high:
+        raise ScoringError(f"parameter {name} must be between {low:g} and {high:g}, not {value:g}")
+
+
+def changed_parameters(scoring: Scoring) -> str:
+    """The parameters that differ from the method's defaults, as a reader knows them: ``top_k=50``."""
+    defaults = METHODS[scoring.method].parameters
+    return ", ".join(f"{name}={value:g}" for name, value in scoring.parameters.items() if value != defaults[name])

@@ -1,0 +1,213 @@
+"""Stored activations to labels, one layer at a time, whatever the labeler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+import torch
+
+from neuronlake.ingest.encoders.prompts import embed_texts
+from neuronlake.ingest.encoders.protocol import Encoder
+from neuronlake.ingest.labelers.base import LabelledLayer, LayerActivations, LayerLabels, Need, Shared
+from neuronlake.ingest.labelers.registry import METHODS, changed_parameters
+from neuronlake.ingest.labelers.settings import Scoring, ScoringError
+from neuronlake.ingest.machines.base import Machine
+from neuronlake.sql import hints
+from neuronlake.sql.store import features, scorings
+from neuronlake.sql.store.features import StoredLayer
+from neuronlake.sql.store.scorings import ScoringRow
+from neuronlake.sql.warehouse import Warehouse
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What scorings of several layers share: images, encoder and concepts, by number and fingerprint.
+
+    The encoder is None where the labeler looks at no embedding. `concept_ids` are in the order of the concept set.
+    """
+
+    probe_id: int
+    probe_fingerprint: str
+    encoder_id: int | None
+    encoder_fingerprint: str | None
+    concept_set_id: int
+    concept_set_fingerprint: str
+    concept_ids: tuple[int, ...]
+
+    def scoring_fingerprint(self, layer: StoredLayer, scoring: Scoring) -> str:
+        """Identity of a scoring of a layer."""
+        return scoring.fingerprint(
+            layer.fingerprint, self.probe_fingerprint, self.encoder_fingerprint, self.concept_set_fingerprint
+        )
+
+
+def embed_concepts(
+    warehouse: Warehouse, basis: Basis, prompts: Sequence[str], encoder: Callable[[], Encoder], progress: Progress
+) -> None:
+    """Embed the concepts that this encoder has not embedded with these prompts yet; it is asked for only then.
+
+    Raises:
+        ScoringError: the encoder gives a concept no direction.
+    """
+    if basis.encoder_id is None:
+        return
+    missing = features.concepts_without_features(warehouse, basis.encoder_id, prompts, basis.concept_ids)
+    if not missing:
+        return
+    embeddings = embed_texts(
+        encoder(),
+        prompts,
+        list(missing.values()),
+        lambda count, total: progress("Embedding concepts", count, total),
+    )
+    lost = ~(embeddings.norm(dim=1) > 0)  # also where it is NaN
+    if lost.any():
+        text = list(missing.values())[int(lost.nonzero()[0])]
+        raise ScoringError(f"the encoder gives the concept {text!r} no direction; take it out of the concept set")
+    numbers = np.array(list(missing), dtype=np.int32)
+    with warehouse.transaction():
+        features.insert_concept_features(warehouse, basis.encoder_id, prompts, numbers, embeddings.numpy())
+
+
+def pending_layers(
+    warehouse: Warehouse, basis: Basis, layers: Sequence[StoredLayer], scoring: Scoring
+) -> list[StoredLayer]:
+    """The layers whose scoring is not in the warehouse."""
+    known = scorings.known_fingerprints(warehouse)
+    return [layer for layer in layers if basis.scoring_fingerprint(layer, scoring) not in known]
+
+
+def label_layers(
+    warehouse: Warehouse,
+    basis: Basis,
+    layers: Sequence[StoredLayer],
+    scoring: Scoring,
+    machine: Machine,
+    run_id: int,
+    progress: Progress,
+) -> None:
+    """Label layers; similarities, labels and the scoring itself are one transaction a layer.
+
+    Whatever the machine, this process alone reads and writes the warehouse, a layer at a time and in their order.
+
+    Raises:
+        ScoringError: no image of the probe could be read.
+        NeuronlakeError: the machine or the labeler cannot do it.
+    """
+    if not layers:
+        return
+    method = METHODS[scoring.method]
+    image_ids, shared = _shared(warehouse, basis, scoring, method.needs)
+    # a generator: the machine takes a layer's activations when it has a place for them
+    activations = (_read(warehouse, layer, basis.probe_id, image_ids) for layer in layers)
+    progress("Scoring layers", 0, len(layers))
+    for done, labelled in enumerate(machine.label(method.make(scoring), shared, activations), start=1):
+        _write(warehouse, basis, scoring, labelled, len(image_ids), run_id)
+        progress("Scoring layers", done, len(layers))
+
+
+def _shared(warehouse: Warehouse, basis: Basis, scoring: Scoring, needs: frozenset[Need]) -> tuple[np.ndarray, Shared]:
+    """Numbers of the images, and what the labeler asks for of them and of the concepts."""
+    texts = features.concept_texts(warehouse, basis.concept_set_id)
+    if Need.EMBEDDINGS in needs:
+        assert basis.encoder_id is not None
+        image_ids, images = features.image_features(warehouse, basis.encoder_id, basis.probe_id)
+        concepts = features.concept_features(warehouse, basis.encoder_id, scoring.prompts, basis.concept_set_id)
+        shared = Shared(texts, torch.from_numpy(images), torch.from_numpy(concepts))
+    else:
+        image_ids, shared = features.readable_images(warehouse, basis.probe_id), Shared(texts)
+    if not len(image_ids):
+        reasons = hints.command("cli sql failed_images", warehouse.path)
+        raise ScoringError(f"no image of the probe could be read; `{reasons}` has the reasons")
+    if Need.IMAGE_LABELS in needs:
+        places = {text: place for place, text in enumerate(texts)}
+        labels = features.image_labels(warehouse, image_ids)
+        shared = replace(shared, image_labels=torch.tensor([places.get(label or "", -1) for label in labels]))
+    return image_ids, shared
+
+
+def _read(warehouse: Warehouse, layer: StoredLayer, probe_id: int, image_ids: np.ndarray) -> LayerActivations:
+    """The live units of a layer."""
+    live = features.live_units(warehouse, layer.layer_id, probe_id)
+    values = features.activations(warehouse, layer.layer_id, live, image_ids)
+    return LayerActivations(layer, live, torch.from_numpy(values))
+
+
+def _write(
+    warehouse: Warehouse, basis: Basis, scoring: Scoring, labelled: LabelledLayer, images: int, run_id: int
+) -> None:
+    """One layer's scoring, labels and similarities."""
+    method = METHODS[scoring.method]
+    layer, live, labels = labelled.layer, labelled.live, labelled.labels
+    concepts = len(basis.concept_ids)
+    kept = min(scoring.keep_concepts or concepts, concepts) if method.has_matrix else 0
+    row = ScoringRow(
+        fingerprint=basis.scoring_fingerprint(layer, scoring),
+        run_id=run_id,
+        layer_id=layer.layer_id,
+        probe_id=basis.probe_id,
+        encoder_id=basis.encoder_id,
+        concept_set_id=basis.concept_set_id,
+        labeler=method.labeler,
+        method=scoring.method,
+        units=layer.units,
+        images=images,
+        parameters=scoring.parameters,
+        changed_parameters=changed_parameters(scoring),
+        prompts=scoring.prompts or None,
+        null_draws=scoring.null_draws,
+        seed=scoring.seed,
+        kept_concepts=kept,
+    )
+    concept_ids = np.array([*basis.concept_ids, -1], dtype=np.int32)  # the last one stands for none
+    with warehouse.transaction():
+        scoring_id = scorings.insert_scoring(warehouse, row)
+        if labels.matrix is not None:
+            columns, scores = concept_ids[:-1], torch.from_numpy(labels.matrix)
+            if kept < concepts:
+                best = scores.topk(kept, dim=1)
+                columns, scores = concept_ids[best.indices.numpy()], best.values
+            scorings.insert_matrix(warehouse, scoring_id, live, columns, scores.numpy())
+        rows = _label_rows(layer.units, live, labels, concept_ids)
+        scorings.insert_labels(warehouse, scoring_id, rows, _terms(live, labels, concept_ids))
+
+
+def _label_rows(units: int, live: list[int], labels: LayerLabels, concept_ids: np.ndarray) -> pl.DataFrame:
+    """One row for each unit of the layer; those that are not live have no score."""
+    labelled = pl.DataFrame(
+        {
+            "unit": np.array(live, dtype=np.int32),
+            "similarity": labels.score.astype(np.float32),
+            "runner_up_id": concept_ids[labels.runner_up],
+            "runner_up_similarity": labels.runner_up_score.astype(np.float32),
+            "p_value": labels.p.astype(np.float32),
+            "q_value": labels.q.astype(np.float32),
+        }
+    ).with_columns(
+        pl.col("runner_up_id").replace(-1, None),
+        pl.col(pl.Float32).fill_nan(None),
+    )
+    everyone = pl.DataFrame({"unit": np.arange(units, dtype=np.int32)})
+    return everyone.join(labelled, on="unit", how="left", maintain_order="left")
+
+
+def _terms(live: list[int], labels: LayerLabels, concept_ids: np.ndarray) -> pl.DataFrame:
+    """One row for each concept of each label."""
+    rows, positions = np.nonzero(labels.terms >= 0)
+    of_units = labels.operators
+    operators = of_units and [of_units[row][place] for row, place in zip(rows, positions, strict=True)]
+    return pl.DataFrame(
+        {
+            "unit": np.array(live, dtype=np.int32)[rows],
+            "position": positions.astype(np.int32),
+            "concept_id": concept_ids[labels.terms[rows, positions]],
+            "weight": labels.weights[rows, positions],
+            "operator": operators,
+        },
+        schema_overrides={"operator": pl.String},
+    )

@@ -1,0 +1,136 @@
+"""Scorings: their own rows, labels with their terms, unit-by-concept matrices, and what was measured of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from neuronlake.sql.warehouse import Warehouse
+
+_ROWS_PER_INSERT = 4_000_000
+
+
+@dataclass(frozen=True)
+class ScoringRow:
+    """A scoring's own row, but for its number; see the table ``store.scorings``.
+
+    Attributes:
+        encoder_id: None where the labeler looks at no embedding, and then `prompts` is None too.
+        changed_parameters: those that differ from the method's defaults, as a reader knows them.
+        images: that were scored; 0 for labels of another tool.
+        null_draws: pseudo-units behind the p-values; 0 for none.
+        kept_concepts: of each unit's scores; 0 where there is no matrix.
+    """
+
+    fingerprint: str
+    run_id: int
+    layer_id: int
+    probe_id: int
+    encoder_id: int | None
+    concept_set_id: int
+    labeler: str
+    method: str
+    units: int
+    images: int = 0
+    parameters: Mapping[str, int | float] | None = None
+    changed_parameters: str = ""
+    prompts: Sequence[str] | None = ("{}",)
+    null_draws: int = 0
+    seed: int = 0
+    kept_concepts: int = 0
+
+
+def known_fingerprints(warehouse: Warehouse) -> set[str]:
+    """Of all scorings."""
+    return {row[0] for row in warehouse.sql("select fingerprint from store.scorings").fetchall()}
+
+
+def insert_scoring(warehouse: Warehouse, row: ScoringRow) -> int:
+    """Write a scoring's own row, and return its number."""
+    scoring_id = warehouse.next_id("scorings", "scoring_id")
+    values: dict[str, Any] = {"scoring_id": scoring_id, **vars(row)}
+    values["parameters"] = json.dumps(dict(row.parameters or {}))
+    values["prompts"] = None if row.prompts is None else list(row.prompts)
+    types = {"encoder_id": pl.Int32, "prompts": pl.List(pl.String)}
+    warehouse.insert("scorings", pl.DataFrame([values], schema_overrides=types))
+    return scoring_id
+
+
+def insert_labels(warehouse: Warehouse, scoring_id: int, labels: pl.DataFrame, terms: pl.DataFrame) -> None:
+    """Write a row for each unit of a layer, and the concepts of their labels.
+
+    Args:
+        warehouse: to write to.
+        scoring_id: whose labels they are.
+        labels: unit, and as far as there are any similarity, runner_up_id, runner_up_similarity, p_value, q_value.
+        terms: unit, concept_id, and unless all labels are of one concept position, weight and operator.
+    """
+    warehouse.insert("labels", labels, scoring_id=scoring_id)
+    if "position" not in terms.columns:
+        terms = terms.with_columns(position=pl.lit(0), weight=pl.lit(1.0))
+    warehouse.insert("label_terms", terms, scoring_id=scoring_id)
+
+
+def insert_similarities(warehouse: Warehouse, scoring_id: int, rows: Any) -> None:
+    """Write scores of units and concepts: unit, concept_id, similarity."""
+    warehouse.insert("similarities", rows, scoring_id=scoring_id)
+
+
+def insert_matrix(
+    warehouse: Warehouse, scoring_id: int, units: Sequence[int], concept_ids: np.ndarray, scores: np.ndarray
+) -> None:
+    """Write the unit-by-concept matrix, or each unit's best concepts, in blocks of units.
+
+    Args:
+        warehouse: to write to.
+        scoring_id: whose scores they are.
+        units: numbers of the rows' units.
+        concept_ids: numbers of the concepts, (concepts,) int32, or (units, concepts) where they differ by unit.
+        scores: (units, concepts) float32.
+    """
+    columns = np.broadcast_to(concept_ids, scores.shape)
+    step = max(1, _ROWS_PER_INSERT // max(1, scores.shape[1]))
+    for start in range(0, len(units), step):
+        block = slice(start, start + step)
+        rows = pa.table(
+            {
+                "unit": np.repeat(np.array(units[block], dtype=np.int32), scores.shape[1]),
+                "concept_id": columns[block].reshape(-1),
+                "similarity": scores[block].reshape(-1),
+            }
+        )
+        insert_similarities(warehouse, scoring_id, rows)
+
+
+def newest_concept_set(warehouse: Warehouse, probe_id: int, encoder_id: int) -> int | None:
+    """The concept set that a probe's images were last scored with."""
+    return warehouse.scalar(
+        "select concept_set_id from store.scorings where probe_id = $probe_id and encoder_id = $encoder_id"
+        " order by scoring_id desc limit 1",
+        probe_id=probe_id,
+        encoder_id=encoder_id,
+    )
+
+
+def replace_evaluations(warehouse: Warehouse, scoring_id: int, truth: str | None, measures: pl.DataFrame) -> None:
+    """Put measures in the place of those that were there for the same scoring and truth.
+
+    Args:
+        warehouse: to write to.
+        scoring_id: whose labels were measured.
+        truth: what they were measured against; None for the other half of the probe.
+        measures: measure, value, low, high, units.
+    """
+    with warehouse.transaction():
+        warehouse.execute(
+            "delete from store.evaluations where scoring_id = $scoring_id and truth is not distinct from $truth",
+            scoring_id=scoring_id,
+            truth=truth,
+        )
+        warehouse.insert("evaluations", measures, scoring_id=scoring_id, truth=truth)

@@ -1,0 +1,104 @@
+"""The table of figures: what it asks is there to ask, and the page shows all of it."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import altair as alt
+import polars as pl
+import pytest
+import small_warehouse
+
+import neuronlake
+from neuronlake.reports import figures
+from neuronlake.reports.answers import answers_of
+from neuronlake.reports.figures import FIGURES, Drawn, Kind
+from neuronlake.reports.page import page_template
+from neuronlake.sql import catalog
+from neuronlake.sql.warehouse import Warehouse
+from tiny import ROOT
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    with small_warehouse.build(tmp_path_factory.mktemp("figures") / "small.duckdb") as built:
+        yield built
+
+
+def bars(_answers: object, counts: pl.DataFrame) -> Iterator[Drawn]:
+    yield "", alt.Chart(counts).mark_bar().encode(y="model:N", x="units:Q"), counts
+
+
+REPEATED = Kind("repeated", ("most_repeated_concept",), bars)
+
+
+def test_a_figure_that_the_page_has_no_place_for_is_an_error(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "FIGURES", (*FIGURES, REPEATED))
+    with pytest.raises(AssertionError, match=r"page\.html has no place for the figures repeated"):
+        neuronlake.write_report(warehouse, tmp_path / "page.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_beside_another_needs_no_place_of_its_own(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "FIGURES", (*FIGURES, dataclasses.replace(REPEATED, beside="learnt")))
+    neuronlake.write_report(warehouse, tmp_path / "page.html")
+    drawn = re.findall(r'data-spec="([^"]*)"', (tmp_path / "page.html").read_text())
+    assert drawn[:4] == ["learnt-0", "learnt-1", "repeated", "layers-concepts"]
+
+
+@pytest.mark.parametrize("lost", [kind.name for kind in FIGURES])
+def test_a_figure_that_only_the_page_knows_is_an_error(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "FIGURES", tuple(kind for kind in FIGURES if kind.name != lost))
+    with pytest.raises(AssertionError, match=rf"page\.html places the figures {lost}, which figures\.py does not have"):
+        page_template()
+
+
+def test_a_row_of_the_table_is_a_chart_with_the_sql_behind_it(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most repeated by setting 5 is cat in three units of alpha and dog in two of beta."""
+    monkeypatch.setattr(figures, "FIGURES", (REPEATED,))
+    chart = neuronlake.charts(warehouse, setting=5)["repeated"].to_dict()
+    (rows,) = chart["datasets"].values()
+    assert [(row["model"], row["units"]) for row in rows] == [("alpha", 3), ("beta", 2)]
+    ((figure,),) = figures.figures(answers_of(warehouse, 5)).values()
+    assert warehouse.sql(figure.sql).pl().equals(figure.frame)
+
+
+def test_a_figure_may_ask_a_view_which_answers_with_its_rows_of_the_setting(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "FIGURES", (Kind("learnt", ("model_concepts",), bars),))
+    ((figure,),) = figures.figures(answers_of(warehouse, 5)).values()
+    assert sorted(figure.frame.select("model", "concept", "units").rows()) == [
+        ("alpha", "cat", 3),
+        ("alpha", "dog", 1),
+        ("beta", "dog", 2),
+    ]
+    assert warehouse.sql(figure.sql).pl().equals(figure.frame)
+
+
+def test_one_model_is_compared_with_none(tmp_path: Path) -> None:
+    with small_warehouse.build(tmp_path / "w.duckdb") as warehouse:
+        assert all(figures.figures(answers_of(warehouse, 1)).values())
+        warehouse.execute("delete from store.labels where scoring_id in (3, 4)")
+        warehouse.execute("delete from store.scorings where scoring_id in (3, 4)")
+        alone = figures.figures(answers_of(warehouse, 1))
+    assert [name for name, drawn in alone.items() if not drawn] == ["shared", "overlap", "own"]
+
+
+def test_every_question_of_a_report_is_a_view_or_a_named_query() -> None:
+    for kind in FIGURES:
+        assert all(catalog.named_query(query) for query in kind.queries), kind.name
+    for file in (ROOT / "reports").rglob("*.py"):
+        calls = [node.func for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        called = {call.attr for call in calls if isinstance(call, ast.Attribute)}
+        assert not called & {"sql", "scalar", "execute"}, file.name
