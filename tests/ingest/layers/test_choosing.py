@@ -216,7 +216,7 @@ def test_a_layer_that_runs_twice_is_waited_for() -> None:
         return value
 
     with torch.inference_mode():
-        uncounted = dataclasses.replace(shape.reading, calls=None)
+        counted = dataclasses.replace(shape.reading, calls=shape.calls)
         last = run_until_seen(model, [counted], torch.rand(2, 3, 8, 8), keep)["twice"]
     assert len(seen) == 2
     assert isinstance(last, Tensor)
