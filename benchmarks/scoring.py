@@ -44,8 +44,8 @@ def score(path: Path, method: str, device: str) -> None:
         units = warehouse.scalar("select units from store.layers")
         scoring = resolve_scoring(method, {}, keep_concepts=100)
         basis = Basis(1, "probe", 1, "encoder", 1, "set", tuple(range(1, concepts + 1)))
-        label = choose_machine(warehouse, "local", device).label
-        label_layers(warehouse, basis, [StoredLayer(1, units, "layer 1")], scoring, label, 1, no_progress)
+        machine = choose_machine(warehouse, "local", device)
+        label_layers(warehouse, basis, [StoredLayer(1, units, "layer 1")], scoring, machine, 1, no_progress)
 
 
 def main() -> None:

@@ -108,7 +108,7 @@ def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
 
     def extract(count: int) -> float:
         images = tuple(ChunkImage(place, image) for place, image in enumerate(plan.probe.images[:count]))
-        chunk = Chunk(0, images, layers, needs_embeddings=True)
+        chunk = Chunk(0, images, layers, needs_embeddings=plan.encoder is not None)
         began = time.perf_counter()
         stream = decoded_ahead(plan.networks, [chunk], limit)
         extract_chunk(

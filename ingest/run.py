@@ -93,7 +93,7 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
             _extract_and_load(warehouse, plan, registered, machine, chunks, limit, run_id, timing, progress)
             started_scoring = time.perf_counter()
             _finish_layers(warehouse, registered)
-            labelling.label_layers(warehouse, basis, unscored, plan.scoring, machine.label, run_id, progress)
+            labelling.label_layers(warehouse, basis, unscored, plan.scoring, machine, run_id, progress)
             timing.score += time.perf_counter() - started_scoring
     failed = known_failures(warehouse, registered)
     seen = [image.image_id for chunk in chunks for image in chunk.images]

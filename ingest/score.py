@@ -92,7 +92,7 @@ def score(
             )
     if pending:
         with recorded_run(warehouse, command, device, as_json(recipe)) as (run_id, timing):
-            label_layers(warehouse, basis, pending, scoring, machine.label, run_id, progress)
+            label_layers(warehouse, basis, pending, scoring, machine, run_id, progress)
             timing.score = time.perf_counter() - started
     notes = tuple(name_note(warehouse, concept_set.entry)) if concept_set else ()
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started, notes)

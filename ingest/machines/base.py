@@ -42,12 +42,12 @@ class Machine(Protocol):
         """Layers labelled, in their order.
 
         Args:
-            labeler: what labels them.
-            shared: what it is given for all of them.
+            labeler: says what each unit stands for.
+            shared: what it is given for all layers.
             layers: taken as there are places for them.
 
         Raises:
-            NeuronlakeError: a layer cannot be scored so, or a machine is not what it should be.
+            NeuronlakeError: the labeler cannot say, or a machine is not what it should be.
         """
         ...
 

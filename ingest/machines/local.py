@@ -44,4 +44,4 @@ class LocalMachine:
             return LabelledLayer(layer.layer, layer.live, labeler.label(data))
 
         # a loop's variable would keep a layer's activations while the next ones are read
-        return map(labelled, layers)
+        yield from map(labelled, layers)

@@ -195,17 +195,17 @@ def test_the_layers_above_the_last_one_asked_for_are_not_run() -> None:
         model.module.get_submodule(name).register_forward_hook(lambda *_details, name=name: ran.append(name))
     images = torch.randn(2, 3, 64, 64)
     (shape,) = choose_layers(model, ["layer2"])
-    counted = dataclasses.replace(shape.reading, calls=shape.calls)
+    uncounted = dataclasses.replace(shape.reading, calls=None)
 
     def keep(reading: Reading, value: object) -> Tensor:
         return reading.activations(value, 2).values
 
     with torch.inference_mode():
         ran.clear()
-        stopped = run_until_seen(model, [counted], images, keep).outcomes["layer2"]
+        stopped = run_until_seen(model, [shape.reading], images, keep).outcomes["layer2"]
         assert ran == ["layer1", "layer2"]
         ran.clear()
-        whole = run_until_seen(model, [shape.reading], images, keep).outcomes["layer2"]
+        whole = run_until_seen(model, [uncounted], images, keep).outcomes["layer2"]
         assert ran == ["layer1", "layer2", "layer3", "fc"]
     assert isinstance(stopped, Tensor)
     assert isinstance(whole, Tensor)

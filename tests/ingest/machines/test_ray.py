@@ -325,7 +325,7 @@ def test_workers_score_as_one_process_does_though_one_is_killed(made_here: Path,
 
     def kill_one() -> None:
         while not killed and not is_scored.wait(0.1):
-            for process in workers("_score")[:1]:
+            for process in workers("_label")[:1]:
                 killed.append(process.pid)
                 process.kill()
 
