@@ -13,8 +13,8 @@ from neuronlake.ingest import scoring
 from neuronlake.ingest.chosen_models import lent_modules, looked_at
 from neuronlake.ingest.history import Timing, device_name, no_progress, recorded_run
 from neuronlake.ingest.layers.readings import Reading
-from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
-from neuronlake.ingest.machines.extraction import BatchLimit, ChunkImage, ExtractedChunk, Work
+from neuronlake.ingest.load import ChunkParts, load_chunk
+from neuronlake.ingest.machines.extraction import TOP_IMAGES, BatchLimit, ChunkImage, ExtractedChunk, Work
 from neuronlake.ingest.machines.local import ChunkWork, Engine, extract_locally
 from neuronlake.ingest.machines.spool import close_folder, own_folder
 from neuronlake.ingest.networks.lending import evaluated
@@ -27,8 +27,10 @@ from neuronlake.ingest.register import Registered, register
 from neuronlake.ingest.scoring import Basis
 from neuronlake.ingest.settings import chosen_recipe
 from neuronlake.ingest.stored_recipe import as_json, resolved
-from neuronlake.ingest.uneven import forget_uneven
 from neuronlake.sql import hints
+from neuronlake.sql.store.chunks import finish_layers, loaded_parts, undirected_images
+from neuronlake.sql.store.pictures import known_failures
+from neuronlake.sql.store.uneven import forget_uneven
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 
 # soft_wpmi's 100 top images were chosen for probes of tens of thousands
@@ -100,7 +102,7 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
     """Plan, extract, load and score."""
     plan = make_plan(recipe, progress)
     registered = register(warehouse, plan)
-    made_anew = forget_uneven(warehouse, registered)
+    made_anew = _forget_uneven(warehouse, registered)
     chunks = pending_chunks(warehouse, plan, registered)
     basis = _basis(plan, registered)
     unscored = scoring.pending_scorings(warehouse, basis, list(registered.layers), plan.scoring)
@@ -114,7 +116,8 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
             _finish_layers(warehouse, registered)
             scoring.score_layers(warehouse, basis, unscored, plan.scoring, score_engine, run_id, progress)
             timing.score += time.perf_counter() - started_scoring
-    failed = known_failures(warehouse, registered)
+    failed = known_failures(warehouse, registered.probe)
+    undirected = undirected_images(warehouse, registered.encoder_id, registered.probe)
     seen = [image.image_id for chunk in chunks for image in chunk.images]
     return Summary(
         images=len(plan.probe.images),
@@ -127,20 +130,20 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
         notes=(
             *registered.notes,
             *made_anew,
-            *_notes(warehouse, plan, len(failed), _undirected_images(warehouse, registered), limit),
+            *_notes(warehouse, plan, len(failed), undirected, limit),
         ),
     )
 
 
-def _undirected_images(warehouse: Warehouse, registered: Registered) -> int:
-    """How many images the encoder gives no direction."""
-    return warehouse.scalar(
-        "select count(*) from store.image_embeddings where encoder_id = $id and list_max(embedding) = 0"
-        " and list_min(embedding) = 0 and image_id between $first and $last",
-        id=registered.encoder_id,
-        first=registered.first_image_id,
-        last=registered.last_image_id,
-    )
+def _forget_uneven(warehouse: Warehouse, registered: Registered) -> list[str]:
+    """Take back what lacks images, so that it is made anew; one line each."""
+    layers = {layer_id: f"{name} of {model}" for (model, name), layer_id in registered.layer_ids.items()}
+    lacking = forget_uneven(warehouse, registered.probe, layers, registered.encoder_id)
+    return [
+        f"{'the embeddings of the probe' if layer_id is None else layers[layer_id]} lacked {images} of the images "
+        "that others have; made anew, with the labels that came of it"
+        for layer_id, images in lacking
+    ]
 
 
 def _notes(
@@ -180,21 +183,18 @@ def _notes(
 
 def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> list[ChunkWork]:
     """The chunks that some layer or the encoder lacks, with just what is lacking."""
-    rows = warehouse.sql(
-        "select chunk, layer_id, encoder_id from store.chunks where probe_id = $id", id=registered.probe_id
-    ).fetchall()
-    loaded_layers = {(chunk, layer_id) for chunk, layer_id, _ in rows if layer_id is not None}
-    loaded_encoders = {(chunk, encoder_id) for chunk, _, encoder_id in rows if encoder_id is not None}
-    failed = known_failures(warehouse, registered)
-    images = [ChunkImage(registered.first_image_id + place, image) for place, image in enumerate(plan.probe.images)]
+    probe = registered.probe
+    loaded = loaded_parts(warehouse, probe.probe_id)
+    failed = known_failures(warehouse, probe)
+    images = [ChunkImage(probe.first_image_id + place, image) for place, image in enumerate(plan.probe.images)]
     pending: list[ChunkWork] = []
-    for number, start in enumerate(range(0, len(images), registered.chunk_images)):
+    for number, start in enumerate(range(0, len(images), probe.chunk_images)):
         lacking = [
             layer
             for layer in plan.layers
-            if (number, registered.layer_ids[layer.model.name, layer.name]) not in loaded_layers
+            if (number, registered.layer_ids[layer.model.name, layer.name]) not in loaded.layers
         ]
-        needs_encoder = (number, registered.encoder_id) not in loaded_encoders
+        needs_encoder = (number, registered.encoder_id) not in loaded.encoders
         if lacking or needs_encoder:
             by_model: dict[str, tuple[Model, list[Reading]]] = {}
             for layer in lacking:
@@ -207,7 +207,7 @@ def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
             layer_ids = [registered.layer_ids[layer.model.name, layer.name] for layer in lacking]
             # what failed before stays out, so that all layers are of the same images
             chunk_images = tuple(
-                image for image in images[start : start + registered.chunk_images] if image.image_id not in failed
+                image for image in images[start : start + probe.chunk_images] if image.image_id not in failed
             )
             pending.append(ChunkWork(number, chunk_images, work, ChunkParts(layer_ids, has_encoder=needs_encoder)))
     return pending
@@ -234,7 +234,7 @@ def _extract_and_load(
     with ThreadPoolExecutor(1, thread_name_prefix="load") as loader, closing(extracting), quiet_decoding():
         for chunk, extracted in extracting:
             for image in extracted.failures:
-                place = image.image_id - registered.first_image_id
+                place = image.image_id - registered.probe.first_image_id
                 failures.add(place, plan.probe.images[place].path, image.reason)
             if loading:
                 loading.result()
@@ -252,22 +252,10 @@ def _extract_and_load(
     timing.extract += time.perf_counter() - started
 
 
-def known_failures(warehouse: Warehouse, registered: Registered) -> dict[int, str]:
-    """The probe's images that earlier runs could not read, by their numbers, each with its path and the reason."""
-    rows = warehouse.sql(
-        "select image_id, images.path || ': ' || failed_images.reason from store.failed_images"
-        " inner join store.images using (image_id) where image_id between $first and $last order by image_id",
-        first=registered.first_image_id,
-        last=registered.last_image_id,
-    ).fetchall()
-    return dict(rows)
-
-
 def _failure_limit(warehouse: Warehouse, plan: Plan, registered: Registered) -> FailureLimit:
     """The limit of the run, to which failures of earlier runs over this probe count as well."""
-    known = {
-        number - registered.first_image_id: reason for number, reason in known_failures(warehouse, registered).items()
-    }
+    first = registered.probe.first_image_id
+    known = {number - first: reason for number, reason in known_failures(warehouse, registered.probe).items()}
     return FailureLimit(plan.probe.name, len(plan.probe.images), plan.recipe.max_failures, known)
 
 
@@ -283,7 +271,7 @@ def _engine(warehouse: Warehouse, plan: Plan) -> Engine:
 def _basis(plan: Plan, registered: Registered) -> Basis:
     """What the run's scorings share."""
     return Basis(
-        probe_id=registered.probe_id,
+        probe_id=registered.probe.probe_id,
         probe_fingerprint=plan.probe.fingerprint,
         encoder_id=registered.encoder_id,
         encoder_fingerprint=plan.encoder.fingerprint,
@@ -295,11 +283,4 @@ def _basis(plan: Plan, registered: Registered) -> Basis:
 
 def _finish_layers(warehouse: Warehouse, registered: Registered) -> None:
     """Write the state of the units of those layers whose chunks have just become complete."""
-    for layer_id in registered.layer_ids.values():
-        finished = warehouse.scalar(
-            "select count(*) from store.units where layer_id = $layer_id and probe_id = $probe_id",
-            layer_id=layer_id,
-            probe_id=registered.probe_id,
-        )
-        if not finished:
-            finish_layer(warehouse, registered, layer_id)
+    finish_layers(warehouse, registered.probe, registered.layer_ids.values(), TOP_IMAGES)

@@ -16,7 +16,7 @@ from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import no_progress, recorded_run
 from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD, ScoringError, resolve_scoring
 from neuronlake.ingest.plan import check_engine, resolve_device
-from neuronlake.ingest.register import register_concept_set, register_concepts
+from neuronlake.ingest.register import register_concept_set
 from neuronlake.ingest.scoring import (
     Basis,
     choose_scoring_engine,
@@ -26,8 +26,9 @@ from neuronlake.ingest.scoring import (
 )
 from neuronlake.ingest.settings import chosen_recipe
 from neuronlake.ingest.stored import StoredLayer
-from neuronlake.ingest.taken_names import name_note
 from neuronlake.sql import hints
+from neuronlake.sql.store.concepts import register_concepts
+from neuronlake.sql.store.names import name_note
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 
 

@@ -18,10 +18,10 @@ from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.labelers.clip_dissect import Features, Labels, LayerActivations, ScoringEngine, score_locally
 from neuronlake.ingest.labelers.settings import Scoring, ScoringError
-from neuronlake.ingest.load import embedding_rows
 from neuronlake.ingest.plan import resolve_device
 from neuronlake.ingest.stored import StoredLayer
 from neuronlake.sql import hints
+from neuronlake.sql.store.encoders import embedding_rows
 from neuronlake.sql.warehouse import Warehouse
 
 Progress = Callable[[str, int, int], None]
@@ -99,7 +99,7 @@ def embed_concepts(
         text = texts[missing[int(lost.nonzero()[0])]]
         raise ScoringError(f"the encoder gives the concept {text!r} no direction; take it out of the concept set")
     with warehouse.transaction():
-        rows = embedding_rows("concept_id", np.array(missing, dtype=np.int32), embeddings)
+        rows = embedding_rows("concept_id", np.array(missing, dtype=np.int32), embeddings.numpy())
         warehouse.insert("concept_embeddings", rows, **keys)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import polars as pl
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
+from neuronlake.ingest.names import Part, renamed, require_names_differ, split_name
+from neuronlake.sql.store.names import Entry
 
 BUILTIN_SETS = ("broden", "imagenet", "places365")
 # Broden's; a concept file may have others

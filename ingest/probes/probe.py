@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
+from neuronlake.ingest.names import Part, renamed, require_names_differ, split_name
 from neuronlake.ingest.probes.broden import broden_images, is_broden
 from neuronlake.ingest.probes.decoding import decode, quiet_decoding
 from neuronlake.ingest.probes.failure_limit import FailureLimit
@@ -29,6 +29,7 @@ from neuronlake.ingest.probes.sources import (
 )
 from neuronlake.ingest.probes.tars import tar_images
 from neuronlake.ingest.probes.torchvision_datasets import dataset_images, dataset_name, forget_datasets, is_dataset
+from neuronlake.sql.store.names import Entry
 
 # What reads a file of many images, by its ending.
 _READERS: dict[str, Callable[[Location], list[ProbeImage]]] = {
@@ -44,11 +45,15 @@ _MOST_SHARDS = 100_000
 
 @dataclass(frozen=True)
 class Probe:
-    """A set of images, in the order of their list, or else of their paths."""
+    """A set of images, in the order of their list, or else of their paths.
+
+    `is_numbered` says that of its images nothing is known but their number; their `sha256` tell only the probe apart.
+    """
 
     name: str
     images: tuple[ProbeImage, ...]
     parts: tuple[Part, ...]
+    is_numbered: bool = False
 
     @property
     def location(self) -> str:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.encoders.prompts import PromptError, embed_texts, checked_prompts
+from neuronlake.ingest.encoders.prompts import PromptError, checked_prompts, embed_texts
 from neuronlake.ingest.encoders.protocol import Encoder
 
 

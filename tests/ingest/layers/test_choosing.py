@@ -24,11 +24,11 @@ from neuronlake.ingest.layers.directions import DirectionsError, load_directions
 from neuronlake.ingest.layers.pooling import Frame, PoolingError, pool
 from neuronlake.ingest.layers.readings import LayerError, Reading, recorded_outputs, run, run_until_seen
 from neuronlake.ingest.machines.extraction import DeviceMemoryError
-from neuronlake.ingest.names import NameTakenError
 from neuronlake.ingest.networks.blueprints import ModelError
 from neuronlake.ingest.networks.models import Model, load_model, model_from_module
 from neuronlake.ingest.networks.preprocessing import Preprocessing
 from neuronlake.ingest.recipe import Recipe
+from neuronlake.sql.store.names import NameTakenError
 
 SEEN = Preprocessing(8, 8, (0.5,) * 3, (0.5,) * 3)
 

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 import neuronlake
-from neuronlake.ingest.names import NameTakenError
 from neuronlake.ingest.networks.identity.code import module_code
 from neuronlake.ingest.networks.identity.live_code import network_code
 from neuronlake.ingest.networks.lending import evaluated
@@ -28,6 +27,7 @@ from neuronlake.ingest.networks.models import load_model, model_from_module
 from neuronlake.ingest.networks.preprocessing import CustomTransform
 from neuronlake.ingest.networks.weights import WeightsError
 from neuronlake.ingest.recipe import Recipe
+from neuronlake.sql.store.names import NameTakenError
 
 FACTOR = 1.0
 NETWORK = """

@@ -1,0 +1,5 @@
+"""All that is written to and read from the tables of `store`, one module a noun: plain functions of a warehouse.
+
+Read `names` first, which says what is the same thing; then what is named (`probes`, `layers`, `encoders`, `concepts`);
+then what is computed (`pictures`, `chunks`, `uneven`, `labels`); and `runs`, who did it.
+"""
