@@ -268,6 +268,7 @@ def test_a_network_of_that_name_that_was_computed_here_is_not_the_imported_one(
         "insert into store.layers values (1, $id, 'layer4', 'computed', 0, 3, 'mean', null, 'float32', false)",
         id=model_id,
     )
+    warehouse.execute("insert into store.chunks values (9, 0, 1, null, 9, 6)")
     with pytest.raises(
         NameTakenError, match=r"by another network; give this one its own: --model resnet18-places365-2$"
     ):
