@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
+from neuronlake.sql import catalog
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.store import chunks, concepts, encoders, layers, probes
 from neuronlake.sql.store.chunks import Chunk
@@ -104,3 +106,17 @@ def test_a_layer_of_which_nothing_was_computed_gives_way_to_another_of_its_name(
     assert layers.register_layer(warehouse, other) == (1, "other directions")
     assert layers.layer_of_fingerprint(warehouse, LAYER.fingerprint) is None
     assert layers.layer_of_name(warehouse, 1, "fc") == (1, other)
+
+
+def test_a_probe_whose_images_a_killed_run_of_version_0_1_took_is_gone_once_its_warehouse_is_migrated(
+    tmp_path: Path,
+) -> None:
+    """That version emptied what was to give way in a transaction of its own."""
+    with duckdb.connect(tmp_path / "old.duckdb") as old:
+        for number, script in catalog.migrations()[:4]:
+            old.execute(script)
+            old.execute("insert into store.migrations values (?, timestamp '2026-01-01')", [number])
+        old.execute("insert into store.probes values (1, 'photos', 'a', '/photos', 0, 64)")
+        old.execute("insert into store.probes values (2, 'broden (imported)', 'imported:broden', 'imported', 0, 1)")
+    with open_warehouse(tmp_path / "old.duckdb", write=True) as warehouse:
+        assert rows(warehouse, "select name, is_imported from store.probes") == [("broden (imported)", True)]
