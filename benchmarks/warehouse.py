@@ -23,11 +23,15 @@ import pyarrow as pa
 import torch
 
 from neuronlake.ingest.labelers.similarity import top_image_indices
-from neuronlake.ingest.load import ChunkParts, embedding_rows, finish_layer, load_chunk
+from neuronlake.ingest.load import ChunkParts, load_chunk
 from neuronlake.ingest.machines.chunks import TOP_IMAGES, ExtractedChunk, PreparedImage, TopCandidates
-from neuronlake.ingest.register import Registered, default_chunk_images
+from neuronlake.ingest.register import Registered
 from neuronlake.sql import catalog
 from neuronlake.sql.opening import open_warehouse
+from neuronlake.sql.store import concepts, encoders, layers, probes, runs, scorings
+from neuronlake.sql.store.chunks import finish_layers
+from neuronlake.sql.store.names import Entry
+from neuronlake.sql.store.scorings import ScoringRow
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 
@@ -49,51 +53,40 @@ class Size:
 
 def register(warehouse: Warehouse, size: Size) -> Registered:
     """Rows for all that has a name."""
-    warehouse.execute(
-        "insert into store.runs (run_id, command, status, started_at, device, versions, recipe)"
-        " values (1, 'benchmark', 'finished', now(), 'none', '{}', '{}')"
+    runs.start_run(warehouse, "benchmark", "none", {}, "{}")
+    layer_ids: dict[tuple[str, str], int] = {}
+    for model in size.models:
+        model_id = layers.register_model(warehouse, _entry("models", model), "random", "random", is_random=True)
+        for position, (name, units) in enumerate(size.layers.items()):
+            row = layers.Layer(model_id, name, f"{name} of {model}", position, units)
+            layer_ids[model, name], _ = layers.register_layer(warehouse, row)
+    images = pl.DataFrame({"path": [f"folder/{number}.jpg" for number in range(1, size.images + 1)]}).with_columns(
+        label=pl.lit("folder"), sha256=pl.lit(""), part=pl.lit(None, pl.String)
     )
-    for number, model in enumerate(size.models, start=1):
-        warehouse.execute("insert into store.models values ($id, $name, $name, 'random', true)", id=number, name=model)
-    layer_ids = {(model, layer): 0 for model in size.models for layer in size.layers}
-    for number, (model, layer) in enumerate(layer_ids, start=1):
-        layer_ids[model, layer] = number
-        warehouse.execute(
-            "insert into store.layers values ($id, $model, $name, 'layer ' || $id, $id, $units, 'mean', null)",
-            id=number,
-            model=size.models.index(model) + 1,
-            name=layer,
-            units=size.layers[layer],
-        )
-    warehouse.execute(
-        "insert into store.probes values (1, 'probe', 'probe', '/probe', $images, $chunk)",
-        images=size.images,
-        chunk=default_chunk_images(size.images),
+    chunk_images = probes.default_chunk_images(size.images)
+    probe = probes.register_probe(
+        warehouse, _entry("probes", "probe"), "/probe", images, chunk_images, is_imported=False
     )
-    warehouse.execute(
-        "insert into store.images select range, 1, 'folder/' || range || '.jpg', 'folder', '', null"
-        " from range(1, $end)",
-        end=size.images + 1,
+    encoder_id = encoders.register_encoder(
+        warehouse, _entry("encoders", "encoder"), "random", "weights", "float32", DIMENSIONS
     )
-    warehouse.execute("insert into store.encoders values (1, 'encoder', 'encoder', $d, 'random')", d=DIMENSIONS)
-    warehouse.execute(
-        "insert into store.concepts select range, 'concept ' || range from range(1, $n + 1)", n=size.concepts
-    )
-    warehouse.execute("insert into store.concept_sets values (1, 'set', 'set', $n, 0, 0)", n=size.concepts)
-    warehouse.execute(
-        "insert into store.concept_set_concepts select 1, range - 1, range, 'object', null from range(1, $n + 1)",
-        n=size.concepts,
-    )
-    ids = tuple(range(1, size.concepts + 1))
-    return Registered(1, 1, size.images, default_chunk_images(size.images), 1, 1, ids, layer_ids)
+    ids = concepts.register_concepts(warehouse, [f"concept {number}" for number in range(1, size.concepts + 1)])
+    members = pl.DataFrame({"concept_id": ids, "category": "object"}, schema_overrides={"concept_id": pl.Int32})
+    concept_set_id = concepts.register_concept_set(warehouse, _entry("concept_sets", "set"), members)
+    return Registered(probe, encoder_id, concept_set_id, tuple(ids), layer_ids)
+
+
+def _entry(table: str, name: str) -> Entry:
+    """Something known by its name."""
+    return Entry(table, name, name, name, str)
 
 
 def load(warehouse: Warehouse, registered: Registered, size: Size) -> float:
     """Seconds in which activations and embeddings were loaded, without the making of them."""
     seconds = 0.0
     parts = ChunkParts(list(registered.layer_ids.values()), has_encoder=True)
-    for number, start in enumerate(range(1, size.images + 1, registered.chunk_images)):
-        ids = range(start, min(start + registered.chunk_images, size.images + 1))
+    for number, start in enumerate(range(1, size.images + 1, registered.probe.chunk_images)):
+        ids = range(start, min(start + registered.probe.chunk_images, size.images + 1))
         activations = {key: torch.relu(torch.randn(len(ids), size.layers[key[1]])) for key in registered.layer_ids}
         chunk = ExtractedChunk(
             [PreparedImage(image_id, 96, 96, b"", {}) for image_id in ids],
@@ -106,27 +99,21 @@ def load(warehouse: Warehouse, registered: Registered, size: Size) -> float:
         load_chunk(warehouse, registered, number, chunk, parts, 1)
         seconds += time.perf_counter() - began
     began = time.perf_counter()
-    for layer_id in registered.layer_ids.values():
-        finish_layer(warehouse, registered, layer_id)
+    finish_layers(warehouse, registered.probe, registered.layer_ids.values(), TOP_IMAGES)
     return seconds + time.perf_counter() - began
 
 
 def embed_concepts(warehouse: Warehouse, size: Size) -> None:
     """Directions of all concepts."""
-    ids = np.arange(1, size.concepts + 1, dtype=np.int32)
-    warehouse.insert(
-        "concept_embeddings",
-        embedding_rows("concept_id", ids, torch.nn.functional.normalize(torch.randn(len(ids), DIMENSIONS))),
-        encoder_id=1,
-        prompt="{}",
-    )
+    embeddings = torch.nn.functional.normalize(torch.randn(size.concepts, DIMENSIONS))
+    encoders.insert_concept_embeddings(warehouse, 1, ("{}",), range(1, size.concepts + 1), embeddings.numpy())
 
 
 def score(warehouse: Warehouse, registered: Registered, size: Size) -> float:
     """Seconds in which two scorings of one model's layers each were stored."""
     ids = np.arange(1, size.concepts + 1, dtype=np.int32)
     seconds = 0.0
-    for scoring_id, ((_, layer), layer_id) in enumerate(registered.layer_ids.items(), start=1):
+    for (_, layer), layer_id in registered.layer_ids.items():
         units = LAYERS[layer]
         scores = torch.rand(units, size.concepts)
         top = scores.topk(2, dim=1)
@@ -139,28 +126,35 @@ def score(warehouse: Warehouse, registered: Registered, size: Size) -> float:
         )
         # a few favourites, as real layers have them
         favourite = np.random.default_rng(0).zipf(1.3, units) % min(500, size.concepts) + 1
-        labels = pl.DataFrame(
+        of_units = pl.DataFrame(
             {
                 "unit": np.arange(units, dtype=np.int32),
-                "concept_id": favourite.astype(np.int32),
                 "similarity": top.values[:, 0].numpy(),
                 "runner_up_id": ids[top.indices[:, 1].numpy()],
                 "runner_up_similarity": top.values[:, 1].numpy(),
             }
         )
+        terms = of_units.select("unit").with_columns(
+            position=0, concept_id=pl.Series(favourite.astype(np.int32)), weight=1.0
+        )
+        scoring = ScoringRow(
+            fingerprint=f"scoring of {layer_id}",
+            run_id=1,
+            layer_id=layer_id,
+            probe_id=1,
+            encoder_id=1,
+            concept_set_id=1,
+            labeler="clip_dissect",
+            method="soft_wpmi",
+            images=size.images,
+            units=units,
+            kept_concepts=size.concepts,
+        )
         began = time.perf_counter()
         with warehouse.transaction():
-            warehouse.execute(
-                "insert into store.scorings values ($id, 'scoring ' || $id, 1, $layer, 1, 1, 1, 'soft_wpmi', '{}',"
-                " '{}', $images, $units, 0, 0, $concepts)",
-                id=scoring_id,
-                layer=layer_id,
-                images=size.images,
-                units=units,
-                concepts=size.concepts,
-            )
-            warehouse.insert("similarities", rows, scoring_id=scoring_id)
-            warehouse.insert("labels", labels, scoring_id=scoring_id)
+            scoring_id = scorings.insert_scoring(warehouse, scoring)
+            scorings.insert_similarities(warehouse, scoring_id, rows)
+            scorings.insert_labels(warehouse, scoring_id, of_units, terms)
         seconds += time.perf_counter() - began
     return seconds
 

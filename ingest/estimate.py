@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import normalize
 
-from neuronlake.ingest import register
 from neuronlake.ingest.labelers.base import LayerData, Shared
 from neuronlake.ingest.labelers.registry import METHODS
 from neuronlake.ingest.machines.chunks import Chunk, ChunkImage
@@ -17,7 +16,8 @@ from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.plan import Plan, lent_modules, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.taken_names import check_names
+from neuronlake.ingest.register import check_names
+from neuronlake.sql.store.probes import default_chunk_images
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import Progress, no_progress
 
@@ -80,7 +80,7 @@ def _estimate(recipe: Recipe, progress: Progress, warehouse: Warehouse | None) -
     images, units = len(plan.probe.images), sum(layer.units for layer in plan.layers)
     concepts = len(plan.concept_set.concepts)
     similarities = units * min(concepts, plan.scoring.keep_concepts or concepts)
-    chunk_images = recipe.chunk_images or register.default_chunk_images(images)
+    chunk_images = recipe.chunk_images or default_chunk_images(images)
     embedding_bytes = 4 * plan.encoder.dimensions if plan.encoder else 0
     return Estimate(
         images=images,

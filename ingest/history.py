@@ -22,7 +22,8 @@ from neuronlake.ingest.probes.locations import is_address
 from neuronlake.ingest.probes.probe import split_probe
 from neuronlake.ingest.probes.torchvision_datasets import absolute_root, is_dataset
 from neuronlake.ingest.recipe import Recipe, RecipeError, ScoreRecipe
-from neuronlake.sql.warehouse import Warehouse, utc_now
+from neuronlake.sql.store import runs
+from neuronlake.sql.warehouse import Warehouse
 
 _VERSIONED = ("torch", "torchvision", "open-clip-torch", "duckdb", "numpy", "polars", "pyarrow")
 
@@ -44,20 +45,9 @@ def recorded_run(
 
     Within the block DuckDB keeps few pages, since tensors need the memory.
     """
-    warehouse.execute("update store.runs set status = 'interrupted' where status = 'running'")
-    run_id = warehouse.next_id("runs", "run_id")
     versions = {"neuronlake": neuronlake.__version__, "python": platform.python_version()}
     versions |= {name: metadata.version(name) for name in _VERSIONED}
-    warehouse.execute(
-        "insert into store.runs (run_id, command, status, started_at, device, versions, recipe)"
-        " values ($run_id, $command, 'running', $at, $device, $versions, $recipe)",
-        run_id=run_id,
-        command=command,
-        at=utc_now(),
-        device=device_name(device),
-        versions=json.dumps(versions),
-        recipe=recipe,
-    )
+    run_id = runs.start_run(warehouse, command, device_name(device), versions, recipe)
     timing = Timing()
     status = "failed"
     try:
@@ -68,15 +58,13 @@ def recorded_run(
         status = "interrupted"
         raise
     finally:
-        warehouse.execute(
-            "update store.runs set status = $status, finished_at = $at, extract_seconds = $extract,"
-            " load_seconds = $load, score_seconds = $score where run_id = $run_id",
-            status=status,
-            at=utc_now(),
-            extract=timing.extract,
-            load=timing.load,
-            score=timing.score,
-            run_id=run_id,
+        runs.finish_run(
+            warehouse,
+            run_id,
+            status,
+            extract_seconds=timing.extract,
+            load_seconds=timing.load,
+            score_seconds=timing.score,
         )
 
 

@@ -16,7 +16,7 @@ from neuronlake.ingest.labelers.registry import METHODS, changed_parameters
 from neuronlake.ingest.labelers.settings import Scoring, ScoringError
 from neuronlake.ingest.machines.base import Machine
 from neuronlake.sql import hints
-from neuronlake.sql.store import features, scorings
+from neuronlake.sql.store import encoders, features, scorings
 from neuronlake.sql.store.features import StoredLayer
 from neuronlake.sql.store.scorings import ScoringRow
 from neuronlake.sql.warehouse import Warehouse
@@ -69,9 +69,7 @@ def embed_concepts(
     if lost.any():
         text = list(missing.values())[int(lost.nonzero()[0])]
         raise ScoringError(f"the encoder gives the concept {text!r} no direction; take it out of the concept set")
-    numbers = np.array(list(missing), dtype=np.int32)
-    with warehouse.transaction():
-        features.insert_concept_features(warehouse, basis.encoder_id, prompts, numbers, embeddings.numpy())
+    encoders.insert_concept_embeddings(warehouse, basis.encoder_id, prompts, list(missing), embeddings.numpy())
 
 
 def pending_layers(

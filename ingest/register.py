@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from neuronlake.ingest.concepts.concept_sets import ConceptSet
+from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.layers.planned import PlannedLayer
-from neuronlake.ingest.names import Entry
+from neuronlake.ingest.names import renamed, split_name
+from neuronlake.ingest.networks.models import Model, name_of
 from neuronlake.ingest.plan import Plan
 from neuronlake.ingest.probes.probe import Probe
-from neuronlake.ingest.taken_names import (
-    check_names,
-    empty_rivals,
-    encoder_entries,
-    key_of,
-    layer_namesake,
-    make_room,
-    model_entry,
-    registered,
-)
+from neuronlake.ingest.recipe import Recipe
+from neuronlake.sql.store import concepts, encoders, layers, names, probes
+from neuronlake.sql.store.concepts import register_concepts
 from neuronlake.sql.store.features import StoredLayer
+from neuronlake.sql.store.names import Entry, NameTakenError
+from neuronlake.sql.store.probes import StoredProbe
 from neuronlake.sql.warehouse import Warehouse
-
-_LARGE_PROBE = 16_384
-_CHUNK_OF_LARGE_PROBE = 2_048
-_LARGEST_CHUNK_OF_SMALL_PROBE = 512
-_SMALLEST_CHUNK = 64
-_CHUNKS_OF_SMALL_PROBE = 16
 
 
 @dataclass(frozen=True)
 class Registered:
     """Numbers of what the plan names, and a line for each thing that the warehouse knows by another name."""
 
-    probe_id: int
-    first_image_id: int
-    last_image_id: int
-    chunk_images: int
+    probe: StoredProbe
     encoder_id: int | None
     concept_set_id: int
     concept_ids: tuple[int, ...]
@@ -55,127 +43,70 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
         NameTakenError: a name stands for something else there; nothing was changed.
     """
     notes = check_names(warehouse, plan)
-    empty_rivals(warehouse, plan)
     with warehouse.transaction():
-        probe_id = register_probe(warehouse, plan.probe, plan.recipe.chunk_images)
+        probe = register_probe(warehouse, plan.probe, plan.recipe.chunk_images)
         encoder_id = _register_encoder(warehouse, plan)
         concept_ids = register_concepts(warehouse, plan.concept_set.texts)
         concept_set_id = register_concept_set(warehouse, plan.concept_set, concept_ids)
-        layers = [_register_layer(warehouse, plan, layer) for layer in plan.layers]
-    first = int(warehouse.scalar("select min(image_id) from store.images where probe_id = $id", id=probe_id))
+        stored = [_register_layer(warehouse, plan, layer) for layer in plan.layers]
     return Registered(
-        probe_id=probe_id,
-        first_image_id=first,
-        last_image_id=first + len(plan.probe.images) - 1,
-        chunk_images=warehouse.scalar("select chunk_images from store.probes where probe_id = $id", id=probe_id),
+        probe=probe,
         encoder_id=encoder_id,
         concept_set_id=concept_set_id,
         concept_ids=tuple(concept_ids),
         layer_ids={
-            (layer.model.name, layer.name): stored.layer_id for layer, stored in zip(plan.layers, layers, strict=True)
+            (layer.model.name, layer.name): each.layer_id for layer, each in zip(plan.layers, stored, strict=True)
         },
-        layers=tuple(layers),
+        layers=tuple(stored),
         notes=notes,
     )
 
 
-def _register_encoder(warehouse: Warehouse, plan: Plan) -> int | None:
-    """The encoder, where there is one."""
-    return next(
-        (
-            identify(
-                warehouse,
-                entry,
-                dimensions=encoder.dimensions,
-                source=encoder.source,
-                source_kind=encoder.source_kind,
-                location=encoder.location,
-                precision=encoder.precision,
-            )
-            for encoder, entry in encoder_entries(plan)
-        ),
-        None,
-    )
+def check_names(warehouse: Warehouse, plan: Plan) -> tuple[str, ...]:
+    """Compare what a plan names with what the warehouse holds; nothing is written.
 
-
-def identify(warehouse: Warehouse, entry: Entry, **columns: Any) -> int:
-    """The number of the row with that fingerprint; made if there is none.
-
-    Names are what users group by, so two different things never share one.
+    Returns:
+        A line for each thing that the warehouse knows by another name.
 
     Raises:
-        NameTakenError: something else has its name.
+        NameTakenError: a name stands for something else there.
     """
-    known = registered(warehouse, entry)
-    if known is not None:
-        return known
-    make_room(warehouse, entry)
-    key = key_of(entry.table)
-    number = warehouse.next_id(entry.table, key)
-    row = {key: number, "name": entry.name, "fingerprint": entry.fingerprint, **columns}
-    warehouse.insert(entry.table, pl.DataFrame([row]))
-    return number
-
-
-def default_chunk_images(images: int) -> int:
-    """How many images go into one transaction.
-
-    DuckDB packs the numbers of the images in groups of 2,048: where a unit's images fill whole groups they take
-    next to no space, and loading is twice as fast. On small probes a run that is stopped should lose little.
-    """
-    if images >= _LARGE_PROBE:
-        return _CHUNK_OF_LARGE_PROBE
-    wanted = images // _CHUNKS_OF_SMALL_PROBE // _SMALLEST_CHUNK * _SMALLEST_CHUNK
-    return min(max(wanted, _SMALLEST_CHUNK), _LARGEST_CHUNK_OF_SMALL_PROBE)
+    models = [_model_entry(plan.recipe, model) for model in plan.models]
+    notes: list[str] = []
+    encoders_of_plan = [_encoder_entry(plan.recipe, plan.encoder)] if plan.encoder else []
+    for entry in (*models, plan.probe.entry, *encoders_of_plan, plan.concept_set.entry):
+        notes += names.name_note(warehouse, entry)
+        names.require_free(warehouse, entry)
+    for layer in plan.layers:
+        notes += _check_layer(warehouse, layer)
+    return tuple(notes)
 
 
 def register_probe(
     warehouse: Warehouse, probe: Probe, chunk_images: int | None = None, entry: Entry | None = None
-) -> int:
-    """The number of the probe; it and its images are written if it is not known.
+) -> StoredProbe:
+    """The stored probe; it and its images are written if it is not known.
 
     Raises:
         NameTakenError: another has its name.
     """
-    # one that gave way to another in a run that was killed as it did
-    warehouse.execute("delete from store.probes where images = 0 and location <> 'imported'")
-    entry = entry or probe.entry
-    known = registered(warehouse, entry)
-    if known is not None:
-        return known
-    probe_id = identify(
-        warehouse,
-        entry,
-        location=probe.location,
-        images=len(probe.images),
-        chunk_images=chunk_images or default_chunk_images(len(probe.images)),
-        is_imported=probe.location == "imported",
-    )
-    first = warehouse.next_id("images", "image_id")
-    rows = pl.DataFrame(
+    images = pl.DataFrame(
         {
-            "image_id": range(first, first + len(probe.images)),
             "path": [image.path for image in probe.images],
             "label": [image.label for image in probe.images],
-            "sha256": [None if image.sha256.startswith("unknown: ") else image.sha256 for image in probe.images],
+            "sha256": [None if probe.is_numbered else image.sha256 for image in probe.images],
             "part": [image.part for image in probe.images],
         },
-        schema_overrides={"label": pl.String, "part": pl.String, "sha256": pl.String},
+        schema=dict.fromkeys(("path", "label", "sha256", "part"), pl.String),
     )
-    warehouse.insert("images", rows, probe_id=probe_id)
-    return probe_id
-
-
-def register_concepts(warehouse: Warehouse, texts: list[str]) -> list[int]:
-    """Numbers of the concepts, in their order; those not known are written."""
-    known = warehouse.sql("select concept, concept_id from store.concepts").pl()
-    numbers: dict[str, int] = dict(known.iter_rows())
-    new = [text for text in texts if text not in numbers]
-    if new:
-        first = warehouse.next_id("concepts", "concept_id")
-        numbers.update({text: first + place for place, text in enumerate(new)})
-        warehouse.insert("concepts", pl.DataFrame({"concept_id": [numbers[text] for text in new], "concept": new}))
-    return [numbers[text] for text in texts]
+    return probes.register_probe(
+        warehouse,
+        entry or probe.entry,
+        probe.location,
+        images,
+        chunk_images or probes.default_chunk_images(len(probe.images)),
+        is_imported=probe.is_numbered,
+    )
 
 
 def register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept_ids: list[int]) -> int:
@@ -184,72 +115,109 @@ def register_concept_set(warehouse: Warehouse, concept_set: ConceptSet, concept_
     Raises:
         NameTakenError: another has its name.
     """
-    known = registered(warehouse, concept_set.entry)
-    if known is not None:
-        return known
-    concept_set_id = identify(
-        warehouse,
-        concept_set.entry,
-        concepts=len(concept_set.concepts),
-        dropped_duplicates=concept_set.dropped_duplicates,
-        dropped_blanks=concept_set.dropped_blanks,
-    )
     members = pl.DataFrame(
         {
-            "position": range(len(concept_ids)),
             "concept_id": concept_ids,
             "category": [concept.category for concept in concept_set.concepts],
             "sets": [list(concept.sets) for concept in concept_set.concepts],
-        }
+        },
+        schema_overrides={"concept_id": pl.Int32},
     )
-    warehouse.insert("concept_set_concepts", members, concept_set_id=concept_set_id)
-    return concept_set_id
+    return concepts.register_concept_set(
+        warehouse, concept_set.entry, members, concept_set.dropped_duplicates, concept_set.dropped_blanks
+    )
+
+
+def _model_entry(recipe: Recipe, model: Model) -> Entry:
+    """A model and how to name it otherwise, its weights with it."""
+    given = next(each for each in recipe.models if name_of(each) == model.name)
+
+    def option(name: str) -> str:
+        if isinstance(given, Model):
+            return f'models={{"{name}": ...}}'
+        file = recipe.weights.get(model.name, recipe.weights.get(given))
+        weights = f" {renamed('--weights', str(file))(name)}" if file else ""
+        return renamed("--model", split_name(given)[1])(name) + weights
+
+    return Entry("models", model.name, model.fingerprint, model.name, option)
+
+
+def _encoder_entry(recipe: Recipe, encoder: Encoder) -> Entry:
+    """The encoder and how to name it otherwise."""
+    option = renamed("--encoder", split_name(recipe.encoder)[1])
+    return Entry(
+        "encoders", encoder.name, encoder.fingerprint, encoder.name.removesuffix(f" {encoder.precision}"), option
+    )
+
+
+def _register_encoder(warehouse: Warehouse, plan: Plan) -> int | None:
+    """The number of the encoder, where there is one."""
+    encoder = plan.encoder
+    if encoder is None:
+        return None
+    return encoders.register_encoder(
+        warehouse,
+        _encoder_entry(plan.recipe, encoder),
+        source=encoder.source,
+        source_kind=encoder.source_kind,
+        location=encoder.location,
+        precision=encoder.precision,
+        dimensions=encoder.dimensions,
+    )
 
 
 def _register_layer(warehouse: Warehouse, plan: Plan, layer: PlannedLayer) -> StoredLayer:
     """The layer, and its model."""
     model = layer.model
-    model_id = identify(
-        warehouse,
-        model_entry(plan.recipe, model),
-        source=model.source,
-        source_kind="weights",
-        is_random=model.is_random,
-    )
-    known = warehouse.scalar("select layer_id from store.layers where fingerprint = $f", f=layer.fingerprint)
-    if known is not None:
-        return StoredLayer(known, layer.units, layer.fingerprint)
-    other = layer_namesake(warehouse, layer)
-    if other is not None and other["is_imported"]:
-        return _take_over(warehouse, layer, other)
-    if other is not None:
-        warehouse.execute("delete from store.layers where layer_id = $id", id=other["layer_id"])
-    layer_id = warehouse.next_id("layers", "layer_id")
-    row = {
-        "layer_id": layer_id,
-        "model_id": model_id,
-        "name": layer.stored_name,
-        "fingerprint": layer.fingerprint,
-        "position": layer.position,
-        "units": layer.units,
-        "pooling": layer.pooling,
-        "receptive_field": layer.receptive_field,
-        "precision": layer.precision,
-        "is_imported": False,
-    }
-    warehouse.insert("layers", pl.DataFrame([row], schema_overrides={"receptive_field": pl.Float32}))
-    return StoredLayer(layer_id, layer.units, layer.fingerprint)
-
-
-def _take_over(warehouse: Warehouse, layer: PlannedLayer, labelled: dict[str, Any]) -> StoredLayer:
-    """A layer that was known by labels that were imported for it; its fingerprint stays, for scorings refer to it."""
-    warehouse.execute(
-        "update store.layers set position = $position, units = $units, pooling = $pooling,"
-        " receptive_field = $receptive_field where layer_id = $layer_id",
+    entry = _model_entry(plan.recipe, model)
+    row = layers.Layer(
+        model_id=layers.register_model(warehouse, entry, model.source, model.source_kind, is_random=model.is_random),
+        name=layer.stored_name,
+        fingerprint=layer.fingerprint,
         position=layer.position,
         units=layer.units,
         pooling=layer.pooling,
         receptive_field=layer.receptive_field,
-        layer_id=labelled["layer_id"],
+        precision=layer.precision,
     )
-    return StoredLayer(labelled["layer_id"], layer.units, labelled["fingerprint"])
+    layer_id, fingerprint = layers.register_layer(warehouse, row)
+    return StoredLayer(layer_id, layer.units, fingerprint)
+
+
+def _check_layer(warehouse: Warehouse, layer: PlannedLayer) -> Iterator[str]:
+    """A line where a model's layer is known by another name, as directions may be.
+
+    Raises:
+        NameTakenError: another layer of the model has its name.
+    """
+    found = layers.layer_of_fingerprint(warehouse, layer.fingerprint)
+    if found is not None:
+        if found[1].name != layer.stored_name:
+            yield names.kept_name(f"{layer.stored_name} of {layer.model.name}", found[1].name)
+        return
+    model_id = layers.model_of(warehouse, fingerprint=layer.model.fingerprint)
+    namesake = layers.layer_of_name(warehouse, model_id, layer.stored_name)
+    if namesake is None:
+        return
+    number, other = namesake
+    if not other.is_imported and names.is_used(warehouse, "layers", number):
+        raise _taken_layer(warehouse, layer)
+    if other.is_imported and other.units > layer.units:
+        raise NameTakenError(
+            f"labels of {other.units} units were imported for {layer.stored_name} of {layer.model.name}, which "
+            f"has {layer.units}; they are of another network: take another --warehouse"
+        )
+
+
+def _taken_layer(warehouse: Warehouse, layer: PlannedLayer) -> NameTakenError:
+    """What is said where a model has another layer of that name."""
+    where = f"{layer.stored_name!r} of {layer.model.name} is taken in {warehouse.path}"
+    directions = layer.reading.directions
+    if directions is None:
+        return NameTakenError(f"{where} by another reading of it; take another --warehouse")
+    taken = layers.layer_names(warehouse)
+    new = names.next_name(directions.name, lambda name: layer.stored_name.replace(directions.name, name) in taken)
+    place = layer.reading.place.text
+    return NameTakenError(
+        f"{where} by other directions; give these their own: --directions {place}={new}={directions.spec}"
+    )

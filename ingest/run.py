@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from neuronlake.ingest import labelling
 from neuronlake.ingest.history import Timing, as_json, recorded_run, resolved
 from neuronlake.ingest.labelling import Basis
-from neuronlake.ingest.load import ChunkParts, finish_layer, load_chunk
+from neuronlake.ingest.load import ChunkParts, load_chunk
 from neuronlake.ingest.machines.base import Machine, choose_machine
 from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, ExtractedChunk
-from neuronlake.ingest.machines.extraction import BatchLimit
+from neuronlake.ingest.machines.extraction import TOP_IMAGES, BatchLimit
 from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.plan import Plan, lent_modules, looked_at, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.failure_limit import FailureLimit
 from neuronlake.ingest.recipe import Recipe, chosen_recipe
 from neuronlake.ingest.register import Registered, register
-from neuronlake.ingest.uneven import forget_uneven
 from neuronlake.sql import hints
+from neuronlake.sql.store.chunks import finish_layers, loaded_parts, undirected_images
+from neuronlake.sql.store.pictures import known_failures
+from neuronlake.sql.store.uneven import forget_uneven
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 from neuronlake.sql.words import Progress, no_progress
 
@@ -80,7 +82,7 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
     """Plan, extract, load and score."""
     plan = make_plan(recipe, progress)
     registered = register(warehouse, plan)
-    made_anew = forget_uneven(warehouse, registered)
+    made_anew = _forget_uneven(warehouse, registered)
     chunks = pending_chunks(warehouse, plan, registered)
     basis = _basis(plan, registered)
     unscored = labelling.pending_layers(warehouse, basis, list(registered.layers), plan.scoring)
@@ -95,7 +97,9 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
             _finish_layers(warehouse, registered)
             labelling.label_layers(warehouse, basis, unscored, plan.scoring, machine, run_id, progress)
             timing.score += time.perf_counter() - started_scoring
-    failed = known_failures(warehouse, registered)
+    failed = known_failures(warehouse, registered.probe)
+    encoder_id = registered.encoder_id
+    undirected = 0 if encoder_id is None else undirected_images(warehouse, encoder_id, registered.probe)
     seen = [image.image_id for chunk in chunks for image in chunk.images]
     return Summary(
         images=len(plan.probe.images),
@@ -108,22 +112,20 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
         notes=(
             *registered.notes,
             *made_anew,
-            *_notes(warehouse, plan, len(failed), _undirected_images(warehouse, registered), limit),
+            *_notes(warehouse, plan, len(failed), undirected, limit),
         ),
     )
 
 
-def _undirected_images(warehouse: Warehouse, registered: Registered) -> int:
-    """How many images the encoder gives no direction."""
-    if registered.encoder_id is None:
-        return 0
-    return warehouse.scalar(
-        "select count(*) from store.image_embeddings where encoder_id = $id and list_max(embedding) = 0"
-        " and list_min(embedding) = 0 and image_id between $first and $last",
-        id=registered.encoder_id,
-        first=registered.first_image_id,
-        last=registered.last_image_id,
-    )
+def _forget_uneven(warehouse: Warehouse, registered: Registered) -> list[str]:
+    """Take back what lacks images, so that it is made anew; one line each."""
+    layers = {layer_id: f"{name} of {model}" for (model, name), layer_id in registered.layer_ids.items()}
+    lacking = forget_uneven(warehouse, registered.probe, layers, registered.encoder_id)
+    return [
+        f"{'the embeddings of the probe' if layer_id is None else layers[layer_id]} lacked {images} of the images "
+        "that others have; made anew, with the labels that came of it"
+        for layer_id, images in lacking
+    ]
 
 
 def _notes(
@@ -163,23 +165,20 @@ def _notes(
 
 def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> list[Chunk]:
     """The chunks that some layer or the encoder lacks, with just what is lacking."""
-    rows = warehouse.sql(
-        "select chunk, layer_id, encoder_id from store.chunks where probe_id = $id", id=registered.probe_id
-    ).fetchall()
-    loaded_layers = {(chunk, layer_id) for chunk, layer_id, _ in rows if layer_id is not None}
-    loaded_encoders = {(chunk, encoder_id) for chunk, _, encoder_id in rows if encoder_id is not None}
-    failed = known_failures(warehouse, registered)
-    images = [ChunkImage(registered.first_image_id + place, image) for place, image in enumerate(plan.probe.images)]
+    probe = registered.probe
+    loaded = loaded_parts(warehouse, probe.probe_id)
+    failed = known_failures(warehouse, probe)
+    images = [ChunkImage(probe.first_image_id + place, image) for place, image in enumerate(plan.probe.images)]
     pending: list[Chunk] = []
-    for number, start in enumerate(range(0, len(images), registered.chunk_images)):
+    for number, start in enumerate(range(0, len(images), probe.chunk_images)):
         lacking = tuple(
-            layer.key for layer in plan.layers if (number, registered.layer_ids[layer.key]) not in loaded_layers
+            layer.key for layer in plan.layers if (number, registered.layer_ids[layer.key]) not in loaded.layers
         )
-        needs_embeddings = plan.encoder is not None and (number, registered.encoder_id) not in loaded_encoders
+        needs_embeddings = plan.encoder is not None and (number, registered.encoder_id) not in loaded.encoders
         if lacking or needs_embeddings:
             # what failed before stays out, so that all layers are of the same images
             readable = tuple(
-                image for image in images[start : start + registered.chunk_images] if image.image_id not in failed
+                image for image in images[start : start + probe.chunk_images] if image.image_id not in failed
             )
             pending.append(Chunk(number, readable, lacking, needs_embeddings))
     return pending
@@ -206,7 +205,7 @@ def _extract_and_load(
     with ThreadPoolExecutor(1, thread_name_prefix="load") as loader, closing(extracting), quiet_decoding():
         for chunk, extracted in extracting:
             for image in extracted.failures:
-                place = image.image_id - registered.first_image_id
+                place = image.image_id - registered.probe.first_image_id
                 failures.add(place, plan.probe.images[place].path, image.reason)
             if loading:
                 loading.result()
@@ -224,29 +223,17 @@ def _extract_and_load(
     timing.extract += time.perf_counter() - started
 
 
-def known_failures(warehouse: Warehouse, registered: Registered) -> dict[int, str]:
-    """The probe's images that earlier runs could not read, by their numbers, each with its path and the reason."""
-    rows = warehouse.sql(
-        "select image_id, images.path || ': ' || failed_images.reason from store.failed_images"
-        " inner join store.images using (image_id) where image_id between $first and $last order by image_id",
-        first=registered.first_image_id,
-        last=registered.last_image_id,
-    ).fetchall()
-    return dict(rows)
-
-
 def _failure_limit(warehouse: Warehouse, plan: Plan, registered: Registered) -> FailureLimit:
     """The limit of the run, to which failures of earlier runs over this probe count as well."""
-    known = {
-        number - registered.first_image_id: reason for number, reason in known_failures(warehouse, registered).items()
-    }
+    first = registered.probe.first_image_id
+    known = {number - first: reason for number, reason in known_failures(warehouse, registered.probe).items()}
     return FailureLimit(plan.probe.name, len(plan.probe.images), plan.recipe.max_failures, known)
 
 
 def _basis(plan: Plan, registered: Registered) -> Basis:
     """What the run's scorings share."""
     return Basis(
-        probe_id=registered.probe_id,
+        probe_id=registered.probe.probe_id,
         probe_fingerprint=plan.probe.fingerprint,
         encoder_id=registered.encoder_id,
         encoder_fingerprint=plan.encoder.fingerprint if plan.encoder else None,
@@ -258,11 +245,4 @@ def _basis(plan: Plan, registered: Registered) -> Basis:
 
 def _finish_layers(warehouse: Warehouse, registered: Registered) -> None:
     """Write the state of the units of those layers whose chunks have just become complete."""
-    for layer_id in registered.layer_ids.values():
-        finished = warehouse.scalar(
-            "select count(*) from store.units where layer_id = $layer_id and probe_id = $probe_id",
-            layer_id=layer_id,
-            probe_id=registered.probe_id,
-        )
-        if not finished:
-            finish_layer(warehouse, registered, layer_id)
+    finish_layers(warehouse, registered.probe, registered.layer_ids.values(), TOP_IMAGES)

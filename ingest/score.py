@@ -26,11 +26,12 @@ from neuronlake.ingest.labelling import Basis, embed_concepts, label_layers, pen
 from neuronlake.ingest.machines.base import choose_machine
 from neuronlake.ingest.networks.weights import SourceKind
 from neuronlake.ingest.recipe import ScoreRecipe, chosen_recipe
-from neuronlake.ingest.register import register_concept_set, register_concepts
-from neuronlake.ingest.taken_names import name_note
+from neuronlake.ingest.register import register_concept_set
 from neuronlake.sql import hints
-from neuronlake.sql.store import features, scorings
+from neuronlake.sql.store import concepts, encoders, features, scorings
+from neuronlake.sql.store.concepts import register_concepts
 from neuronlake.sql.store.features import StoredLayer
+from neuronlake.sql.store.names import name_note
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 from neuronlake.sql.words import Progress, did_you_mean, no_progress
 
@@ -114,7 +115,7 @@ def _with_encoder_by_name(warehouse: Warehouse, recipe: ScoreRecipe) -> tuple[Sc
         ScoringError: what is there made none of the embeddings.
     """
     spec = recipe.encoder
-    stored: dict[str, str] = dict(warehouse.sql("select fingerprint, name from store.encoders").fetchall())
+    stored = encoders.names_by_fingerprint(warehouse)
     if spec is None or spec in stored.values() or not is_place(spec):
         return recipe, None
     encoder = in_some_precision(load_encoder(spec, trust_code=recipe.trust_code), list(stored))
@@ -199,14 +200,7 @@ def _basis(warehouse: Warehouse, concept_set: ConceptSet | None, layer: dict[str
         concept_set_id = scorings.newest_concept_set(warehouse, probe_id, encoder_id)
         if concept_set_id is None:
             raise ScoringError("these activations were never scored; name concepts with --concepts")
-        fingerprint = warehouse.scalar(
-            "select fingerprint from store.concept_sets where concept_set_id = $id", id=concept_set_id
-        )
-        members = warehouse.sql(
-            "select concept_id from store.concept_set_concepts where concept_set_id = $id order by position",
-            id=concept_set_id,
-        )
-        concept_ids = [row[0] for row in members.fetchall()]
+        fingerprint, concept_ids = concepts.stored_set(warehouse, concept_set_id)
     return Basis(
         probe_id=probe_id,
         probe_fingerprint=layer["probe_fingerprint"],

@@ -141,6 +141,10 @@ class Warehouse:
         with plain_errors(self.path):
             self.connection.execute(statement, parameters or None).complete()
 
+    def step(self, name: str, **parameters: Value) -> duckdb.DuckDBPyRelation:
+        """The answer to a SELECT of ``sql/steps``, lazily."""
+        return self.sql(catalog.steps()[name], **parameters)
+
     def run_step(self, name: str, **parameters: Value) -> None:
         """Run a statement of ``sql/steps``."""
         self.execute(catalog.steps()[name], **parameters)

@@ -10,8 +10,9 @@ from pathlib import Path
 from neuronlake.ingest.concepts.builtin_sets import BUILTIN_SETS, builtin_concepts, common_words
 from neuronlake.ingest.concepts.concept import LONGEST_CONCEPT, Concept, ConceptError, same_text, tidy, too_long
 from neuronlake.ingest.concepts.files import read_file
-from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
+from neuronlake.ingest.names import Part, renamed, require_names_differ, split_name
 from neuronlake.sql.categories import NO_CATEGORY
+from neuronlake.sql.store.names import Entry
 
 
 @dataclass(frozen=True)

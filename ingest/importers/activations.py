@@ -7,21 +7,23 @@ another edition, with models, encoders and numbered images of its own, and wareh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import neuronlake
 from neuronlake.ingest.importers import activation_files
 from neuronlake.ingest.importers.activation_files import ActivationFile, FeatureFile, SavedFiles
 from neuronlake.ingest.importers.images import folder_probe, numbered_probe
 from neuronlake.ingest.importers.label_files import ImportedFileError, ImportOptions
-from neuronlake.ingest.importers.labels import record_import
-from neuronlake.ingest.importers.loading import SavedLoader
+from neuronlake.ingest.importers.loading import SavedImport, load_saved
 from neuronlake.ingest.importers.texts import SavedWords, read_text_features, read_words
-from neuronlake.ingest.names import next_name, renamed
+from neuronlake.ingest.names import renamed
 from neuronlake.ingest.probes.probe import Probe
 from neuronlake.sql import hints
+from neuronlake.sql.store import runs
+from neuronlake.sql.store.layers import model_names
+from neuronlake.sql.store.names import next_name
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import Progress, no_progress
 
@@ -117,18 +119,18 @@ def import_activations(
     unreadable, notes = 0, list[str]()
     if new:
         with warehouse.transaction():
-            loader = SavedLoader(warehouse, edition, {file: seen[file].fingerprint for file in new}, progress)
-            unreadable = loader.load(files, words, probes)
-            notes = list(dict.fromkeys(loader.notes))
             recipe = {"imported": str(path), "edition": edition, "claims": _all_of(new)}
-            record_import(warehouse, loader.run_id, command, recipe)
+            run_id = runs.record_import(warehouse, command, neuronlake.__version__, recipe)
+            fingerprints = {file: seen[file].fingerprint for file in new}
+            saved = SavedImport(files, words, probes, fingerprints, edition, run_id)
+            unreadable, notes = load_saved(warehouse, saved, progress)
     return ActivationImport(
         path,
         loaded=tuple(f"{file.name}: {seen[file].rows} x {seen[file].columns}" for file in new),
         left_out=tuple(each.path.name for each in files.text_features if not words or each not in words.files),
         unreadable=unreadable,
         warehouse=warehouse.path,
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -211,12 +213,9 @@ def _edition(warehouse: Warehouse, claims: dict[Path, dict[str, str]], files: Sa
         ImportedFileError: they contradict all that there are.
     """
     editions: dict[int, dict[str, str]] = {}
-    recipes = warehouse.sql(
-        "select recipe from store.runs where json_exists(recipe, '$.claims') and status = 'finished'"
-    ).fetchall()
-    for (text,) in recipes:
-        recipe = json.loads(text)
-        editions.setdefault(recipe["edition"], {}).update(recipe["claims"])
+    for recipe in runs.recipes(warehouse):
+        if "claims" in recipe:
+            editions.setdefault(recipe["edition"], {}).update(recipe["claims"])
     for number in sorted(editions):
         known = editions[number]
         if all(known.get(role, value) == value for role, value in _all_of(claims).items()):
@@ -235,7 +234,7 @@ def _contradiction(
     )
     activations = {each.path: each for each in files.activations}
     features = {each.path: each for each in (*files.image_features, *files.text_features)}
-    models = {name for (name,) in warehouse.sql("select name from store.models").fetchall()}
+    models = model_names(warehouse)
     said = " ".join(known)
 
     def another(option: str, name: str) -> str:

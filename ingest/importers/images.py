@@ -12,16 +12,18 @@ from pathlib import Path
 import torchvision
 
 from neuronlake.ingest.importers.label_files import ImportedFileError
-from neuronlake.ingest.load import ChunkParts, load_chunk
-from neuronlake.ingest.machines.chunks import ChunkImage, ExtractedChunk, FailedImage
+from neuronlake.ingest.load import load_pictures
+from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage
 from neuronlake.ingest.machines.extraction import prepare_ahead
 from neuronlake.ingest.names import Part
+from neuronlake.ingest.networks.preprocessing import Preparation
 from neuronlake.ingest.networks.weights import sha256_of
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.locations import Location, ProbeError
 from neuronlake.ingest.probes.probe import Probe
 from neuronlake.ingest.probes.sources import FileBytes, ProbeImage, Source, is_image_name
-from neuronlake.ingest.register import Registered
+from neuronlake.sql.store import pictures
+from neuronlake.sql.store.probes import StoredProbe
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import first_line
 
@@ -48,6 +50,7 @@ def numbered_probe(name: str, images: int, edition: int) -> Probe:
         name=f"{name} (saved activations)",
         images=tuple(ProbeImage(f"image {number}", None, _NoBytes(), contents) for number in range(images)),
         parts=(Part(name, "imported"),),
+        is_numbered=True,
     )
 
 
@@ -87,32 +90,18 @@ def _image_files(root: Path) -> list[Path]:
     return sorted(file for file in root.iterdir() if is_image_name(file.name))
 
 
-def load_pictures(warehouse: Warehouse, registered: Registered, probe: Probe, progress: Callable[[int], None]) -> None:
+def show_images(warehouse: Warehouse, stored: StoredProbe, probe: Probe, progress: Callable[[int], None]) -> None:
     """Small pictures of the images of a folder, or the reason why one cannot be read, unless they are there."""
-    if probe.images[0].sha256.startswith("unknown"):
+    if probe.is_numbered:
         return
-    known = {
-        row[0]
-        for row in warehouse.sql(
-            "select image_id from store.thumbnails where image_id between $first and $last"
-            " union all select image_id from store.failed_images",
-            first=registered.first_image_id,
-            last=registered.last_image_id,
-        ).fetchall()
-    }
-    lacking = [
-        ChunkImage(registered.first_image_id + place, image)
-        for place, image in enumerate(probe.images)
-        if registered.first_image_id + place not in known
-    ]
-    prepared = prepare_ahead(((image, frozenset()) for image in lacking), os.cpu_count() or 2, _AHEAD)
+    known = pictures.looked_at(warehouse, stored)
+    images = (ChunkImage(stored.first_image_id + place, image) for place, image in enumerate(probe.images))
+    lacking = ((image, frozenset[Preparation]()) for image in images if image.image_id not in known)
+    prepared = prepare_ahead(lacking, os.cpu_count() or 2, _AHEAD)
     done = 0
     with quiet_decoding():
-        while found := list(islice(prepared, registered.chunk_images)):
+        while found := list(islice(prepared, stored.chunk_images)):
             failures = [each for each in found if isinstance(each, FailedImage)]
-            images = [each for each in found if not isinstance(each, FailedImage)]
-            extracted = ExtractedChunk(images, failures, {}, {}, None)
-            # no chunk is recorded, for nothing has been loaded but pictures
-            load_chunk(warehouse, registered, 0, extracted, ChunkParts([], has_encoder=False), run_id=0)
+            load_pictures(warehouse, [each for each in found if not isinstance(each, FailedImage)], failures)
             done += len(found)
             progress(done)

@@ -21,10 +21,14 @@ from neuronlake.ingest.importers.label_files import (
     model_of_name,
     read_label_file,
 )
-from neuronlake.ingest.names import Entry
 from neuronlake.ingest.networks.known_by_name import layer_positions
-from neuronlake.ingest.register import identify
-from neuronlake.sql.warehouse import Warehouse, utc_now
+from neuronlake.sql.store import concepts, runs, scorings
+from neuronlake.sql.store.encoders import register_encoder
+from neuronlake.sql.store.layers import Layer, layer_of_name, model_of, move_later, register_layer, register_model
+from neuronlake.sql.store.names import Entry
+from neuronlake.sql.store.probes import register_named_probe
+from neuronlake.sql.store.scorings import ScoringRow
+from neuronlake.sql.warehouse import Warehouse
 
 # what CLIP-Dissect's args.txt says in a word, beside target_layers
 _NAMES_IN_ARGS = ("target_model", "clip_model", "similarity_fn", "concept_set", "d_probe")
@@ -72,9 +76,15 @@ def _import_file(warehouse: Warehouse, path: Path, options: ImportOptions, comma
         layers.setdefault(row.layer, []).append(row)
     filled = _fill(path, options, file.defaults, set(layers))
     with warehouse.transaction():
-        writer = _Writer(warehouse, path, filled, command)
-        new = [writer.add_layer(place, name, members) for place, (name, members) in enumerate(layers.items())]
-    return ImportedFile(path, filled.model or UNKNOWN, len(layers), len(file.rows), any(new))
+        new = list(_new_scorings(warehouse, path, filled, layers))
+        if new:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            recipe = {"imported": str(path), "sha256": digest}
+            run_id = runs.record_import(warehouse, command, neuronlake.__version__, recipe)
+            categories = {each.text: each.category for each in concept_sets.load_concepts(("broden",)).concepts}
+            for scoring in new:
+                _insert(warehouse, scoring, run_id, categories)
+    return ImportedFile(path, filled.model or UNKNOWN, len(layers), len(file.rows), bool(new))
 
 
 def _fill(path: Path, options: ImportOptions, defaults: ImportOptions, layers: set[str]) -> ImportOptions:
@@ -130,195 +140,141 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
-class _Writer:
-    """Writes the layers of one file; what the file names is registered as it is met."""
+@dataclass(frozen=True)
+class _NewScoring:
+    """The labels of one layer, which are not there yet; `keys` number what they are of."""
 
-    def __init__(self, warehouse: Warehouse, path: Path, options: ImportOptions, command: str) -> None:
-        self._warehouse = warehouse
-        self._path = path
-        self._options = options
-        self._command = command
-        self._run_id: int | None = None
-        self._positions = layer_positions(options.model or "")
-        self._categories = {each.text: each.category for each in concept_sets.load_concepts(("broden",)).concepts}
+    keys: dict[str, int]
+    fingerprint: str
+    method: str
+    rows: list[LabelRow]
 
-    def add_layer(self, place: int, name: str, rows: list[LabelRow]) -> bool:
-        """One scoring; False where just these labels are there already."""
-        options = self._options
-        keys = {
-            "layer_id": self._layer(place, name, max(row.unit for row in rows) + 1),
-            "probe_id": self._named("probes", options.probe, location="imported", images=0, is_imported=True),
-            "encoder_id": self._named(
-                "encoders", options.encoder, source="imported", source_kind="imported", precision="float32"
-            ),
-            "concept_set_id": self._named(
-                "concept_sets", options.concepts, concepts=0, dropped_duplicates=0, dropped_blanks=0
-            ),
-        }
-        fingerprint = hashlib.sha256(repr(("imported", keys, options.method, rows)).encode()).hexdigest()
-        known = self._warehouse.sql(
-            "select fingerprint from store.scorings where layer_id = $layer_id and probe_id = $probe_id"
-            " and encoder_id = $encoder_id and concept_set_id = $concept_set_id and method = $method",
-            method=options.method,
-            **keys,
-        ).fetchall()
-        if (fingerprint,) in known:
-            return False
-        if known:
+
+def _new_scorings(
+    warehouse: Warehouse, path: Path, options: ImportOptions, layers: dict[str, list[LabelRow]]
+) -> Iterator[_NewScoring]:
+    """The layers whose labels are not there yet; what the file names is registered.
+
+    Raises:
+        ImportedFileError: a layer has fewer units, or other labels under the same settings.
+        NameTakenError: a name stands for something else.
+    """
+    method = str(options.method)
+    model_id = _model(warehouse, str(options.model))
+    positions = layer_positions(options.model or "")
+    setting = {
+        "probe_id": register_named_probe(warehouse, _entry("probes", "--probe", options.probe)),
+        "encoder_id": register_encoder(
+            warehouse, _entry("encoders", "--encoder", options.encoder), "imported", "imported", "float32"
+        ),
+        "concept_set_id": concepts.register_concept_set(
+            warehouse, _entry("concept_sets", "--concepts", options.concepts)
+        ),
+    }
+    for place, (name, rows) in enumerate(layers.items()):
+        units = max(row.unit for row in rows) + 1
+        layer = Layer(
+            model_id, name, f"imported:{options.model}:{name}", positions.get(name, place), units, is_imported=True
+        )
+        keys = {"layer_id": _layer(warehouse, path, options, layer), **setting}
+        fingerprint = hashlib.sha256(repr(("imported", keys, method, rows)).encode()).hexdigest()
+        known = scorings.fingerprints_like(warehouse, **keys, method=method)
+        if known and fingerprint not in known:
             raise ImportedFileError(
-                f"{self._path}: {name} of {options.model} has other labels under the same settings already; "
+                f"{path}: {name} of {options.model} has other labels under the same settings already; "
                 "tell them apart with --concepts, --method, --encoder or --probe"
             )
-        self._insert(fingerprint, keys, rows)
-        return True
-
-    def _insert(self, fingerprint: str, keys: dict[str, int], rows: list[LabelRow]) -> None:
-        """The scoring, its labels, and their similarities where the file has them."""
-        concept_ids = self._concepts(keys["concept_set_id"], rows)
-        has_similarity = all(row.similarity is not None for row in rows if row.description)
-        scoring_id = self._warehouse.next_id("scorings", "scoring_id")
-        units = max(row.unit for row in rows) + 1
-        scoring: dict[str, Any] = {
-            "scoring_id": scoring_id,
-            "fingerprint": fingerprint,
-            "run_id": self._run(),
-            **keys,
-            "labeler": "imported",
-            "method": self._options.method,
-            "parameters": "{}",
-            "changed_parameters": "",
-            "prompts": ["{}"],
-            "images": 0,
-            "units": units,
-            "null_draws": 0,
-            "seed": 0,
-            "kept_concepts": int(has_similarity),
-        }
-        self._warehouse.insert("scorings", pl.DataFrame([scoring]))
-        named = pl.DataFrame(
-            {
-                "unit": [row.unit for row in rows],
-                "concept_id": [concept_ids.get(row.description or "") for row in rows],
-                "similarity": [row.similarity if has_similarity else None for row in rows],
-            },
-            schema={"unit": pl.Int32, "concept_id": pl.Int32, "similarity": pl.Float32},
-        )
-        # a unit that the file passes over has no label, as one that it leaves blank
-        every = pl.DataFrame({"unit": pl.int_range(units, dtype=pl.Int32, eager=True)})
-        labels = every.join(named, on="unit", how="left", maintain_order="left")
-        self._warehouse.insert("labels", labels.drop("concept_id"), scoring_id=scoring_id)
-        terms = labels.drop_nulls("concept_id").select("unit", "concept_id").with_columns(position=0, weight=1.0)
-        self._warehouse.insert("label_terms", terms, scoring_id=scoring_id)
-        if has_similarity:
-            self._warehouse.insert("similarities", labels.drop_nulls(), scoring_id=scoring_id)
-
-    def _layer(self, place: int, name: str, units: int) -> int:
-        """The layer of that name, of the model of that name, whether computed here or imported before."""
-        model = self._options.model
-        model_id = self._model()
-        position = self._positions.get(name, place)
-        found = self._warehouse.sql(
-            "select layer_id, units from store.layers where model_id = $model_id and name = $name",
-            model_id=model_id,
-            name=name,
-        ).fetchall()
-        if found:
-            if found[0][1] < units:
-                raise ImportedFileError(
-                    f"{self._path} has labels for {units} units of {name}, and {name} of {model} has {found[0][1]}"
-                )
-            # a file with more of the layers knows their order better
-            self._warehouse.execute(
-                "update store.layers set position = greatest(position, $position)"
-                " where layer_id = $layer_id and is_imported",
-                layer_id=found[0][0],
-                position=position,
-            )
-            return found[0][0]
-        layer_id = self._warehouse.next_id("layers", "layer_id")
-        row = {
-            "layer_id": layer_id,
-            "model_id": model_id,
-            "name": name,
-            "fingerprint": f"imported:{model}:{name}",
-            "position": position,
-            "units": units,
-            "pooling": "mean",
-            "precision": "float32",
-            "is_imported": True,
-        }
-        self._warehouse.insert("layers", pl.DataFrame([row]))
-        return layer_id
-
-    def _model(self) -> int:
-        """The model of that name, whether computed here or imported: the user says that the labels are of it."""
-        name = str(self._options.model)
-        known = self._warehouse.scalar("select model_id from store.models where name = $name", name=name)
-        if known is not None:
-            return int(known)
-        entry = Entry("models", name, f"imported:{name}", name, lambda new: f"--model {new}")
-        return identify(self._warehouse, entry, source="imported", source_kind="imported", is_random=False)
-
-    def _named(self, table: str, name: str | None, **columns: Any) -> int:
-        """What is known by its name alone; it never passes for something of the same name that was computed here."""
-        option = {"probes": "--probe", "encoders": "--encoder", "concept_sets": "--concepts"}[table]
-        shown = f"{name} (imported)"
-        entry = Entry(table, shown, f"imported:{name}", str(name), lambda new: f"{option} {new}")
-        return identify(self._warehouse, entry, **columns)
-
-    def _concepts(self, concept_set_id: int, rows: list[LabelRow]) -> dict[str, int]:
-        """Numbers of the labels, which join the concept set: of an imported one, only its labels are known."""
-        texts = list(dict.fromkeys(row.description for row in rows if row.description))
-        numbers: dict[str, int] = dict(
-            self._warehouse.sql("select concept, concept_id from store.concepts").pl().iter_rows()
-        )
-        new = [text for text in texts if text not in numbers]
-        first = self._warehouse.next_id("concepts", "concept_id")
-        numbers.update({text: first + place for place, text in enumerate(new)})
-        if new:
-            self._warehouse.insert("concepts", pl.DataFrame({"concept_id": [numbers[t] for t in new], "concept": new}))
-        members = self._warehouse.sql(
-            "select concept_id from store.concept_set_concepts where concept_set_id = $id", id=concept_set_id
-        ).fetchall()
-        given = {row.description: row.category for row in reversed(rows)}
-        joining = [text for text in texts if (numbers[text],) not in members]
-        if joining:
-            frame = pl.DataFrame(
-                {
-                    "position": range(len(members), len(members) + len(joining)),
-                    "concept_id": [numbers[text] for text in joining],
-                    "category": [given.get(text) or self._categories.get(text, "none") for text in joining],
-                }
-            )
-            self._warehouse.insert("concept_set_concepts", frame, concept_set_id=concept_set_id)
-            self._warehouse.execute(
-                "update store.concept_sets set concepts = $concepts where concept_set_id = $id",
-                concepts=len(members) + len(joining),
-                id=concept_set_id,
-            )
-        return {text: numbers[text] for text in texts}
-
-    def _run(self) -> int:
-        """A finished run that records where the labels came from."""
-        if self._run_id is None:
-            self._run_id = self._warehouse.next_id("runs", "run_id")
-            digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
-            recipe = {"imported": str(self._path), "sha256": digest}
-            record_import(self._warehouse, self._run_id, self._command, recipe)
-        return self._run_id
+        if not known:
+            yield _NewScoring(keys, fingerprint, method, rows)
 
 
-def record_import(warehouse: Warehouse, run_id: int, command: str, recipe: dict[str, Any]) -> None:
-    """A finished run that says where imported rows came from."""
-    warehouse.execute(
-        "insert into store.runs (run_id, command, status, started_at, finished_at, device, versions, recipe)"
-        " values ($run_id, $command, 'finished', $at, $at, 'none', $versions, $recipe)",
+def _insert(warehouse: Warehouse, scoring: _NewScoring, run_id: int, categories: dict[str, str]) -> None:
+    """The scoring, its labels, and their similarities where the file has them."""
+    rows = scoring.rows
+    numbers = _join_set(warehouse, scoring.keys["concept_set_id"], rows, categories)
+    has_similarity = all(row.similarity is not None for row in rows if row.description)
+    units = max(row.unit for row in rows) + 1
+    row = ScoringRow(
+        fingerprint=scoring.fingerprint,
         run_id=run_id,
-        command=command,
-        at=utc_now(),
-        versions=json.dumps({"neuronlake": neuronlake.__version__}),
-        recipe=json.dumps(recipe),
+        layer_id=scoring.keys["layer_id"],
+        probe_id=scoring.keys["probe_id"],
+        encoder_id=scoring.keys["encoder_id"],
+        concept_set_id=scoring.keys["concept_set_id"],
+        labeler="imported",
+        method=scoring.method,
+        units=units,
+        kept_concepts=int(has_similarity),
     )
+    scoring_id = scorings.insert_scoring(warehouse, row)
+    named = pl.DataFrame(
+        {
+            "unit": [row.unit for row in rows],
+            "concept_id": [numbers.get(row.description or "") for row in rows],
+            "similarity": [row.similarity if has_similarity else None for row in rows],
+        },
+        schema={"unit": pl.Int32, "concept_id": pl.Int32, "similarity": pl.Float32},
+    )
+    # a unit that the file passes over has no label, as one that it leaves blank
+    every = pl.DataFrame({"unit": pl.int_range(units, dtype=pl.Int32, eager=True)})
+    of_all = every.join(named, on="unit", how="left", maintain_order="left")
+    terms = of_all.drop_nulls("concept_id").select("unit", "concept_id")
+    scorings.insert_labels(warehouse, scoring_id, of_all.drop("concept_id"), terms)
+    if has_similarity:
+        scorings.insert_similarities(warehouse, scoring_id, of_all.drop_nulls())
+
+
+def _layer(warehouse: Warehouse, path: Path, options: ImportOptions, layer: Layer) -> int:
+    """The number of the layer of that name, of the model of that name, whether computed here or imported before."""
+    found = layer_of_name(warehouse, layer.model_id, layer.name)
+    if found is None:
+        return register_layer(warehouse, layer)[0]
+    number, known = found
+    if known.units < layer.units:
+        raise ImportedFileError(
+            f"{path} has labels for {layer.units} units of {layer.name}, and {layer.name} of {options.model} has "
+            f"{known.units}"
+        )
+    # a file with more of the layers knows their order better
+    move_later(warehouse, number, layer.position)
+    return number
+
+
+def _model(warehouse: Warehouse, name: str) -> int:
+    """The model of that name, whether computed here or imported: the user says that the labels are of it."""
+    known = model_of(warehouse, name=name)
+    return register_imported_model(warehouse, name, f"imported:{name}") if known is None else known
+
+
+def register_imported_model(warehouse: Warehouse, name: str, fingerprint: str) -> int:
+    """The number of a model of which nothing is known but what was imported.
+
+    Raises:
+        NameTakenError: another has its name.
+    """
+    entry = Entry("models", name, fingerprint, name, lambda new: f"--model {new}")
+    return register_model(warehouse, entry, "imported", "imported", is_random=False)
+
+
+def _entry(table: str, option: str, name: str | None) -> Entry:
+    """What is known by its name alone; it never passes for something of the same name that was computed here."""
+    shown = f"{name} (imported)"
+    return Entry(table, shown, f"imported:{name}", str(name), lambda new: f"{option} {new}")
+
+
+def _join_set(
+    warehouse: Warehouse, concept_set_id: int, rows: list[LabelRow], categories: dict[str, str]
+) -> dict[str, int]:
+    """Numbers of the labels, which join the concept set: of an imported one, only its labels are known."""
+    texts = list(dict.fromkeys(row.description for row in rows if row.description))
+    numbers = concepts.register_concepts(warehouse, texts)
+    given = {row.description: row.category for row in reversed(rows)}
+    members = pl.DataFrame(
+        {"concept_id": numbers, "category": [given.get(text) or categories.get(text, "none") for text in texts]},
+        schema={"concept_id": pl.Int32, "category": pl.String},
+    )
+    concepts.add_members(warehouse, concept_set_id, members)
+    return dict(zip(texts, numbers, strict=True))
 
 
 def describe(imported: list[ImportedFile]) -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from neuronlake.ingest.concepts.concept import tidy
@@ -14,9 +13,10 @@ from neuronlake.ingest.importers import activation_files
 from neuronlake.ingest.importers.activation_files import FeatureFile, Matrix
 from neuronlake.ingest.importers.label_files import ImportedFileError
 from neuronlake.ingest.names import split_name
-from neuronlake.ingest.register import register_concept_set, register_concepts
-from neuronlake.ingest.taken_names import name_note
-from neuronlake.sql.store.features import embedding_rows
+from neuronlake.ingest.register import register_concept_set
+from neuronlake.sql.store import encoders
+from neuronlake.sql.store.concepts import register_concepts
+from neuronlake.sql.store.names import name_note
 from neuronlake.sql.warehouse import Warehouse
 
 # CLIP-Dissect embeds the plain concept
@@ -103,24 +103,16 @@ def load_texts(
     notes = tuple(name_note(warehouse, words.concept_set.entry))
     concept_ids = register_concepts(warehouse, words.concept_set.texts)
     register_concept_set(warehouse, words.concept_set, concept_ids)
-    embeddings = features[list(words.rows)]  # (concepts, dimensions)
-    known = dict(
-        warehouse.sql(
-            "select concept_id, embedding from store.concept_embeddings"
-            " where encoder_id = $encoder_id and prompts = $prompts",
-            encoder_id=encoder_id,
-            prompts=_PROMPTS,
-        ).fetchall()
-    )
+    embeddings = features[list(words.rows)].numpy()  # (concepts, dimensions)
+    known = encoders.concept_embeddings(warehouse, encoder_id, _PROMPTS)
     for place, number in enumerate(concept_ids):
-        if number in known and embeddings[place] @ features.new_tensor(known[number]) < _SAME_WORD_COSINE:
+        if number in known and embeddings[place] @ known[number] < _SAME_WORD_COSINE:
             raise ImportedFileError(
                 f"{file.path} embeds {words.concept_set.texts[place]!r} unlike the features imported before; "
                 f"is {words.path} the file that CLIP-Dissect read?"
             )
     missing = [place for place, number in enumerate(concept_ids) if number not in known]
     if missing:
-        numbers = np.array([concept_ids[place] for place in missing], dtype=np.int32)
-        rows = embedding_rows("concept_id", numbers, embeddings[missing].numpy())
-        warehouse.insert("concept_embeddings", rows, encoder_id=encoder_id, prompts=_PROMPTS)
+        numbers = [concept_ids[place] for place in missing]
+        encoders.insert_concept_embeddings(warehouse, encoder_id, _PROMPTS, numbers, embeddings[missing])
     return notes

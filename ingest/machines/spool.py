@@ -6,12 +6,12 @@ Chunks lie in a folder of the warehouse's own inside the one that a user names, 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from neuronlake.sql.store import runs
 from neuronlake.sql.warehouse import Warehouse
 
 # A chunk's number and digest, and where it is half written a number of its own.
@@ -33,8 +33,7 @@ class Leftover:
 
 def warehouse_key(warehouse: Warehouse) -> str:
     """What tells this warehouse from every other, copies elsewhere included: when it was made, and where it lies."""
-    made_at = warehouse.scalar("select min(applied_at) from store.migrations")
-    return hashlib.sha256(f"{made_at.isoformat()} {warehouse.path.resolve()}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{runs.made_at(warehouse)} {warehouse.path.resolve()}".encode()).hexdigest()[:16]
 
 
 def own_folder(warehouse: Warehouse, spool: Path | None) -> Path:
@@ -61,8 +60,7 @@ def close_folder(warehouse: Warehouse, folder: Path) -> None:
 
 def leftovers(warehouse: Warehouse) -> list[Leftover]:
     """The chunks in the spools of all runs so far; while a run is at work, its warehouse cannot be opened."""
-    recipes = warehouse.sql("select distinct recipe from store.runs order by recipe").fetchall()
-    named = {json.loads(recipe).get("spool") for (recipe,) in recipes}
+    named = {recipe.get("spool") for recipe in runs.recipes(warehouse)}
     spools = {None if text is None else Path(text) for text in named} | {None}
     found: list[Leftover] = []
     for folder in sorted({own_folder(warehouse, spool) for spool in spools}):

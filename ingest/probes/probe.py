@@ -8,23 +8,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from neuronlake.ingest.names import Entry, Part, renamed, require_names_differ, split_name
+from neuronlake.ingest.names import Part, renamed, require_names_differ, split_name
 from neuronlake.ingest.probes.failure_limit import FailureLimit
 from neuronlake.ingest.probes.formats import KINDS, expand, forget_all, list_images, without_suffix
 from neuronlake.ingest.probes.hashing import hash_images, require_a_readable_image
 from neuronlake.ingest.probes.locations import Location, ProbeError, is_address
 from neuronlake.ingest.probes.sources import ProbeImage, folder_label
 from neuronlake.ingest.probes.torchvision_datasets import dataset_name, is_dataset
+from neuronlake.sql.store.names import Entry
 from neuronlake.sql.words import StageProgress
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A set of images, in the order of their list, or else of their paths."""
+    """A set of images, in the order of their list, or else of their paths.
+
+    `is_numbered` says that of its images nothing is known but their number; their `sha256` tell only the probe apart.
+    """
 
     name: str
     images: tuple[ProbeImage, ...]
     parts: tuple[Part, ...]
+    is_numbered: bool = False
 
     @property
     def location(self) -> str:

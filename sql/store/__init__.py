@@ -1,4 +1,6 @@
-"""The tables behind the views: every statement that writes them, and what ingest reads of them.
+"""All that is written to and read from the tables of `store`, one module a noun: plain functions of a warehouse.
 
-One module a noun. Users build on the views; the schema store may change.
+Read `names` first, which says what is the same thing; then what is named (`probes`, `layers`, `encoders`, `concepts`);
+then what is computed (`pictures`, `chunks`, `uneven`, `features`, `scorings`); and `runs`, who did it. Users build on
+the views; the schema may change.
 """

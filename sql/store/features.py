@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from neuronlake import NeuronlakeError
 from neuronlake.sql.store.scratch import empty_matrix
@@ -106,22 +105,6 @@ def concepts_without_features(
     done = {row[0] for row in known}
     texts: dict[int, str] = dict(warehouse.sql("select concept_id, concept from store.concepts").fetchall())
     return {number: texts[number] for number in concept_ids if number not in done}
-
-
-def insert_concept_features(
-    warehouse: Warehouse, encoder_id: int, prompts: Sequence[str], concept_ids: np.ndarray, embeddings: np.ndarray
-) -> None:
-    """Write the embeddings of concepts, (concepts, dimensions) float32."""
-    rows = embedding_rows("concept_id", concept_ids, embeddings)
-    warehouse.insert("concept_embeddings", rows, encoder_id=encoder_id, prompts=list(prompts))
-
-
-def embedding_rows(key: str, numbers: np.ndarray, embeddings: np.ndarray) -> pa.Table:
-    """An Arrow table of numbers and their embeddings, (rows, dimensions) float32."""
-    count, dimensions = embeddings.shape
-    offsets = np.arange(0, (count + 1) * dimensions, dimensions, dtype=np.int32)
-    values = pa.array(np.ascontiguousarray(embeddings).reshape(-1))
-    return pa.table({key: numbers, "embedding": pa.ListArray.from_arrays(pa.array(offsets), values)})
 
 
 def concept_texts(warehouse: Warehouse, concept_set_id: int) -> tuple[str, ...]:

@@ -51,6 +51,21 @@ def known_fingerprints(warehouse: Warehouse) -> set[str]:
     return {row[0] for row in warehouse.sql("select fingerprint from store.scorings").fetchall()}
 
 
+def fingerprints_like(
+    warehouse: Warehouse, layer_id: int, probe_id: int, encoder_id: int, concept_set_id: int, method: str
+) -> set[str]:
+    """The fingerprints of a layer's scorings that a reader could not tell apart by their settings."""
+    found = warehouse.step(
+        "scorings_of_setting",
+        layer_id=layer_id,
+        probe_id=probe_id,
+        encoder_id=encoder_id,
+        concept_set_id=concept_set_id,
+        method=method,
+    )
+    return {fingerprint for (fingerprint,) in found.fetchall()}
+
+
 def insert_scoring(warehouse: Warehouse, row: ScoringRow) -> int:
     """Write a scoring's own row, and return its number."""
     scoring_id = warehouse.next_id("scorings", "scoring_id")

@@ -19,10 +19,11 @@ from neuronlake.cli import main
 from neuronlake.ingest import register, run
 from neuronlake.ingest.concepts.concept_sets import load_concepts
 from neuronlake.ingest.encoders.loading import load_encoder
-from neuronlake.ingest.names import NameTakenError, next_name, split_name
+from neuronlake.ingest.names import split_name
 from neuronlake.ingest.probes.probe import load_probe
 from neuronlake.ingest.recipe import RecipeError
 from neuronlake.sql.opening import open_warehouse
+from neuronlake.sql.store.names import NameTakenError, next_name
 from neuronlake.sql.verify import verify
 from tiny import write_image
 
@@ -389,18 +390,16 @@ def test_concepts_that_were_imported_and_not_yet_scored_keep_their_name(
     assert members == [("cat",), ("dog",), ("sea",), ("sky",)]
 
 
-def test_a_run_killed_while_a_name_changes_hands_is_mended_by_the_next(
-    work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The images of the unused probe are gone, its row is still there; then the folder is as it was."""
+def test_a_run_killed_while_a_name_changes_hands_changes_nothing(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The unused probe is still there, with its images; then the folder is as it was."""
     Path("warehouse.duckdb").unlink()
     with monkeypatch.context() as patch:
         patch.setattr(run, "_extract_and_load", _interrupted)
         assert cli(patch, COMMAND) == 130
         grow()
-        patch.setattr(register, "register_probe", _interrupted)
+        patch.setattr(register, "register_concept_set", _interrupted)
         assert cli(patch, COMMAND) == 130
-    assert rows()["images"] == 0
+    assert rows()["images"] == 4
     Path("photos/late.png").unlink()
     assert cli(monkeypatch, COMMAND) == 0
     assert rows()["images"] == 4

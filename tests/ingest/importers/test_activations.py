@@ -17,13 +17,13 @@ from neuronlake.ingest.importers.activations import import_activations
 from neuronlake.ingest.importers.labels import ImportedFileError, ImportOptions, import_labels
 from neuronlake.ingest.labelers import similarity
 from neuronlake.ingest.labelers.similarity import Cosines
-from neuronlake.ingest.names import Entry, NameTakenError
 from neuronlake.ingest.networks.models import model_from_module
 from neuronlake.ingest.probes.probe import load_probe
-from neuronlake.ingest.register import identify
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.store.features import activations as stored_activations
 from neuronlake.sql.store.features import concept_features, image_features, live_units
+from neuronlake.sql.store.layers import register_model
+from neuronlake.sql.store.names import Entry, NameTakenError
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 from tiny import write_image
@@ -265,11 +265,12 @@ def test_a_network_of_that_name_that_was_computed_here_is_not_the_imported_one(
 ) -> None:
     model = model_from_module("resnet18-places365", torch.nn.Conv2d(3, 2, 3))
     entry = Entry("models", model.name, model.fingerprint, model.name, str)
-    model_id = identify(warehouse, entry, source="mine", source_kind="memory", is_random=False)
+    model_id = register_model(warehouse, entry, "mine", "memory", is_random=False)
     warehouse.execute(
         "insert into store.layers values (1, $id, 'layer4', 'computed', 0, 3, 'mean', null, 'float32', false)",
         id=model_id,
     )
+    warehouse.execute("insert into store.chunks values (9, 0, 1, null, 9, 6)")
     with pytest.raises(
         NameTakenError, match=r"by another network; give this one its own: --model resnet18-places365-2$"
     ):

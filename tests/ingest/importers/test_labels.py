@@ -14,8 +14,8 @@ from torch import nn
 import neuronlake
 from neuronlake.ingest.concepts.concept_sets import load_concepts
 from neuronlake.ingest.importers.labels import ImportedFileError, ImportOptions, import_labels
-from neuronlake.ingest.names import NameTakenError
 from neuronlake.sql.opening import open_warehouse
+from neuronlake.sql.store.names import NameTakenError
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 from tiny import write_image

@@ -26,12 +26,12 @@ from neuronlake.ingest.layers.pooling import Activations, Frame, PoolingError, p
 from neuronlake.ingest.layers.readings import Reading
 from neuronlake.ingest.layers.spellings import LayerError
 from neuronlake.ingest.machines.loaded import DeviceMemoryError
-from neuronlake.ingest.names import NameTakenError
 from neuronlake.ingest.networks.errors import ModelError
 from neuronlake.ingest.networks.models import Model, load_model, model_from_module
 from neuronlake.ingest.networks.preprocessing import Preprocessing
 from neuronlake.ingest.networks.running import run
 from neuronlake.ingest.recipe import Recipe
+from neuronlake.sql.store.names import NameTakenError
 
 SEEN = Preprocessing(8, 8, (0.5,) * 3, (0.5,) * 3)
 

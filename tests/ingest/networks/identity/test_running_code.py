@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 import neuronlake
-from neuronlake.ingest.names import NameTakenError
 from neuronlake.ingest.networks.errors import WeightsError
 from neuronlake.ingest.networks.identity.fingerprints import module_code, network_code
 from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.networks.models import load_model, model_from_module
 from neuronlake.ingest.networks.preprocessing import CustomTransform
 from neuronlake.ingest.recipe import Recipe
+from neuronlake.sql.store.names import NameTakenError
 
 FACTOR = 1.0
 NETWORK = """
