@@ -19,9 +19,9 @@ import torch
 from measured_process import run
 from warehouse import Size, embed_concepts, load, register
 
+from neuronlake.ingest.labelers.labelling import Basis, label_layers
 from neuronlake.ingest.labelers.registry import resolve_scoring
 from neuronlake.ingest.labelers.similarity import METHODS
-from neuronlake.ingest.labelling import Basis, label_layers
 from neuronlake.ingest.machines.allocator import keep_freed_memory
 from neuronlake.ingest.machines.base import choose_machine
 from neuronlake.sql.opening import open_warehouse
@@ -45,7 +45,7 @@ def score(path: Path, method: str, device: str) -> None:
         scoring = resolve_scoring(method, {}, keep_concepts=100)
         basis = Basis(1, "probe", 1, "encoder", 1, "set", tuple(range(1, concepts + 1)))
         machine = choose_machine(warehouse, "local", device)
-        label_layers(warehouse, basis, [StoredLayer(1, units, "layer 1")], scoring, machine, 1, no_progress)
+        label_layers(warehouse, basis, [StoredLayer(1, units, "layer 1")], scoring, machine.label, 1, no_progress)
 
 
 def main() -> None:

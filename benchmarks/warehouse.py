@@ -23,9 +23,8 @@ import pyarrow as pa
 import torch
 
 from neuronlake.ingest.labelers.similarity import top_image_indices
-from neuronlake.ingest.load import ChunkParts, load_chunk
 from neuronlake.ingest.machines.chunks import TOP_IMAGES, ExtractedChunk, PreparedImage, TopCandidates
-from neuronlake.ingest.register import Registered
+from neuronlake.ingest.storing import ChunkParts, Registered, load_chunk
 from neuronlake.sql import catalog
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.store import concepts, encoders, layers, probes, runs, scorings

@@ -16,7 +16,7 @@ from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.plan import Plan, lent_modules, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.register import check_names
+from neuronlake.ingest.storing import check_names
 from neuronlake.sql.store.probes import default_chunk_images
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import Progress, no_progress

@@ -8,10 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
-from neuronlake.ingest import labelling
 from neuronlake.ingest.history import Timing, as_json, recorded_run, resolved
-from neuronlake.ingest.labelling import Basis
-from neuronlake.ingest.load import ChunkParts, load_chunk
+from neuronlake.ingest.labelers import labelling
+from neuronlake.ingest.labelers.labelling import Basis
 from neuronlake.ingest.machines.base import Machine, choose_machine
 from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, ExtractedChunk
 from neuronlake.ingest.machines.extraction import TOP_IMAGES, BatchLimit
@@ -20,7 +19,7 @@ from neuronlake.ingest.plan import Plan, lent_modules, looked_at, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.failure_limit import FailureLimit
 from neuronlake.ingest.recipe import Recipe, chosen_recipe
-from neuronlake.ingest.register import Registered, register
+from neuronlake.ingest.storing import ChunkParts, Registered, load_chunk, register
 from neuronlake.sql import hints
 from neuronlake.sql.store.chunks import finish_layers, loaded_parts, undirected_images
 from neuronlake.sql.store.pictures import known_failures
@@ -95,7 +94,7 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
             _extract_and_load(warehouse, plan, registered, machine, chunks, limit, run_id, timing, progress)
             started_scoring = time.perf_counter()
             _finish_layers(warehouse, registered)
-            labelling.label_layers(warehouse, basis, unscored, plan.scoring, machine, run_id, progress)
+            labelling.label_layers(warehouse, basis, unscored, plan.scoring, machine.label, run_id, progress)
             timing.score += time.perf_counter() - started_scoring
     failed = known_failures(warehouse, registered.probe)
     encoder_id = registered.encoder_id

@@ -20,13 +20,13 @@ from neuronlake.ingest.encoders.loading import (
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import as_json, recorded_run
 from neuronlake.ingest.labelers.base import Need
+from neuronlake.ingest.labelers.labelling import Basis, embed_concepts, label_layers, pending_layers
 from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
 from neuronlake.ingest.labelers.settings import ScoringError
-from neuronlake.ingest.labelling import Basis, embed_concepts, label_layers, pending_layers
 from neuronlake.ingest.machines.base import choose_machine
 from neuronlake.ingest.networks.weights import SourceKind
 from neuronlake.ingest.recipe import ScoreRecipe, chosen_recipe
-from neuronlake.ingest.register import register_concept_set
+from neuronlake.ingest.storing import register_concept_set
 from neuronlake.sql import hints
 from neuronlake.sql.store import concepts, encoders, features, scorings
 from neuronlake.sql.store.concepts import register_concepts
@@ -93,7 +93,7 @@ def score(
             )
     if pending:
         with recorded_run(warehouse, command, device, as_json(recipe)) as (run_id, timing):
-            label_layers(warehouse, basis, pending, scoring, machine, run_id, progress)
+            label_layers(warehouse, basis, pending, scoring, machine.label, run_id, progress)
             timing.score = time.perf_counter() - started
     notes = tuple(name_note(warehouse, concept_set.entry)) if concept_set else ()
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started, notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import inspect
 import re
 import subprocess
@@ -20,7 +21,19 @@ import neuronlake
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("commands", "ingest", "sql", "reports")
-HEAVY = {"torch": {"ingest"}, "duckdb": {"sql"}, "altair": {"reports"}, "typer": {"cli.py", "commands"}}
+# where a library may be imported: a part, or a folder or file in one
+HEAVY = {
+    "torch": ("ingest",),
+    "duckdb": ("sql",),
+    "altair": ("reports",),
+    "typer": ("cli.py", "commands"),
+    "ray": ("ingest/machines",),
+    "open_clip": ("ingest/encoders",),
+    "timm": ("ingest/networks",),
+    "fsspec": ("ingest/probes",),
+    "pydantic": ("ingest/recipe.py",),
+    "scipy": ("ingest/labelers", "ingest/judging"),
+}
 MAY_IMPORT = {
     "cli.py": {"commands"},
     "commands": {"commands", "ingest", "sql", "reports"},
@@ -28,15 +41,47 @@ MAY_IMPORT = {
     "sql": {"sql"},
     "reports": {"reports", "sql"},
 }
+# the folders of ingest from the ground up, each with those that it stands on
+STANDS_ON = {
+    "concepts": set(),
+    "probes": set(),
+    "networks": {"concepts"},
+    "layers": {"networks"},
+    "encoders": {"networks", "concepts"},
+    "labelers": {"encoders", "networks"},
+    "machines": {"labelers", "encoders", "layers", "networks", "probes"},
+    "judging": {"labelers", "concepts"},
+    "importers": {"machines", "layers", "networks", "probes", "concepts"},
+}
+# what every folder of ingest may use of the files beside them
+GROUND = {"names", "devices"}
+MOST_ROOMS = 14  # with the __init__.py
+MOST_LINES = 400
+TABLES = "layers|models|units|labels|label_terms|activations|scorings|images|concepts|probes|runs|chunks|encoders"
 
 
 def modules() -> list[Path]:
     return [ROOT / "cli.py", *(file for part in PARTS for file in (ROOT / part).rglob("*.py"))]
 
 
-def imported(file: Path) -> set[str]:
+def module_name(file: Path) -> str:
+    parts = ("neuronlake", *file.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(file: Path, *, when_run: bool = False) -> set[str]:
+    """The names that a file imports; where `when_run`, without those for types alone."""
+    tree = ast.parse(file.read_text())
+    for_types = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING" and when_run
+        for node in ast.walk(block)
+    }
     names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -46,11 +91,44 @@ def imported(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("file", modules(), ids=lambda file: str(file.relative_to(ROOT)))
 def test_each_part_imports_only_what_it_may(file: Path) -> None:
-    part = file.relative_to(ROOT).parts[0]
+    place = file.relative_to(ROOT).as_posix()
     ours = {name.split(".")[1] for name in imported(file) if name.startswith("neuronlake.")}
-    assert ours & {*PARTS, "cli"} <= MAY_IMPORT[part]
-    libraries = {name.split(".")[0] for name in imported(file)}
-    assert all(part in homes for library, homes in HEAVY.items() if library in libraries)
+    assert ours & {*PARTS, "cli"} <= MAY_IMPORT[place.split("/")[0]]
+    for library in {name.split(".")[0] for name in imported(file)} & HEAVY.keys():
+        assert place.startswith(HEAVY[library]), f"{place} imports {library}"
+
+
+@pytest.mark.parametrize("folder", STANDS_ON)
+def test_each_folder_of_ingest_stands_on_those_below_it(folder: str) -> None:
+    for file in (ROOT / "ingest" / folder).rglob("*.py"):
+        ours = {name.split(".")[2] for name in imported(file, when_run=True) if name.startswith("neuronlake.ingest.")}
+        storing = {"storing"} if folder == "importers" else set()
+        assert ours <= {folder} | STANDS_ON[folder] | GROUND | storing, file.name
+
+
+def test_every_folder_of_ingest_has_its_place() -> None:
+    assert {file.parent.name for file in (ROOT / "ingest").glob("*/__init__.py")} == set(STANDS_ON)
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    files = {module_name(file): file for file in modules()}
+    graph = {
+        name: {found for target in imported(file, when_run=True) if (found := _module(target, files)) and found != name}
+        for name, file in files.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # names the circle where there is one
+
+
+def _module(name: str, files: dict[str, Path]) -> str | None:
+    """The module that an imported name is or is in."""
+    return next((each for each in (name, name.rpartition(".")[0]) if each in files), None)
+
+
+def test_tables_are_named_in_sql_alone() -> None:
+    named = re.compile(rf"(?<!sql\.)\bstore\.({TABLES})\b")
+    for part in ("commands", "ingest", "reports"):
+        for file in (ROOT / part).rglob("*.py"):
+            assert not named.search(file.read_text()), file.name
 
 
 def test_the_command_line_answers_without_loading_torch() -> None:
@@ -58,12 +136,15 @@ def test_the_command_line_answers_without_loading_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_functions_and_modules_stay_small() -> None:
+def test_functions_modules_and_folders_stay_small() -> None:
     for file in modules():
         text = file.read_text()
+        assert text.count("\n") <= MOST_LINES, file.name
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef) and file.parent.name != "commands":
                 assert (node.end_lineno or 0) - node.lineno < 60, f"{file.name}: {node.name}"
+    for folder in {file.parent for file in modules()}:
+        assert len(list(folder.glob("*.py"))) <= MOST_ROOMS, folder.name
 
 
 def test_the_call_works_whichever_was_imported_first() -> None:

@@ -21,8 +21,8 @@ from neuronlake.ingest.networks.factories import anywhere, call_factory
 from neuronlake.ingest.networks.identity.fingerprints import module_fingerprint, network_code
 from neuronlake.ingest.networks.identity.live_code import live_code
 from neuronlake.ingest.networks.preprocessing import Preparation, Preprocessing, prepared_by
+from neuronlake.ingest.networks.quiet import quiet_libraries
 from neuronlake.ingest.networks.weights import SourceKind
-from neuronlake.ingest.quiet import quiet_libraries
 from neuronlake.sql.words import StageProgress, did_you_mean
 
 _FOLDER = "local-dir:"

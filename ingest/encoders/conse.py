@@ -13,8 +13,8 @@ from neuronlake.ingest.concepts import builtin_sets
 from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.networks import models
 from neuronlake.ingest.networks.identity.fingerprints import module_fingerprint
+from neuronlake.ingest.networks.quiet import quiet_libraries
 from neuronlake.ingest.networks.weights import SourceKind
-from neuronlake.ingest.quiet import quiet_libraries
 from neuronlake.sql.words import StageProgress
 
 _TEXT_BATCH = 256

@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 
 from neuronlake.ingest.importers.label_files import ImportedFileError, ImportOptions
 from neuronlake.ingest.names import split_name
-from neuronlake.ingest.quiet import quiet_libraries
+from neuronlake.ingest.networks.quiet import quiet_libraries
 
 # CLIP models as their files spell them, without the slash, and as open_clip calls them
 CLIP_NAMES = {

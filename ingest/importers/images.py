@@ -12,7 +12,6 @@ from pathlib import Path
 import torchvision
 
 from neuronlake.ingest.importers.label_files import ImportedFileError
-from neuronlake.ingest.load import load_pictures
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage
 from neuronlake.ingest.machines.extraction import prepare_ahead
 from neuronlake.ingest.names import Part
@@ -22,6 +21,7 @@ from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.locations import Location, ProbeError
 from neuronlake.ingest.probes.probe import Probe
 from neuronlake.ingest.probes.sources import FileBytes, ProbeImage, Source, is_image_name
+from neuronlake.ingest.storing import load_pictures
 from neuronlake.sql.store import pictures
 from neuronlake.sql.store.probes import StoredProbe
 from neuronlake.sql.warehouse import Warehouse

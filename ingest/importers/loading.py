@@ -21,7 +21,7 @@ from neuronlake.ingest.machines.extraction import TOP_IMAGES, top_rows
 from neuronlake.ingest.names import renamed
 from neuronlake.ingest.networks.known_by_name import layer_positions
 from neuronlake.ingest.probes.probe import Probe
-from neuronlake.ingest.register import register_probe
+from neuronlake.ingest.storing import register_probe
 from neuronlake.sql.store import layers
 from neuronlake.sql.store.chunks import Chunk, LayerValues, finish_layers, insert_chunk
 from neuronlake.sql.store.encoders import register_encoder

@@ -13,7 +13,7 @@ from neuronlake.ingest.importers import activation_files
 from neuronlake.ingest.importers.activation_files import FeatureFile, Matrix
 from neuronlake.ingest.importers.label_files import ImportedFileError
 from neuronlake.ingest.names import split_name
-from neuronlake.ingest.register import register_concept_set
+from neuronlake.ingest.storing import register_concept_set
 from neuronlake.sql.store import encoders
 from neuronlake.sql.store.concepts import register_concepts
 from neuronlake.sql.store.names import name_note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -130,6 +131,11 @@ class LabelledLayer:
     layer: StoredLayer
     live: list[int]
     labels: LayerLabels
+
+
+# What labels layers: takes a labeler, what it is given for all of them, and layers as there are places for them; gives
+# them labelled, in the same order.
+Label = Callable[[Labeler, Shared, Iterator[LayerActivations]], Iterator[LabelledLayer]]
 
 
 def one_concept_each(

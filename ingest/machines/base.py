@@ -14,9 +14,6 @@ from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.machines.local import LocalMachine
 from neuronlake.sql.warehouse import Warehouse
 
-# what `Machine.label` is: for whoever needs no more of a machine
-Label = Callable[[Labeler, Shared, Iterator[LayerActivations]], Iterator[LabelledLayer]]
-
 
 class Machine(Protocol):
     """Where the work of a run is done; whichever it is, its caller alone reads and writes the warehouse."""

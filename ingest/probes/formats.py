@@ -13,8 +13,7 @@ from itertools import islice
 from neuronlake.ingest.probes.broden import broden_images, is_broden
 from neuronlake.ingest.probes.lists import csv_images
 from neuronlake.ingest.probes.locations import Location, ProbeError
-from neuronlake.ingest.probes.parquet import parquet_images
-from neuronlake.ingest.probes.parquet_rows import forget_rows
+from neuronlake.ingest.probes.parquet import forget_rows, parquet_images
 from neuronlake.ingest.probes.sources import FileBytes, ProbeImage, folder_label, is_image_name, readable_text
 from neuronlake.ingest.probes.tars import tar_images
 from neuronlake.ingest.probes.torchvision_datasets import PREFIX, dataset_images, forget_datasets

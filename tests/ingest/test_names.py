@@ -16,7 +16,7 @@ from torch import nn
 
 import neuronlake
 from neuronlake.cli import main
-from neuronlake.ingest import register, run
+from neuronlake.ingest import run, storing
 from neuronlake.ingest.concepts.concept_sets import load_concepts
 from neuronlake.ingest.encoders.loading import load_encoder
 from neuronlake.ingest.names import split_name
@@ -397,7 +397,7 @@ def test_a_run_killed_while_a_name_changes_hands_changes_nothing(work: Path, mon
         patch.setattr(run, "_extract_and_load", _interrupted)
         assert cli(patch, COMMAND) == 130
         grow()
-        patch.setattr(register, "register_concept_set", _interrupted)
+        patch.setattr(storing, "register_concept_set", _interrupted)
         assert cli(patch, COMMAND) == 130
     assert rows()["images"] == 4
     Path("photos/late.png").unlink()

@@ -17,9 +17,9 @@ from PIL import Image
 import neuronlake
 from neuronlake.ingest import run
 from neuronlake.ingest.encoders.loading import load_encoder
-from neuronlake.ingest.load import load_chunk
 from neuronlake.ingest.networks.models import load_model
 from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.storing import load_chunk
 from neuronlake.sql.store.names import NameTakenError
 from neuronlake.sql.warehouse import Warehouse
 from tiny import CONCEPTS, write_image

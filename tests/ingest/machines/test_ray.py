@@ -26,8 +26,8 @@ from neuronlake.ingest.machines.shards import shard_folder
 from neuronlake.ingest.machines.spool import leftovers, own_folder
 from neuronlake.ingest.plan import make_plan
 from neuronlake.ingest.recipe import Recipe, ScoreRecipe
-from neuronlake.ingest.register import register
 from neuronlake.ingest.run import pending_chunks
+from neuronlake.ingest.storing import register
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import no_progress

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.ingest import labelling
 from neuronlake.ingest.estimate import estimate
+from neuronlake.ingest.labelers import labelling
 from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.recipe import Recipe
 

@@ -21,7 +21,7 @@ from probe_files import png, write_tar
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, PreparedImage
 from neuronlake.ingest.machines.extraction import prepare_ahead
 from neuronlake.ingest.networks.preprocessing import Preprocessing
-from neuronlake.ingest.probes import parquet, parquet_rows
+from neuronlake.ingest.probes import parquet
 from neuronlake.ingest.probes.locations import Location, ProbeError
 from neuronlake.ingest.probes.probe import Probe, load_probe
 from neuronlake.ingest.probes.sources import Turns
@@ -124,7 +124,7 @@ def test_large_row_groups_are_streamed_in_little_memory(tmp_path: Path, monkeypa
     pq.write_table(pa.Table.from_pylist(rows_written, schema), path, use_dictionary=False, write_batch_size=4)
     assert pq.ParquetFile(path).num_row_groups == 1
     monkeypatch.setattr(parquet, "_LARGEST_KEPT_GROUP", 10 * size)
-    monkeypatch.setattr(parquet_rows, "_KEPT_BYTES", 12 * size)
+    monkeypatch.setattr(parquet, "_KEPT_BYTES", 12 * size)
     before = pa.total_allocated_bytes()
     used: list[int] = []
     probe = load_probe(path, progress=lambda _done, _total: used.append(pa.total_allocated_bytes() - before))

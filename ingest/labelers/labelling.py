@@ -11,10 +11,9 @@ import torch
 
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.encoders.protocol import Encoder
-from neuronlake.ingest.labelers.base import LabelledLayer, LayerActivations, LayerLabels, Need, Shared
+from neuronlake.ingest.labelers.base import Label, LabelledLayer, LayerActivations, LayerLabels, Need, Shared
 from neuronlake.ingest.labelers.registry import METHODS, changed_parameters
 from neuronlake.ingest.labelers.settings import Scoring, ScoringError
-from neuronlake.ingest.machines.base import Machine
 from neuronlake.sql import hints
 from neuronlake.sql.store import encoders, features, scorings
 from neuronlake.sql.store.features import StoredLayer
@@ -85,7 +84,7 @@ def label_layers(
     basis: Basis,
     layers: Sequence[StoredLayer],
     scoring: Scoring,
-    machine: Machine,
+    label: Label,
     run_id: int,
     progress: Progress,
 ) -> None:
@@ -104,7 +103,7 @@ def label_layers(
     # a generator: the machine takes a layer's activations when it has a place for them
     activations = (_read(warehouse, layer, basis.probe_id, image_ids) for layer in layers)
     progress("Scoring layers", 0, len(layers))
-    for done, labelled in enumerate(machine.label(method.make(scoring), shared, activations), start=1):
+    for done, labelled in enumerate(label(method.make(scoring), shared, activations), start=1):
         _write(warehouse, basis, scoring, labelled, len(image_ids), run_id)
         progress("Scoring layers", done, len(layers))
 
