@@ -54,4 +54,5 @@ def near_files(path: Path) -> str:
     """What to do about a missing file: files beside it with names like its own."""
     folder = path.parent
     names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
-    return f"; {did_you_mean(path.name, names, most=2, before=f'{folder}/', otherwise='check its path')}"
+    before = "" if folder == Path() else f"{folder}/"
+    return f"; {did_you_mean(path.name, names, most=2, before=before, otherwise='check its path')}"

@@ -269,7 +269,7 @@ def test_a_flipped_byte_is_called_damage_with_the_next_step(here: Path, cli: Run
     content = bytearray(lake.read_bytes())
     content[len(content) // 2] ^= 0xFF
     lake.write_bytes(content)
-    status, _, said = cli("sql", "select sum(similarity) from similarities", *LAKE)
+    status, _, said = cli("sql", "select sum(similarity) from store.similarities", *LAKE)
     assert status == 1
     assert said == (
         "error: my lake.duckdb is damaged: the checksum of a block is not that of its bytes; put a copy in its place "

@@ -378,9 +378,12 @@ def test_most_repeated_concept_names_all_that_tie(warehouse: Warehouse) -> None:
 
 def test_most_repeated_concept_names_five_and_counts_the_rest(tmp_path: Path) -> None:
     with small_warehouse.build(tmp_path / "small.duckdb") as warehouse:
-        warehouse.execute("update store.label_terms set concept_id = unit + 1 where scoring_id in (5, 6)")
         warehouse.execute("insert into store.labels (scoring_id, unit) values (5, 4), (5, 5)")
-        warehouse.execute("insert into store.label_terms values (5, 4, 0, 5, 1, null), (5, 5, 0, 6, 1, null)")
+        warehouse.execute("delete from store.label_terms where scoring_id in (5, 6)")
+        warehouse.execute(
+            "insert into store.label_terms select scoring_id, unit, 0, unit + 1, 1, null from store.labels"
+            " where scoring_id in (5, 6)"
+        )
         assert ask(warehouse, "most_repeated_concept", "model, concepts, units") == [
             ("alpha", "cat, dog, dots, dotted, mystery and 1 more", 1),
             ("beta", "cat, dog, dotted", 1),
