@@ -266,8 +266,11 @@ def test_a_flipped_byte_is_called_damage_with_the_next_step(here: Path, cli: Run
     lake = here / "my lake.duckdb"
     with open_warehouse(lake, write=True) as warehouse:
         warehouse.execute("insert into store.similarities select 1, 1, 1, random() from range(300000)")
+        warehouse.execute("checkpoint")
+        blocks = "select max(block_id) from pragma_storage_info('store.similarities') where column_name = 'similarity'"
+        block, size = warehouse.scalar(blocks), warehouse.scalar("select block_size from pragma_database_size()")
     content = bytearray(lake.read_bytes())
-    content[len(content) // 2] ^= 0xFF
+    content[3 * 4096 + block * size + size // 2] ^= 0xFF  # three headers come first
     lake.write_bytes(content)
     status, _, said = cli("sql", "select sum(similarity) from store.similarities", *LAKE)
     assert status == 1
