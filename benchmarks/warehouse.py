@@ -23,8 +23,8 @@ import pyarrow as pa
 import torch
 
 from neuronlake.ingest.labelers.similarity import top_image_indices
-from neuronlake.ingest.machines.chunks import TOP_IMAGES, ExtractedChunk, PreparedImage, TopCandidates
-from neuronlake.ingest.storing import ChunkParts, Registered, load_chunk
+from neuronlake.ingest.machines.chunks import TOP_IMAGES, Chunk, ExtractedChunk, PreparedImage, TopCandidates
+from neuronlake.ingest.storing import Registered, load_chunk
 from neuronlake.sql import catalog
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.store import concepts, encoders, layers, probes, runs, scorings
@@ -83,11 +83,11 @@ def _entry(table: str, name: str) -> Entry:
 def load(warehouse: Warehouse, registered: Registered, size: Size) -> float:
     """Seconds in which activations and embeddings were loaded, without the making of them."""
     seconds = 0.0
-    parts = ChunkParts(list(registered.layer_ids.values()), has_encoder=True)
+    layers = tuple(registered.layer_ids)
     for number, start in enumerate(range(1, size.images + 1, registered.probe.chunk_images)):
         ids = range(start, min(start + registered.probe.chunk_images, size.images + 1))
         activations = {key: torch.relu(torch.randn(len(ids), size.layers[key[1]])) for key in registered.layer_ids}
-        chunk = ExtractedChunk(
+        extracted = ExtractedChunk(
             [PreparedImage(image_id, 96, 96, b"", {}) for image_id in ids],
             [],
             activations,
@@ -95,7 +95,7 @@ def load(warehouse: Warehouse, registered: Registered, size: Size) -> float:
             torch.nn.functional.normalize(torch.randn(len(ids), DIMENSIONS)),
         )
         began = time.perf_counter()
-        load_chunk(warehouse, registered, number, chunk, parts, 1)
+        load_chunk(warehouse, registered, Chunk(number, (), layers, needs_embeddings=True), extracted, 1)
         seconds += time.perf_counter() - began
     began = time.perf_counter()
     finish_layers(warehouse, registered.probe, registered.layer_ids.values(), TOP_IMAGES)

@@ -49,7 +49,8 @@ class Plan:
     @property
     def networks(self) -> LoadedNetworks:
         """What images are shown to."""
-        return LoadedNetworks(self.layers, self.encoder, partial(load_networks, self.recipe, no_progress))
+        load = partial(load_networks, self.recipe, no_progress, has_encoder=self.encoder is not None)
+        return LoadedNetworks(self.layers, self.encoder, load)
 
 
 def make_plan(recipe: Recipe, progress: Progress) -> Plan:
@@ -71,7 +72,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     check_probes(recipe.probes)
     has_embeddings = Need.EMBEDDINGS in METHODS[scoring.method].needs
     concept_set = load_concepts(recipe.concepts) if has_embeddings else None
-    layers, encoder = load_networks(recipe, progress)
+    layers, encoder = load_networks(recipe, progress, has_encoder=has_embeddings)
     probe = load_probe(
         *recipe.probes,
         limit=recipe.limit,
@@ -132,8 +133,10 @@ def lent_modules(recipe: Recipe) -> list[nn.Module]:
     return [model.module for model in recipe.models if isinstance(model, Model)]
 
 
-def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer], Encoder | None]:
-    """The recipe's layers, with their models loaded, and the encoder where its labeler looks at embeddings.
+def load_networks(
+    recipe: Recipe, progress: Progress, *, has_encoder: bool
+) -> tuple[list[PlannedLayer], Encoder | None]:
+    """The recipe's layers, with their models loaded, and its encoder where embeddings are looked at.
 
     Raises:
         NeuronlakeError: one is unknown, or its weights cannot be had.
@@ -154,7 +157,7 @@ def load_networks(recipe: Recipe, progress: Progress) -> tuple[list[PlannedLayer
         _require_new(layer.fingerprint, f"{layer.stored_name} of {layer.model.name}", known, "directions")
     progress("Loading models", count, count + 1)
     encoder = None
-    if Need.EMBEDDINGS in METHODS[recipe.method].needs:
+    if has_encoder:
         encoder = in_precision(load_encoder(recipe.encoder, trust_code=recipe.trust_code), recipe.precision)
     progress("Loading models", count + 1, count + 1)
     return layers, encoder

@@ -19,7 +19,7 @@ from neuronlake.ingest.plan import Plan, lent_modules, looked_at, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.failure_limit import FailureLimit
 from neuronlake.ingest.recipe import Recipe, chosen_recipe
-from neuronlake.ingest.storing import ChunkParts, Registered, load_chunk, register
+from neuronlake.ingest.storing import Registered, load_chunk, register
 from neuronlake.sql import hints
 from neuronlake.sql.store.chunks import finish_layers, loaded_parts, undirected_images
 from neuronlake.sql.store.pictures import known_failures
@@ -211,9 +211,7 @@ def _extract_and_load(
 
             def load(chunk: Chunk = chunk, extracted: ExtractedChunk = extracted) -> None:
                 began = time.perf_counter()
-                layer_ids = [registered.layer_ids[layer] for layer in chunk.layers]
-                parts = ChunkParts(layer_ids, has_encoder=chunk.needs_embeddings)
-                load_chunk(warehouse, registered, chunk.number, extracted, parts, run_id)
+                load_chunk(warehouse, registered, chunk, extracted, run_id)
                 timing.load += time.perf_counter() - began
 
             loading = loader.submit(load)

@@ -11,7 +11,7 @@ import polars as pl
 from neuronlake.ingest.concepts.concept_sets import ConceptSet
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.layers.planned import PlannedLayer
-from neuronlake.ingest.machines.chunks import ExtractedChunk, FailedImage, TopCandidates
+from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk, FailedImage, TopCandidates
 from neuronlake.ingest.machines.extraction import ChangedImageError, PreparedImage
 from neuronlake.ingest.names import renamed, split_name
 from neuronlake.ingest.networks.models import Model, name_of
@@ -19,7 +19,7 @@ from neuronlake.ingest.plan import Plan
 from neuronlake.ingest.probes.probe import Probe
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.sql.store import chunks, concepts, encoders, layers, names, pictures, probes, runs
-from neuronlake.sql.store.chunks import Chunk, LayerValues
+from neuronlake.sql.store.chunks import LayerValues
 from neuronlake.sql.store.concepts import register_concepts
 from neuronlake.sql.store.features import StoredLayer
 from neuronlake.sql.store.names import Entry, NameTakenError
@@ -227,39 +227,27 @@ def _taken_layer(warehouse: Warehouse, layer: PlannedLayer) -> NameTakenError:
     )
 
 
-@dataclass(frozen=True)
-class ChunkParts:
-    """What a chunk was extracted for: numbers of layers, and whether the encoder."""
-
-    layer_ids: Sequence[int]
-    has_encoder: bool
-
-
 def load_chunk(
-    warehouse: Warehouse,
-    registered: Registered,
-    number: int,
-    extracted: ExtractedChunk,
-    done: ChunkParts,
-    run_id: int,
+    warehouse: Warehouse, registered: Registered, chunk: Chunk, extracted: ExtractedChunk, run_id: int
 ) -> None:
-    """Commit a chunk: its values, its images' pictures and its own record, all or nothing."""
+    """Commit what a chunk gave: its values, its images' pictures and its own record, all or nothing."""
     values = {
         registered.layer_ids[key]: _layer_values(activations.numpy(), extracted.candidates[key])
         for key, activations in extracted.activations.items()
     }
-    chunk = Chunk(
+    row = chunks.Chunk(
         probe_id=registered.probe.probe_id,
-        number=number,
+        number=chunk.number,
         run_id=run_id,
         image_ids=np.array([image.image_id for image in extracted.images], dtype=np.int32),
-        layers={layer_id: values.get(layer_id) for layer_id in done.layer_ids},
-        encoder_id=registered.encoder_id if done.has_encoder else None,
+        # of a chunk without a readable image there are none
+        layers={layer_id: values.get(layer_id) for layer_id in map(registered.layer_ids.__getitem__, chunk.layers)},
+        encoder_id=registered.encoder_id if chunk.needs_embeddings else None,
         embeddings=None if extracted.embeddings is None else extracted.embeddings.numpy(),
     )
     with warehouse.transaction():
         load_pictures(warehouse, extracted.images, extracted.failures)
-        chunks.insert_chunk(warehouse, chunk)
+        chunks.insert_chunk(warehouse, row)
         failed = len(extracted.failures)
         runs.count_images(warehouse, run_id, len(extracted.images) + failed, failed)
 
