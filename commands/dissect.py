@@ -246,13 +246,21 @@ def ingest(
         typer.echo(f"next: {hints.command('cli report', warehouse)}", err=True)
 
 
+def _takes_concepts(method: str) -> bool:
+    """Whether a method labels with concepts, and not with the images' own labels; an unknown one is told of later."""
+    from neuronlake.ingest.labelers.base import Need
+    from neuronlake.ingest.labelers.registry import METHODS
+
+    return method not in METHODS or Need.EMBEDDINGS in METHODS[method].needs
+
+
 def _missing(recipe: Recipe, *, only_models: bool) -> str | None:
     """The first option that ingest needs and has not."""
     needed = {
         "--model": recipe.models,
         "--layers": only_models or recipe.layers or recipe.directions,
         "--probe": only_models or recipe.probes,
-        "--concepts": only_models or recipe.concepts,
+        "--concepts": only_models or recipe.concepts or not _takes_concepts(recipe.method),
     }
     return next((name for name, value in needed.items() if not value), None)
 

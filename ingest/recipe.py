@@ -159,7 +159,7 @@ class Recipe(_Settings):
         encoder: see `encoders.load_encoder`.
         prompts: texts that each concept is put into, at ``{}``; the mean of several counts. See
             `prompts.checked_prompts`.
-        method: a similarity function.
+        method: a name in `registry.METHODS`, such as a similarity function of CLIP-Dissect.
         parameters: of the method, where they differ from its defaults.
         pooling: how maps and tokens become one number: ``mean``, ``max``, ``cls`` or ``patches``; see `pooling.pool`.
         directions: pairs of a layer and a file with directions in its space; see `directions.load_directions`.

@@ -257,13 +257,18 @@ def _scorings(warehouse: Warehouse, model: str, layer: str, setting: int | str |
         row
         for number in chosen
         for row in warehouse.query("scored_layers", setting=str(number)).pl().iter_rows(named=True)
-        if (row["model"], row["layer"]) == (model, layer) and row["method"] in similarity.METHODS
+        if (row["model"], row["layer"]) == (model, layer)
     ]
     if not rows:
+        raise EvaluationError(f"the labels of {model} {layer} were imported without activations to evaluate them by")
+    scored = [row for row in rows if row["method"] in similarity.METHODS]
+    if not scored:
+        methods = ", ".join(sorted({row["method"] for row in rows}))
         raise EvaluationError(
-            f"the labels of {model} {layer} were imported without activations to evaluate them by, or have no scores"
+            f"the labels of {model} {layer} are of {methods}, which scores no other concepts to compare them with; "
+            f"score the layer with one of {', '.join(similarity.METHODS)} first"
         )
-    return rows
+    return scored
 
 
 def _read(warehouse: Warehouse, row: dict[str, Any], device: torch.device) -> _Scored:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.labelers.similarity import Cosines
 from neuronlake.sql.store.features import StoredLayer
 
@@ -99,6 +100,10 @@ class Labeler(Protocol):
     """Labels layers, one at a time. It is sent to other machines as it is, so it holds settings and no tensors."""
 
     needs: ClassVar[frozenset[Need]]
+
+    def __init__(self, scoring: Scoring) -> None:
+        """With the settings of a scoring."""
+        ...
 
     def label(self, layer: LayerData) -> LayerLabels:
         """What each live unit of a layer stands for; there may be none.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from neuronlake.ingest.encoders.prompts import checked_prompts
@@ -29,26 +29,28 @@ class Method:
 
     Attributes:
         labeler: its name, as the warehouse keeps it.
-        make: the labeler, from the scoring's settings.
-        needs: what it asks for.
+        make: the labeler's class, which takes the scoring's settings.
         parameters: with their defaults.
         has_matrix: whether it scores every concept for every unit.
         has_null: whether it has p-values, from pseudo-units.
     """
 
     labeler: str
-    make: Callable[[Scoring], Labeler]
-    needs: frozenset[Need]
+    make: type[Labeler]
     parameters: Mapping[str, int | float] = field(default_factory=dict[str, "int | float"])
     has_matrix: bool = False
     has_null: bool = False
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What its labeler asks for."""
+        return self.make.needs
 
 
 METHODS: dict[str, Method] = {
     name: Method(
         "clip_dissect",
         ClipDissect,
-        ClipDissect.needs,
         similarity.default_parameters(name),
         has_matrix=True,
         has_null=True,

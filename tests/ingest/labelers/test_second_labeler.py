@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import neuronlake
+from neuronlake.cli import main
 from neuronlake.ingest.labelers.base import LayerData, LayerLabels, Need, one_concept_each
 from neuronlake.ingest.labelers.registry import METHODS, Method
 from neuronlake.ingest.labelers.settings import Scoring
@@ -25,19 +26,19 @@ class MostFrequentImageLabel:
 
     needs: ClassVar = frozenset({Need.IMAGE_LABELS})
 
-    def __init__(self, _scoring: Scoring) -> None: ...
+    def __init__(self, scoring: Scoring) -> None: ...
 
     def label(self, layer: LayerData) -> LayerLabels:
         assert layer.shared.image_labels is not None
         top = layer.activations.topk(5, dim=0).indices  # (5, units)
-        share, best = torch.nn.functional.one_hot(layer.shared.image_labels)[top].float().mean(dim=0).max(dim=1)
+        votes = torch.nn.functional.one_hot(layer.shared.image_labels + 1)[..., 1:]  # none for an image without
+        share, best = votes[top].float().mean(dim=0).max(dim=1)
         return one_concept_each(best, share)
 
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    needs = MostFrequentImageLabel.needs
-    monkeypatch.setitem(METHODS, "top_labels", Method("image_labels", MostFrequentImageLabel, needs))
+    monkeypatch.setitem(METHODS, "top_labels", Method("image_labels", MostFrequentImageLabel))
 
 
 def most_frequent(labels: list[str]) -> str:
@@ -88,3 +89,19 @@ def test_it_labels_on_a_cluster(tiny_warehouse: Path, tmp_path: Path) -> None:
             labels = warehouse.sql("from unit_labels where method = 'top_labels' order by all")
             labels.pl().write_parquet(tmp_path / f"{engine}.parquet")
     assert pl.read_parquet(tmp_path / "local.parquet").equals(pl.read_parquet(tmp_path / "ray.parquet"))
+
+
+def test_the_command_line_asks_for_no_concepts_and_evaluate_says_why_it_cannot(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cli(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["cli", *arguments, "--warehouse", str(tmp_path / "w.duckdb")])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    network = ("--model", "resnet18-imagenet", "--random-weights", "--layers", "fc")
+    assert cli("ingest", *network, "--probe", str(image_folder), "--method", "top_labels")[0] == 0
+    status, said = cli("evaluate", "resnet18-imagenet", "fc")
+    assert status == 1
+    assert "the labels of resnet18-imagenet fc are of top_labels, which scores no other concepts" in said
