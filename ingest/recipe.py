@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, SupportsIndex, TypeVar, cast, get_args
 
 from pydantic import (
     AfterValidator,
@@ -138,7 +140,10 @@ class _Settings:
     @classmethod
     def _checked(cls, given: Any, read: ModelWrapValidatorHandler[Any]) -> Any:
         named = _by_name(cls, given.kwargs or {})
-        settings = dict(zip((setting.name for setting in fields(cls)), given.args, strict=False)) | named
+        names = [setting.name for setting in fields(cls)]
+        if len(given.args) > len(names) or {*names[: len(given.args)]} & {*named}:
+            raise RecipeError(f"{cls.__name__} takes each setting once: {', '.join(names)}; give them by name")
+        settings = dict(zip(names, given.args, strict=False)) | named
         try:
             return read(type(given)(given.args, named))
         except ValidationError as error:
@@ -319,10 +324,15 @@ def _by_name(kind: type[_Settings], settings: Mapping[str, object]) -> dict[str,
             raise RecipeError(f"there is no setting {given!r}; {hint}")
         if value is None:
             continue
+        if name == "trust_code" and "trust_pickle" in settings:
+            values[name] = bool(values.get(name)) or value
+            continue
         if name in values:
             other = next(other for other, usual in OTHER_NAMES.items() if usual == name)
             raise RecipeError(f"{name} is given twice, once as {other}; give it once")
-        values[name] = value
+        # numpy's whole numbers are as good as Python's
+        is_numpys = isinstance(value, Integral) and not isinstance(value, int)
+        values[name] = operator.index(cast("SupportsIndex", value)) if is_numpys else value
     return values
 
 

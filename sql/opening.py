@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,21 +165,44 @@ def _place(scratch: Path, home: Path) -> FileIdentity | None:
 
 def _open_to_write(path: Path, version: int, memory_limit: str | None) -> Warehouse:
     """A warehouse of a known version, open for changes and brought up to date after a copy."""
+    copy: Path | None = None
     if version < catalog.migrations()[-1][0]:
-        _connect(path, write=True, memory_limit=memory_limit).close()  # takes what is in the log into the file
+        # what is in the log gets into the file as it is closed
+        with closing(Warehouse(path, _connect(path, write=True, memory_limit=memory_limit))) as before:
+            _require_free_way(before)
         # copied while it is closed: reading an open file by other means would end DuckDB's lock on it
-        _keep_copy(path, version)
+        copy = _keep_copy(path, version)
     looked_at = identity(path)
     warehouse = Warehouse(path, _connect(path, write=True, memory_limit=memory_limit))
     with _closed_on_failure(warehouse):
         # held from here on, but who held it before may have removed it in that very moment
         if identity(path) != looked_at:
             raise WarehouseError(f"{path} was removed or replaced as it was opened; run the same command again")
-        _migrate(warehouse)
+        try:
+            _migrate(warehouse)
+        except BaseException:
+            with suppress(QueryError, OSError):
+                if copy and _schema_version(warehouse) == version:
+                    copy.unlink()  # of a file that is as it was
+            raise
     return warehouse
 
 
-def _keep_copy(path: Path, version: int) -> None:
+def _require_free_way(warehouse: Warehouse) -> None:
+    """Refuse to migrate where a user has made something upon our tables that would be in the way.
+
+    Raises:
+        WarehouseError: there is such a thing.
+    """
+    found = [row[0] for row in warehouse.step("in_the_way_of_migration").fetchall()]
+    if found:
+        raise WarehouseError(
+            f"{warehouse.path} cannot be brought up to date, for its tables have something of yours upon them: "
+            f"{', '.join(found)}; drop it with DuckDB, and make it again afterwards"
+        )
+
+
+def _keep_copy(path: Path, version: int) -> Path:
     """Copy a file that is to be migrated, under a name that no file has: an older copy may be all that is left."""
     beside = path.with_name(f".neuronlake-{secrets.token_hex(8)}")
     copy = path.with_suffix(f".v{version}.duckdb")
@@ -192,6 +215,7 @@ def _keep_copy(path: Path, version: int) -> None:
         raise WarehouseError(explain_open_failure(copy, str(error))) from error
     finally:
         beside.unlink(missing_ok=True)
+    return copy
 
 
 @contextmanager

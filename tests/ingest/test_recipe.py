@@ -9,6 +9,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -225,3 +226,19 @@ def test_a_whole_number_that_the_warehouse_cannot_hold_is_refused(tmp_path: Path
     with pytest.raises(RecipeError, match=r"batch_size takes a whole number of .* or less"):
         recipe_of(Recipe, {"batch_size": 2**63})
     assert recipe_of(Recipe, {"models": "resnet18-imagenet", "probes": "images", "seed": 2**63 - 1}).seed == 2**63 - 1
+
+
+def test_settings_by_their_places_are_given_once_and_no_more_than_there_are() -> None:
+    with pytest.raises(RecipeError, match="Recipe takes each setting once: models, layers, "):
+        Recipe(*range(40))  # pyright: ignore[reportArgumentType, reportCallIssue]
+    with pytest.raises(RecipeError, match="takes each setting once"):
+        Recipe((), models=())  # pyright: ignore[reportCallIssue]
+
+
+def test_whole_numbers_of_numpy_are_taken() -> None:
+    assert Recipe(limit=np.int64(10)).limit == 10  # pyright: ignore[reportArgumentType]
+
+
+def test_the_old_name_of_trust_code_is_heard_beside_the_new_one() -> None:
+    assert dataclasses.replace(Recipe(models=("a",)), trust_pickle=True).trust_code is True  # pyright: ignore[reportCallIssue]
+    assert recipe_of(Recipe, {"trust_code": True, "trust_pickle": False}).trust_code is True

@@ -239,3 +239,33 @@ def test_sources_become_facts(name: str, source: str, kind: str, location: str |
     connection.execute(scripts[5])
     found = connection.execute("select source_kind, location from store.encoders").fetchall()
     assert found == [(kind, location)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("create index mine on store.labels (scoring_id)", "index mine"),
+        ("create table store.mine (model_id integer references store.models (model_id))", "table store.mine"),
+        ("create table store.known_models (name varchar)", "table store.known_models"),
+    ],
+)
+def test_what_is_in_the_way_of_the_migration_is_named_and_nothing_is_changed(
+    tmp_path: Path, statement: str, said: str
+) -> None:
+    path = unpacked(tmp_path)
+    with duckdb.connect(path) as connection:
+        connection.execute(statement)
+    with pytest.raises(NeuronlakeError, match=f"have something of yours upon them: {said}; drop it"):
+        neuronlake.open(path)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    with duckdb.connect(path) as connection:
+        assert connection.execute("select max(version) from store.migrations").fetchall() == [(4,)]
+
+
+def test_a_migration_that_fails_leaves_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = unpacked(tmp_path)
+    broken = [(number, "select nothing from nowhere" if number == 5 else text) for number, text in catalog.migrations()]
+    monkeypatch.setattr(catalog, "migrations", lambda: broken)
+    with pytest.raises(NeuronlakeError):
+        neuronlake.open(path)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
