@@ -139,7 +139,10 @@ class _Settings:
     @model_validator(mode="wrap")
     @classmethod
     def _checked(cls, given: Any, read: ModelWrapValidatorHandler[Any]) -> Any:
-        named = _by_name(cls, given.kwargs or {})
+        keywords = dict(given.kwargs or {})
+        if {"trust_pickle", "trust_code"} <= keywords.keys():  # as `dataclasses.replace` gives them
+            keywords["trust_code"] = keywords.pop("trust_pickle") or keywords["trust_code"]
+        named = _by_name(cls, keywords)
         names = [setting.name for setting in fields(cls)]
         if len(given.args) > len(names) or {*names[: len(given.args)]} & {*named}:
             raise RecipeError(f"{cls.__name__} takes each setting once: {', '.join(names)}; give them by name")
@@ -323,9 +326,6 @@ def _by_name(kind: type[_Settings], settings: Mapping[str, object]) -> dict[str,
             hint = did_you_mean(given, known, otherwise=f"there are {', '.join(known)}")
             raise RecipeError(f"there is no setting {given!r}; {hint}")
         if value is None:
-            continue
-        if name == "trust_code" and "trust_pickle" in settings:
-            values[name] = bool(values.get(name)) or value
             continue
         if name in values:
             other = next(other for other, usual in OTHER_NAMES.items() if usual == name)

@@ -239,6 +239,5 @@ def test_whole_numbers_of_numpy_are_taken() -> None:
     assert Recipe(limit=np.int64(10)).limit == 10  # pyright: ignore[reportArgumentType]
 
 
-def test_the_old_name_of_trust_code_is_heard_beside_the_new_one() -> None:
+def test_the_old_name_of_trust_code_can_be_set_in_a_copy() -> None:
     assert dataclasses.replace(Recipe(models=("a",)), trust_pickle=True).trust_code is True  # pyright: ignore[reportCallIssue]
-    assert recipe_of(Recipe, {"trust_code": True, "trust_pickle": False}).trust_code is True
