@@ -248,10 +248,9 @@ def ingest(
 
 def _takes_concepts(method: str) -> bool:
     """Whether a method labels with concepts, and not with the images' own labels; an unknown one is told of later."""
-    from neuronlake.ingest.labelers.base import Need
     from neuronlake.ingest.labelers.registry import METHODS
 
-    return method not in METHODS or Need.EMBEDDINGS in METHODS[method].needs
+    return method not in METHODS or METHODS[method].has_embeddings
 
 
 def _missing(recipe: Recipe, *, only_models: bool) -> str | None:

@@ -14,7 +14,6 @@ from neuronlake.ingest.devices import batch_size_for, resolve_device
 from neuronlake.ingest.encoders.loading import load_encoder
 from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.encoders.protocol import Encoder
-from neuronlake.ingest.labelers.base import Need
 from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
 from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.layers.choosing import choose_layers
@@ -70,7 +69,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     if not recipe.probes:
         raise RecipeError("name at least one --probe")
     check_probes(recipe.probes)
-    has_embeddings = Need.EMBEDDINGS in METHODS[scoring.method].needs
+    has_embeddings = METHODS[scoring.method].has_embeddings
     concept_set = load_concepts(recipe.concepts) if has_embeddings else None
     layers, encoder = load_networks(recipe, progress, has_encoder=has_embeddings)
     probe = load_probe(

@@ -114,6 +114,8 @@ _Names = Annotated[
     tuple[str, ...], BeforeValidator(_split), AfterValidator(_stripped), _takes("a text or a list of texts")
 ]
 _Flag = Annotated[bool, _takes("true or false")]
+# at least 2, which `resolve_scoring` gives the reason for
+_Kept = Annotated[int | None, _takes("a whole number of 2 or more", None, _LARGEST_WHOLE)]
 _Numbers = Annotated[Mapping[str, int | float], _takes("a table of names and numbers, such as { top_k = 50 }")]
 _Path = Annotated[Path, Field(strict=False), AfterValidator(Path.expanduser)]
 _Paths = Annotated[
@@ -209,8 +211,7 @@ class Recipe(_Settings):
     weights: _Paths = field(default_factory=dict[str, Path])
     random_weights: _Flag = False
     trust_code: _Flag = False
-    # at least 2, which `resolve_scoring` gives the reason for
-    keep_concepts: Annotated[int | None, _takes("a whole number of 2 or more", None, _LARGEST_WHOLE)] = None
+    keep_concepts: _Kept = None
     null_draws: Annotated[int, _whole(1)] = DEFAULT_DRAWS
     seed: Annotated[int, _whole(0)] = 0
     chunk_images: Annotated[int | None, _whole(1)] = None
@@ -249,7 +250,7 @@ class ScoreRecipe(_Settings):
     prompts: _Texts = ("{}",)
     method: _Text = DEFAULT_METHOD
     parameters: _Numbers = field(default_factory=dict[str, "int | float"])
-    keep_concepts: Annotated[int | None, _takes("a whole number of 2 or more", None, _LARGEST_WHOLE)] = None
+    keep_concepts: _Kept = None
     null_draws: Annotated[int, _whole(1)] = DEFAULT_DRAWS
     seed: Annotated[int, _whole(0)] = 0
     device: _Text = "auto"

@@ -19,7 +19,6 @@ from neuronlake.ingest.encoders.loading import (
 )
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import as_json, recorded_run
-from neuronlake.ingest.labelers.base import Need
 from neuronlake.ingest.labelers.labelling import Basis, embed_concepts, label_layers, pending_layers
 from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
 from neuronlake.ingest.labelers.settings import ScoringError
@@ -75,7 +74,7 @@ def score(
     device = resolve_device(recipe.device)
     machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers)
     recipe, encoder = _with_encoder_by_name(warehouse, recipe)
-    has_embeddings = Need.EMBEDDINGS in METHODS[scoring.method].needs
+    has_embeddings = METHODS[scoring.method].has_embeddings
     chosen = _chosen_layers(warehouse, recipe, embedded=has_embeddings)
     first = chosen.row(0, named=True)
     layers = [StoredLayer(*row) for row in chosen.select("layer_id", "units", "layer_fingerprint").iter_rows()]
@@ -145,7 +144,6 @@ def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe, *, embedded: bool)
     named = {"probe": recipe.probe, "encoder": recipe.encoder}
     given = {name: value for name, value in named.items() if value is not None}
     of_kind = {"embedded": str(embedded).lower()}
-    stored = warehouse.query("stored_layers", **of_kind).pl()
     asked = warehouse.query("stored_layers", **of_kind, **given).pl()
     which = " and ".join(f"{name} {value}" for name, value in given.items())
     if asked.is_empty():
@@ -158,6 +156,7 @@ def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe, *, embedded: bool)
         chosen = _among(of_models, "layer", recipe.layers)
         if {*recipe.models} <= {*of_models["model"]} and {*recipe.layers} <= {*chosen["layer"]}:
             return chosen
+    stored = warehouse.query("stored_layers", **of_kind).pl()
     raise ScoringError(f"{warehouse.path} holds {_why_none(recipe, which, stored, asked)}")
 
 

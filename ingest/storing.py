@@ -58,9 +58,7 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
         encoder_id=encoder_id,
         concept_set_id=concept_set_id,
         concept_ids=tuple(concept_ids),
-        layer_ids={
-            (layer.model.name, layer.name): each.layer_id for layer, each in zip(plan.layers, stored, strict=True)
-        },
+        layer_ids={layer.key: each.layer_id for layer, each in zip(plan.layers, stored, strict=True)},
         layers=tuple(stored),
         notes=notes,
     )

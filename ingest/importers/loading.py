@@ -31,8 +31,6 @@ from neuronlake.sql.store.probes import StoredProbe
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import Progress
 
-_LOADING = "Importing"
-
 
 @dataclass(frozen=True)
 class SavedImport:

@@ -12,15 +12,14 @@ import torch
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.labelers.base import Label, LabelledLayer, LayerActivations, LayerLabels, Need, Shared
-from neuronlake.ingest.labelers.registry import METHODS, changed_parameters
+from neuronlake.ingest.labelers.registry import METHODS, Method, changed_parameters
 from neuronlake.ingest.labelers.settings import Scoring, ScoringError
 from neuronlake.sql import hints
 from neuronlake.sql.store import encoders, features, scorings
 from neuronlake.sql.store.features import StoredLayer
 from neuronlake.sql.store.scorings import ScoringRow
 from neuronlake.sql.warehouse import Warehouse
-
-Progress = Callable[[str, int, int], None]
+from neuronlake.sql.words import Progress
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def label_layers(
     if not layers:
         return
     method = METHODS[scoring.method]
-    image_ids, shared = _shared(warehouse, basis, scoring, method.needs)
+    image_ids, shared = _shared(warehouse, basis, scoring, method)
     # a generator: the machine takes a layer's activations when it has a place for them
     activations = (_read(warehouse, layer, basis.probe_id, image_ids) for layer in layers)
     progress("Scoring layers", 0, len(layers))
@@ -108,10 +107,10 @@ def label_layers(
         progress("Scoring layers", done, len(layers))
 
 
-def _shared(warehouse: Warehouse, basis: Basis, scoring: Scoring, needs: frozenset[Need]) -> tuple[np.ndarray, Shared]:
+def _shared(warehouse: Warehouse, basis: Basis, scoring: Scoring, method: Method) -> tuple[np.ndarray, Shared]:
     """Numbers of the images, and what the labeler asks for of them and of the concepts."""
     texts = features.concept_texts(warehouse, basis.concept_set_id)
-    if Need.EMBEDDINGS in needs:
+    if method.has_embeddings:
         assert basis.encoder_id is not None
         image_ids, images = features.image_features(warehouse, basis.encoder_id, basis.probe_id)
         concepts = features.concept_features(warehouse, basis.encoder_id, scoring.prompts, basis.concept_set_id)
@@ -121,7 +120,7 @@ def _shared(warehouse: Warehouse, basis: Basis, scoring: Scoring, needs: frozens
     if not len(image_ids):
         reasons = hints.command("cli sql failed_images", warehouse.path)
         raise ScoringError(f"no image of the probe could be read; `{reasons}` has the reasons")
-    if Need.IMAGE_LABELS in needs:
+    if Need.IMAGE_LABELS in method.needs:
         places = {text: place for place, text in enumerate(texts)}
         labels = features.image_labels(warehouse, image_ids)
         shared = replace(shared, image_labels=torch.tensor([places.get(label or "", -1) for label in labels]))

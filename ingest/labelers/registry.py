@@ -46,6 +46,11 @@ class Method:
         """What its labeler asks for."""
         return self.make.needs
 
+    @property
+    def has_embeddings(self) -> bool:
+        """Whether it looks at embeddings: then it labels with concepts of a set, and else with the images' labels."""
+        return Need.EMBEDDINGS in self.needs
+
 
 METHODS: dict[str, Method] = {
     name: Method(
@@ -89,7 +94,7 @@ def resolve_scoring(
     return Scoring(
         method=method,
         parameters={**chosen.parameters, **given},
-        prompts=checked if Need.EMBEDDINGS in chosen.needs else (),
+        prompts=checked if chosen.has_embeddings else (),
         null_draws=null_draws if chosen.has_null else 0,
         seed=seed,
         keep_concepts=keep_concepts if chosen.has_matrix else None,

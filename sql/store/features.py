@@ -103,8 +103,11 @@ def concepts_without_features(
         prompts=list(prompts),
     ).fetchall()
     done = {row[0] for row in known}
+    missing = [number for number in concept_ids if number not in done]
+    if not missing:
+        return {}
     texts: dict[int, str] = dict(warehouse.sql("select concept_id, concept from store.concepts").fetchall())
-    return {number: texts[number] for number in concept_ids if number not in done}
+    return {number: texts[number] for number in missing}
 
 
 def concept_texts(warehouse: Warehouse, concept_set_id: int) -> tuple[str, ...]:
