@@ -7,6 +7,7 @@ from pathlib import Path
 
 import open_clip
 import pytest
+import small_warehouse
 import torch
 
 import neuronlake
@@ -72,4 +73,12 @@ def tiny_warehouse(tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
     path = tmp_path_factory.mktemp("warehouse") / "tiny.duckdb"
     with neuronlake.open(path, write=True) as warehouse:
         neuronlake.ingest(warehouse, tiny_recipe)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The warehouse of `small_warehouse`, closed. Tests copy it."""
+    path = tmp_path_factory.mktemp("small") / "small.duckdb"
+    small_warehouse.build(path).close()
     return path

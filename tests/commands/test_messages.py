@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import small_warehouse
 import typer
 
 import neuronlake
@@ -28,19 +27,12 @@ from tiny import write_image
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    file = tmp_path_factory.mktemp("small") / "small.duckdb"
-    small_warehouse.build(file).close()
-    return file.read_bytes()
-
-
 @pytest.fixture
-def here(small: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(small_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with a small warehouse ``my lake.duckdb``."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NEURONLAKE_WAREHOUSE", raising=False)
-    (tmp_path / "my lake.duckdb").write_bytes(small)
+    (tmp_path / "my lake.duckdb").write_bytes(small_file.read_bytes())
     return tmp_path
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-import small_warehouse
 
 import neuronlake
 from neuronlake import NeuronlakeError
@@ -27,17 +26,10 @@ from neuronlake.sql.warehouse import Warehouse
 Writer = Callable[[Warehouse, Path], list[Path]]
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("small") / "small.duckdb"
-    small_warehouse.build(file).close()
-    return file
-
-
 @pytest.fixture
-def path(small: Path, tmp_path: Path) -> Path:
+def path(small_file: Path, tmp_path: Path) -> Path:
     """A small warehouse, closed."""
-    return Path(shutil.copy(small, tmp_path / "w.duckdb"))
+    return Path(shutil.copy(small_file, tmp_path / "w.duckdb"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -10,24 +10,16 @@ from pathlib import Path
 
 import duckdb
 import pytest
-import small_warehouse
 
 from neuronlake.reports.files import OutputError, check_copy
 from neuronlake.sql.copies import written_paths
 from neuronlake.sql.failures import QueryError
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("small") / "small.duckdb"
-    small_warehouse.build(file).close()
-    return file
-
-
 @pytest.fixture
-def folder(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(small_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where we are: a warehouse, a DuckDB file of someone else in a folder below, and a link to the warehouse."""
-    shutil.copy(small, tmp_path / "s.duckdb")
+    shutil.copy(small_file, tmp_path / "s.duckdb")
     (tmp_path / "link.csv").symlink_to("s.duckdb")
     (tmp_path / "below").mkdir()
     with duckdb.connect(str(tmp_path / "below" / "sales.db")) as connection:

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import small_warehouse
 
 from neuronlake.sql import catalog
 from neuronlake.sql.opening import open_warehouse
@@ -184,17 +183,10 @@ KILLED = {
 }
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    file = tmp_path_factory.mktemp("whole") / "whole.duckdb"
-    small_warehouse.build(file).close()
-    return file.read_bytes()
-
-
 @pytest.fixture
-def path(whole: bytes, tmp_path: Path) -> Path:
+def path(small_file: Path, tmp_path: Path) -> Path:
     file = tmp_path / "w.duckdb"
-    file.write_bytes(whole)
+    file.write_bytes(small_file.read_bytes())
     return file
 
 

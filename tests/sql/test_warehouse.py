@@ -27,18 +27,11 @@ SECOND_MIGRATION = "alter table store.models add column note varchar; update sto
 ENDLESS = "select sum(a.range * b.range) from range(10000000) a, range(10000000) b"
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    file = tmp_path_factory.mktemp("small") / "small.duckdb"
-    small_warehouse.build(file).close()
-    return file.read_bytes()
-
-
 @pytest.fixture
-def path(small: bytes, tmp_path: Path) -> Path:
+def path(small_file: Path, tmp_path: Path) -> Path:
     """A small warehouse, closed."""
     file = tmp_path / "w.duckdb"
-    file.write_bytes(small)
+    file.write_bytes(small_file.read_bytes())
     return file
 
 
