@@ -22,6 +22,32 @@ TINY_PREPROCESSING = {
 }
 CONCEPTS = ["cat", "dog", "red", "striped", "sky", "wheel", "forest", "kitchen"]
 
+# an encoder of one's own, as the text of a file
+TWO_TOWERS = """
+import torch
+from torch import nn
+from neuronlake import Preprocessing
+
+class TwoTowers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.colours = nn.Linear(3, 4)
+        self.letters = nn.Embedding(256, 4)
+
+    def encode_image(self, pixels):
+        return self.colours(pixels.mean(dim=(2, 3)))
+
+    def encode_text(self, tokens):
+        return self.letters(tokens).mean(dim=1)
+
+def tokenize(texts):
+    return torch.tensor([list(text.encode()[:16].ljust(16)) for text in texts])
+
+def make():
+    return TwoTowers(), Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), tokenize
+"""
+
 
 def write_image(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> None:
     """A picture of smooth random colours."""

@@ -13,31 +13,11 @@ from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.find import find_units
 from neuronlake.ingest.networks.errors import ModelError
 from neuronlake.ingest.recipe import Recipe
+from tiny import TWO_TOWERS
 
-OWN = """
-import torch
-from torch import nn
-from neuronlake import Preprocessing
-
-class TwoTowers(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.colours = nn.Linear(3, 4)
-        self.letters = nn.Embedding(256, 4)
-
-    def encode_image(self, pixels):
-        return self.colours(pixels.mean(dim=(2, 3)))
-
-    def encode_text(self, tokens):
-        return self.letters(tokens).mean(dim=1)
-
-def tokenize(texts):
-    return torch.tensor([list(text.encode()[:16].ljust(16)) for text in texts])
-
-def make():
-    return TwoTowers(), Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), tokenize
-
+OWN = (
+    TWO_TOWERS
+    + """
 def raises():
     raise OSError("no weights here")
 
@@ -58,6 +38,7 @@ def other_lengths():
 def fails():
     return TwoTowers(), Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), lambda texts: texts[7]
 """
+)
 
 
 @pytest.fixture
