@@ -13,6 +13,18 @@ with numbers as (
     from store.evaluations
     union all
     select distinct
+        'judgements.scoring_id' as reference,
+        'scorings' as target,
+        scoring_id as number
+    from store.judgements
+    union all
+    select distinct
+        'fidelities.scoring_id' as reference,
+        'scorings' as target,
+        scoring_id as number
+    from store.fidelities
+    union all
+    select distinct
         'thumbnails.image_id' as reference,
         'images' as target,
         image_id as number

@@ -46,6 +46,23 @@ class ScoringRow:
     kept_concepts: int = 0
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """By which images the labels of a scoring were judged; see the table ``store.judgements``.
+
+    Attributes:
+        probe_id: None for figures that came with the labels, and then `images` is None too.
+        encoder_id: None where no embedding was looked at.
+        kept_together: when images were left out: image, label or group; None where none of them chose the labels.
+    """
+
+    scoring_id: int
+    probe_id: int | None = None
+    encoder_id: int | None = None
+    images: int | None = None
+    kept_together: str | None = None
+
+
 def known_fingerprints(warehouse: Warehouse) -> set[str]:
     """Of all scorings."""
     return {row[0] for row in warehouse.sql("select fingerprint from store.scorings").fetchall()}
@@ -90,6 +107,22 @@ def insert_labels(warehouse: Warehouse, scoring_id: int, labels: pl.DataFrame, t
     if "position" not in terms.columns:
         terms = terms.with_columns(position=pl.lit(0), weight=pl.lit(1.0))
     warehouse.insert("label_terms", terms, scoring_id=scoring_id)
+
+
+def insert_judgement(warehouse: Warehouse, judgement: Judgement, fidelities: pl.DataFrame) -> None:
+    """Write how far a scoring's labels predict their units, in the place of what was known of that.
+
+    Args:
+        warehouse: to write to.
+        judgement: of which scoring, and by which images.
+        fidelities: unit, and as far as they are known the measures of the table ``store.fidelities``.
+    """
+    for table in ("fidelities", "judgements"):
+        statement = f"delete from store.{table} where scoring_id = $scoring_id"  # noqa: S608
+        warehouse.execute(statement, scoring_id=judgement.scoring_id)
+    types = {"probe_id": pl.Int32, "encoder_id": pl.Int32, "images": pl.Int32, "kept_together": pl.String}
+    warehouse.insert("judgements", pl.DataFrame([vars(judgement)], schema_overrides=types))
+    warehouse.insert("fidelities", fidelities, scoring_id=judgement.scoring_id)
 
 
 def insert_similarities(warehouse: Warehouse, scoring_id: int, rows: Any) -> None:

@@ -12,7 +12,8 @@ from neuronlake.sql import catalog
 from neuronlake.sql.store.probes import StoredProbe
 from neuronlake.sql.warehouse import Warehouse
 
-_OF_SCORINGS = ("labels", "label_terms", "similarities", "evaluations", "scorings")
+# the scorings themselves last: what goes with them is found by them
+_OF_SCORINGS = ("labels", "label_terms", "similarities", "evaluations", "fidelities", "judgements", "scorings")
 # tables of what a layer or an encoder has of a probe, and the one of what it has of each image
 _OF_PROBE = {"layer_id": ("chunks", "units", "top_images", "top_candidates"), "encoder_id": ("chunks",)}
 _OF_IMAGES = {"layer_id": "activations", "encoder_id": "image_embeddings"}

@@ -8,6 +8,12 @@
 --   top_units: how many units that is
 --   mean_similarity: mean score of the labels
 --   significant: labels better than chance (q < 0.05); null where no label has a q_value
+--   held: labels that hold, see unit_labels; null where that is not known of any
+--   mean_correlation: mean of the labels' correlations; this and what follows is null where they were not judged
+--   mean_held_out_correlation: mean of their held-out correlations
+--   mean_ceiling: mean of their units' ceilings
+--   mean_stability: mean of their stabilities
+--   mean_confidence: mean of their confidences
 with label_counts as (
     select
         scoring,
@@ -15,7 +21,13 @@ with label_counts as (
         count(distinct concept) as concepts,
         avg(similarity) as mean_similarity,
         sum(is_significant::integer)::bigint as significant,
-        count(*) filter (status <> 'live') as dead
+        count(*) filter (status <> 'live') as dead,
+        sum(holds::integer)::bigint as held,
+        avg(correlation) as mean_correlation,
+        avg(held_out_correlation) as mean_held_out_correlation,
+        avg(ceiling) as mean_ceiling,
+        avg(stability) as mean_stability,
+        avg(confidence) as mean_confidence
     from unit_labels
     group by scoring
 ),
@@ -47,7 +59,13 @@ select
     scorings.concept_set,
     scorings.probe,
     scorings.pooling,
-    scorings.setting
+    scorings.setting,
+    label_counts.held,
+    label_counts.mean_correlation,
+    label_counts.mean_held_out_correlation,
+    label_counts.mean_ceiling,
+    label_counts.mean_stability,
+    label_counts.mean_confidence
 from scorings
 inner join label_counts using (scoring)
 left join top_concepts using (scoring)

@@ -5,11 +5,19 @@
 --   explanation: the whole label as text; the concept alone where it is all
 --   similarity: score of the label; compares only within its scoring
 --   runner_up: the second best concept
---   margin: similarity of the label minus that of the runner-up; the best single sign of a right label with soft_wpmi
---   p_value: share of pseudo-units with random top images whose best score is at least as high
+--   margin: similarity of the label minus that of the runner-up
+--   p_value: share of pseudo-units, a unit's activations shuffled over the images, whose own labels predict them at
+--     least as well; in scorings that were not judged, whose best score is at least as high
 --   q_value: p_value corrected for the number of units of the layer (Benjamini-Hochberg)
 --   is_significant: q_value below 0.05; null where there is no q_value
 --   status: live, dead or not finite
+--   correlation: of the unit's activations and the label's predicted signal, such as the cosines of its concept, over
+--     all images; this and what follows is null in scorings that were not judged, see the view fidelity
+--   held_out_correlation: the same on images that did not choose the label
+--   ceiling: held-out correlation of the best linear readout of the image embedding
+--   stability: share of the choices on four fifths of the images that are the label, or nearly coincide with it
+--   confidence: how likely the label is right, from 0 to 1; see docs/confidence.md
+--   holds: whether confidence is at least 0.5; where there is none, whether q_value is below 0.05; null without either
 with first_terms as (
     select
         scoring_id,
@@ -50,12 +58,19 @@ select
     scorings.pooling,
     scorings.position,
     scorings.setting,
-    coalesce(longer_labels.explanation, label_concepts.concept) as explanation
+    coalesce(longer_labels.explanation, label_concepts.concept) as explanation,
+    fidelities.correlation,
+    fidelities.held_out_correlation,
+    fidelities.ceiling,
+    fidelities.stability,
+    fidelities.confidence,
+    coalesce(fidelities.confidence >= 0.5, labels.q_value < 0.05) as holds
 from store.labels
 inner join scorings on labels.scoring_id = scorings.scoring
 inner join store.scorings as keys on labels.scoring_id = keys.scoring_id
 left join first_terms on labels.scoring_id = first_terms.scoring_id and labels.unit = first_terms.unit
 left join longer_labels on labels.scoring_id = longer_labels.scoring and labels.unit = longer_labels.unit
+left join store.fidelities on labels.scoring_id = fidelities.scoring_id and labels.unit = fidelities.unit
 left join store.units
     on keys.layer_id = units.layer_id and keys.probe_id = units.probe_id and labels.unit = units.unit
 left join store.concepts as label_concepts on first_terms.concept_id = label_concepts.concept_id

@@ -1,0 +1,90 @@
+-- Which labeler explains which layer best? Mean fidelity of each setting's labels, how many units it explains better
+-- than every other setting (wins), and how many units none of them explains.
+-- Settings are put beside each other only where the same images judged their labels.
+--   $model: varchar = ; only of this model
+--   $layer: varchar = ; only this layer
+with judged as (
+    select
+        fidelity.*,
+        scorings.method,
+        scorings.encoder,
+        scorings.concept_set,
+        scorings.position
+    from fidelity
+    inner join scorings using (scoring)
+    where
+        ($model::varchar is null or fidelity.model = $model::varchar)
+        and ($layer::varchar is null or fidelity.layer = $layer::varchar)
+),
+
+means as (
+    select
+        setting,
+        scoring,
+        model,
+        layer,
+        position,
+        judged_probe,
+        method,
+        encoder,
+        concept_set,
+        count(held_out_correlation) as labels,
+        avg(correlation) as mean_correlation,
+        avg(held_out_correlation) as mean_held_out_correlation,
+        avg(ceiling) as mean_ceiling,
+        avg(stability) as mean_stability,
+        avg(confidence) as mean_confidence
+    from judged
+    group by all
+),
+
+wins as (
+    select
+        scoring,
+        judged_probe,
+        count(*) as wins
+    from best_labels
+    where scoring is not null
+    group by scoring, judged_probe
+),
+
+unexplained as (
+    select
+        model,
+        layer,
+        judged_probe,
+        count(*) filter (concept is null) as unexplained
+    from best_labels
+    group by model, layer, judged_probe
+)
+
+select
+    means.model,
+    means.layer,
+    means.judged_probe,
+    means.setting,
+    means.method,
+    means.encoder,
+    means.concept_set,
+    means.labels,
+    means.mean_correlation,
+    means.mean_held_out_correlation,
+    means.mean_ceiling,
+    means.mean_stability,
+    means.mean_confidence,
+    coalesce(wins.wins, 0) as wins,
+    unexplained.unexplained
+from means
+left join wins
+    on means.scoring = wins.scoring and means.judged_probe is not distinct from wins.judged_probe
+left join unexplained
+    on
+        means.model = unexplained.model
+        and means.layer = unexplained.layer
+        and means.judged_probe is not distinct from unexplained.judged_probe
+order by
+    means.model asc,
+    means.position asc,
+    means.judged_probe asc,
+    means.mean_held_out_correlation desc,
+    means.setting asc

@@ -1,0 +1,51 @@
+-- One row per unit that has judged labels: the one of highest held-out correlation, whatever the labeler, encoder and
+-- concepts. A unit whose labels none predict it has a row without a label: no lower end of a 95 % interval is above 0.
+-- Labels are put beside each other only where the same images judged them; figures that came with imported labels are
+-- beside each other too.
+--   method: of the label; null where no label holds, as concept, explanation and what follows
+--   judged_probe: whose images judged the labels; null for figures that came with imported labels
+--   candidates: labels of the unit that were judged so
+--   scoring: that the label is of
+with best_of_units as (
+    select
+        fidelity.model,
+        fidelity.layer,
+        fidelity.unit,
+        fidelity.judged_probe,
+        count(*) as candidates,
+        max_by(
+            struct_pack(
+                method := scorings.method,
+                concept := fidelity.concept,
+                explanation := fidelity.explanation,
+                held_out_correlation := fidelity.held_out_correlation,
+                confidence := fidelity.confidence,
+                scoring := fidelity.scoring,
+                is_above := coalesce(fidelity.held_out_low, fidelity.held_out_correlation) > 0
+            ),
+            -- of equal ones the scoring made first
+            (fidelity.held_out_correlation, -fidelity.scoring)
+        ) as best
+    from fidelity
+    inner join scorings using (scoring)
+    where fidelity.held_out_correlation is not null
+    group by
+        fidelity.model,
+        fidelity.layer,
+        fidelity.unit,
+        fidelity.judged_probe
+)
+
+select
+    model,
+    layer,
+    unit,
+    case when best.is_above then best.method end as method,
+    case when best.is_above then best.concept end as concept,
+    case when best.is_above then best.explanation end as explanation,
+    case when best.is_above then best.held_out_correlation end as held_out_correlation,
+    case when best.is_above then best.confidence end as confidence,
+    judged_probe,
+    candidates,
+    case when best.is_above then best.scoring end as scoring
+from best_of_units
