@@ -37,15 +37,15 @@ with best_of_units as (
 )
 
 select
-    model,
-    layer,
-    unit,
-    case when best.is_above then best.method end as method,
-    case when best.is_above then best.concept end as concept,
-    case when best.is_above then best.explanation end as explanation,
-    case when best.is_above then best.held_out_correlation end as held_out_correlation,
-    case when best.is_above then best.confidence end as confidence,
-    judged_probe,
-    candidates,
-    case when best.is_above then best.scoring end as scoring
+    best_of_units.model,
+    best_of_units.layer,
+    best_of_units.unit,
+    case when best_of_units.best.is_above then best_of_units.best.method end as method,
+    case when best_of_units.best.is_above then best_of_units.best.concept end as concept,
+    case when best_of_units.best.is_above then best_of_units.best.explanation end as explanation,
+    case when best_of_units.best.is_above then best_of_units.best.held_out_correlation end as held_out_correlation,
+    case when best_of_units.best.is_above then best_of_units.best.confidence end as confidence,
+    best_of_units.judged_probe,
+    best_of_units.candidates,
+    case when best_of_units.best.is_above then best_of_units.best.scoring end as scoring
 from best_of_units
