@@ -33,7 +33,7 @@ class ImportedFile:
     Attributes:
         is_new: labels of a layer were not there.
         is_mended: labels were there as version 0.1 read them, with scenes and objects of one name as one concept.
-        correlations: labels whose correlation was not there, or another; None where the file's were not asked for.
+        correlations: how many came in for labels of whose layer there were none, or others.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class ImportedFile:
     units: int
     is_new: bool
     is_mended: bool = False
-    correlations: int | None = None
+    correlations: int = 0
 
 
 def import_labels(
@@ -85,7 +85,7 @@ def _import_file(warehouse: Warehouse, path: Path, options: ImportOptions, comma
             run_id = runs.record_import(warehouse, command, neuronlake.__version__, recipe)
             for scoring in changed:
                 store(warehouse, scoring, run_id)
-    added = [scoring.correlations.drop_nulls().height for scoring in found if scoring.correlations is not None]
+    figures = [scoring.correlations.drop_nulls() for scoring in found if scoring.correlations is not None]
     return ImportedFile(
         path,
         filled.model or UNKNOWN,
@@ -93,7 +93,7 @@ def _import_file(warehouse: Warehouse, path: Path, options: ImportOptions, comma
         len(file.rows),
         is_new=any(scoring.known is None for scoring in found),
         is_mended=any(scoring.labels_change and scoring.known is not None for scoring in found),
-        correlations=sum(added) if "correlation" in options.columns else None,
+        correlations=sum(figure.height for figure in figures),
     )
 
 
@@ -154,11 +154,11 @@ def describe(imported: list[ImportedFile]) -> Iterator[str]:
     """One line a file, for a terminal."""
     for each in imported:
         if each.is_new:
-            line = f"{each.path}: {each.units} labels of {each.layers} layers of {each.model}"
+            line = f"{each.units} labels of {each.layers} layers of {each.model}"
         elif each.is_mended:
-            line = f"{each.path}: its labels are mended: scenes and objects of one name were one concept before"
+            line = "its labels are mended: scenes and objects of one name were one concept before"
         elif each.correlations:
-            line = f"{each.path}: its labels are there already"
+            line = "its labels are there already"
         else:
-            line = f"{each.path}: nothing to do, its labels are there already"
-        yield line if each.correlations is None else f"{line}; {each.correlations} of them have a new correlation"
+            line = "nothing to do, its labels are there already"
+        yield f"{each.path}: {line}" + (f"; {each.correlations} new correlations" if each.correlations else "")
