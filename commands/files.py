@@ -112,7 +112,7 @@ def import_labels(
         list[str] | None,
         typer.Option(
             metavar="NAME=IN_FILE",
-            help="The name in the file of layer, unit, description or similarity, as unit=neuron; or of correlation, how "
+            help="The name in the file of layer, unit, description or similarity, as unit=neuron; of correlation: how "
             "well each label predicts its unit on images that did not choose it. Repeat for several.",
         ),
     ] = None,
