@@ -54,7 +54,8 @@ def ceilings(features: Tensor, activations: Tensor, folds: Tensor) -> Tensor:
         folds: (images,) int64.
 
     Returns:
-        (units,) float32; NaN for a unit that is the same for all images of each fold, and of all where there is one fold.
+        (units,) float32; NaN for a unit that is the same for all images of each fold; for all where there is one
+            fold.
     """
     parts = [_moments(features, activations, (folds == fold).nonzero()[:, 0]) for fold in folds.unique()]
     units = activations.shape[1]

@@ -121,9 +121,10 @@ def _left_out_signals(shared: Shared, chosen: Mapping[int, tuple[Tensor, Tensor]
         signals = shared.signals(terms[units], weights[units])
         if joined_signals is None:
             joined_signals = torch.empty_like(signals)
-        deviation, middle = torch.std_mean(signals, dim=0, correction=0)
+        signals = signals - signals.mean(dim=0)
+        deviation = signals.square().mean(dim=0).sqrt()
         rows = folds == fold
-        joined_signals[rows] = (signals[rows] - middle) / deviation.clamp_min(torch.finfo(torch.float32).tiny)
+        joined_signals[rows] = signals[rows] / deviation.clamp_min(torch.finfo(torch.float32).tiny)
     assert joined_signals is not None
     return joined_signals
 
