@@ -28,25 +28,18 @@ from neuronlake.sql.words import Progress, no_progress
 
 
 @dataclass(frozen=True)
-class Reliability:
-    """The confidence of one scoring's labels against known names."""
-
-    scoring: LayerScoring
-    bins: list[ReliabilityBin]
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """What was found of a layer's labels.
 
     Attributes:
         measures: rows of the view `evaluations`, one a setting and measure.
-        reliability: of the settings whose labels have a confidence, where names are known.
+        reliability: confidence against known names: columns setting, method and those of `ReliabilityBin`, one row a
+            bin; of the settings whose labels have a confidence.
         notes: for the user: which units were counted, and which settings were not measured.
     """
 
     measures: pl.DataFrame
-    reliability: tuple[Reliability, ...]
+    reliability: pl.DataFrame
     notes: tuple[str, ...]
 
 
@@ -127,7 +120,13 @@ def evaluate_layer(
         _store(warehouse, scoring.scoring, key, each.measures)
     return Evaluation(
         measures=_stored(warehouse, model, layer, key, [scoring.scoring for scoring, _ in found]),
-        reliability=tuple(Reliability(scoring, each.bins) for scoring, each in found if each.bins),
+        reliability=pl.DataFrame(
+            [
+                {"setting": scoring.setting, "method": scoring.shown_method, **vars(each_bin)}
+                for scoring, each in found
+                for each_bin in each.bins
+            ]
+        ),
         notes=(
             *(f"{_shown(scoring)}: {each.note}" for scoring, each in found if each.note),
             *(f"{_shown(scoring)} was not measured: {error}" for scoring, error in failures),
@@ -182,7 +181,7 @@ def _by_names(warehouse: Warehouse, truth: _Truth, device: torch.device, seed: i
     found = measures_of_names(known.labels, cosines, ranks, seed)
     if known.is_told and not truth.is_probe:
         share = known.labels.height / known.named
-        found.measures.append(Measured("with_images", share, torch.nan, torch.nan, known.named))
+        found.measures.insert(0, Measured("with_images", share, torch.nan, torch.nan, known.named))
     return _Found(found.measures, found.bins, _counted(scoring, known, truth))
 
 

@@ -10,7 +10,7 @@
 --   selectivity: (mean_activation - others_mean) / (|mean_activation| + |others_mean|), from -1 to 1; where activations
 --     are not negative, the class selectivity index of Morcos et al., On the importance of single directions for
 --     generalization (ICLR 2018)
---   rank: place among the unit's classes by auc, from 1; classes of equal auc by selectivity, then in alphabetical order
+--   rank: place among the unit's classes by auc, from 1; classes of equal auc by selectivity, then alphabetically
 with sums as (
     select
         model,
