@@ -133,7 +133,7 @@ def reliability(confidence: Tensor, is_right: Tensor) -> list[ReliabilityBin]:
 
 def _bins(confidence: Tensor) -> Tensor:
     """The number of the bin of each, (n,) int64."""
-    return (confidence.double() * _BINS).long().clamp(0, _BINS - 1)
+    return (confidence * _BINS).long().clamp(0, _BINS - 1)
 
 
 def correlations(first: Tensor, second: Tensor) -> Tensor:
