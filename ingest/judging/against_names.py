@@ -148,10 +148,14 @@ def cosines_of_names(warehouse: Warehouse, scoring: LayerScoring, labels: pl.Dat
     """
     if scoring.encoder_id is None:
         return None
-    texts = sorted({*labels["concept"].drop_nulls(), *labels["name"]})
-    embedded = features.embeddings_of_texts(warehouse, scoring.encoder_id, scoring.prompts or ("{}",), texts)
-    pairs = [(embedded.get(concept), embedded.get(name)) for concept, name in labels.select("concept", "name").rows()]
-    return torch.tensor([torch.nan if a is None or b is None else float(a @ b) for a, b in pairs])
+    found = warehouse.step(
+        "cosines_of_texts",
+        encoder_id=scoring.encoder_id,
+        prompts=scoring.prompts or ["{}"],
+        first=labels["concept"].fill_null("").to_list(),
+        second=labels["name"].to_list(),
+    ).pl()
+    return found["cosine"].cast(pl.Float32).fill_null(torch.nan).to_torch()
 
 
 def ranks_of_names(

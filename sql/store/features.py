@@ -107,20 +107,23 @@ def concept_features(warehouse: Warehouse, encoder_id: int, prompts: Sequence[st
     return values.reshape(table.num_rows, -1).copy()
 
 
-def embeddings_of_texts(
-    warehouse: Warehouse, encoder_id: int, prompts: Sequence[str], texts: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """(dimensions,) float32 embeddings of these concepts, as far as the encoder embedded them with these prompts."""
+def features_of_concepts(
+    warehouse: Warehouse, encoder_id: int, prompts: Sequence[str], concept_ids: Sequence[int]
+) -> tuple[list[int], np.ndarray]:
+    """Numbers of those concepts that an encoder has embedded with these prompts, and their embeddings.
+
+    Returns:
+        The numbers, and (concepts, dimensions) float32.
+    """
     table = warehouse.sql(
-        "select concept, embedding from store.concept_embeddings join store.concepts using (concept_id)"
-        " where encoder_id = $encoder_id and prompts = $prompts and list_contains($texts, concept)",
+        "select concept_id, embedding from store.concept_embeddings"
+        " where encoder_id = $encoder_id and prompts = $prompts and list_contains($concept_ids, concept_id)",
         encoder_id=encoder_id,
         prompts=list(prompts),
-        texts=list(texts),
+        concept_ids=list(concept_ids),
     ).to_arrow_table()
     values = table["embedding"].combine_chunks().flatten().to_numpy()
-    rows = values.reshape(table.num_rows, -1) if table.num_rows else values
-    return dict(zip(table["concept"].to_pylist(), rows, strict=True))
+    return table["concept_id"].to_pylist(), values.reshape(table.num_rows, -1 if table.num_rows else 0).copy()
 
 
 def concepts_without_features(

@@ -141,8 +141,9 @@ def test_names_without_any_image_leave_nothing_to_count(warehouse: Warehouse, tm
 def test_the_images_own_labels_are_a_truth(warehouse: Warehouse) -> None:
     label_images(warehouse, even="cat", odd="dog")
     warehouse.execute(
-        "update store.activations set activation = 10 + images.image_id from store.images join store.layers on name = 'fc'"
-        " where images.image_id = activations.image_id and layers.layer_id = activations.layer_id"
+        "update store.activations set activation = 10 + images.image_id from store.images"
+        " join store.layers on name = 'fc' where images.image_id = activations.image_id"
+        " and layers.layer_id = activations.layer_id"
         " and ((unit = 3 and label = 'cat') or (unit = 8 and label = 'dog'))"
     )
     scoring = warehouse.scalar("select scoring from scorings where layer = 'fc'")
