@@ -150,12 +150,13 @@ def evaluate(
 
 def _check_diagram(output: Path | None, truth: str | None) -> None:
     """Refuse a diagram that there can be none of, before any work is done for it."""
+    if output is None:
+        return
     from neuronlake.reports.reliability import check_diagram
 
-    if output and truth is None:
+    if truth is None:
         raise UsageError("--output draws labels against true names; name these with --truth")
-    if output:
-        check_diagram(output)
+    check_diagram(output)
 
 
 def _draw(output: Path, found: Evaluation, title: str) -> None:

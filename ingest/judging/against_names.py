@@ -39,7 +39,7 @@ class Known:
         labels: one row a unit that is counted: unit, concept (null for a unit without a label), name (as the concept
             set spells it, or the truth where it has no such concept), is_right and the columns _TELLING.
         named: units whose name is known and can be said: is among the concepts, or the labels are imported.
-        outside: units whose name is not among the concepts.
+        outside: units whose name is known and cannot be said.
         is_told: whether it is known which of the named have images of their class; else all of them are counted.
     """
 
@@ -90,6 +90,7 @@ def known_units(
     inside = int(rows["is_concept"].sum())
     if not inside:
         raise EvaluationError("no unit's true name is in the concept set; score with a set that has them first")
+    # an imported concept set has only the labels, and no word of what else could have been said
     sayable = rows if scoring.is_imported else rows.filter("is_concept")
     counted = sayable if with_images is None else sayable.filter(pl.col("unit").is_in(list(with_images)))
     if counted.is_empty():
@@ -97,7 +98,7 @@ def known_units(
             f"no unit whose true name is in the concept set has images of its class in {scoring.probe}; "
             "ingest images of these classes first"
         )
-    return Known(counted, sayable.height, rows.height - inside, with_images is not None)
+    return Known(counted, sayable.height, rows.height - sayable.height, with_images is not None)
 
 
 def measures_of_names(labels: pl.DataFrame, cosines: Tensor | None, ranks: Tensor | None, seed: int) -> NameMeasures:

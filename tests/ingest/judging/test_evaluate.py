@@ -183,6 +183,7 @@ def test_imported_labels_are_compared_by_their_texts(imported: Warehouse, tmp_pa
     found = evaluate_layer(imported, MODEL, "fc", truth=truth, setting="milan")
     assert [row[:3] for row in found.measures.select("measure", "value", "units").rows()] == [("top_1", 0.5, 4)]
     assert found.reliability.is_empty()
+    assert "more names" not in found.notes[0]
 
 
 def test_the_confidence_of_imported_labels_is_measured_once_they_are_judged(
