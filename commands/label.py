@@ -145,7 +145,7 @@ def evaluate(
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     if output:
-        _draw(output, found, f"{model} {layer} against {truth}")
+        _draw(output, found, f"{model} {layer} against {truth}", warehouse)
 
 
 def _check_diagram(output: Path | None, truth: str | None) -> None:
@@ -159,12 +159,13 @@ def _check_diagram(output: Path | None, truth: str | None) -> None:
     check_diagram(output)
 
 
-def _draw(output: Path, found: Evaluation, title: str) -> None:
+def _draw(output: Path, found: Evaluation, title: str, warehouse: Path) -> None:
     """Write the reliability diagram and say where it is."""
     from neuronlake.reports.reliability import write_diagram
 
     if found.reliability.is_empty():
-        raise UsageError("these labels have no confidence to draw; `cli score --fidelity` adds it")
+        judge = hints.command("cli score --fidelity", warehouse)
+        raise UsageError(f"these labels have no confidence to draw; `{judge}` adds it")
     write_diagram(output, found.reliability, found.measures, found.notes, title)
     typer.echo(f"wrote {output}", err=True)
 

@@ -193,10 +193,12 @@ def _counted(scoring: LayerScoring, known: Known, truth: _Truth) -> str:
     elif known.is_told:
         said = f"counted are {counted:,} of {known.named:,} units with a known name, those that {scoring.probe} shows"
     else:
-        said = (
-            f"all {counted:,} units with a known name are counted; no image of {scoring.probe} is labelled with such a "
-            "name, so it is not known which have images of it"
+        why = (
+            "by which images these labels were made is not known"
+            if scoring.is_imported
+            else f"no image of {scoring.probe} is labelled with such a name"
         )
+        said = f"all {counted:,} units with a known name are counted, with images of it or without: {why}"
     return f"{said}; {known.outside:,} more names are not in {scoring.concept_set}" if known.outside else said
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.cli import main
 from neuronlake.reports.reliability import write_diagram
@@ -126,5 +127,13 @@ def test_the_command_draws_what_it_measures(
     assert "calibration_error" in printed
     assert "note: setting 1 (soft_wpmi(top_k=5)): all 1,000 units with a known name are counted" in said
     assert f"wrote {tmp_path / 'r.svg'}" in said
+    assert not (tmp_path / "r.pdf").exists()
     right = round(1000 * float(re.findall(r"top_1,([\d.]+)", printed)[0]))
     assert f"{right:,} of 1,000 labels are right" in texts((tmp_path / "r.svg").read_text())
+
+    with neuronlake.open(warehouse, write=True) as opened:
+        opened.execute("delete from store.fidelities")
+        opened.execute("delete from store.judgements")
+    status, _, said = cli("--truth", str(truth), "--output", str(tmp_path / "r.svg"))
+    assert status == 1
+    assert f"no confidence to draw; `cli score --fidelity --warehouse {warehouse}` adds it" in said
