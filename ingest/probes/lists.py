@@ -13,7 +13,7 @@ from neuronlake.sql.words import first_line
 
 
 def csv_images(file: Location) -> list[ProbeImage]:
-    """The images that a csv file lists: ``path``, relative to the file or absolute, and perhaps ``label`` and ``group``.
+    """The images that a csv file lists: ``path``, relative to the file or absolute, perhaps ``label`` and ``group``.
 
     Raises:
         ProbeError: it is no such file.

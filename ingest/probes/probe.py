@@ -44,7 +44,7 @@ class Probe:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the paths, contents and groups of all images, and over labels that do not follow from the paths."""
+        """sha256 over paths, contents and groups of all images, and over labels that do not follow from the paths."""
         digest = hashlib.sha256()
         for image in self.images:
             path = image.path.removeprefix(f"{image.part}/") if image.part else image.path

@@ -41,7 +41,7 @@ def test_every_live_unit_of_a_run_has_its_fidelity(warehouse: Warehouse) -> None
     assert live.null_count().row(0) == (0,) * 7
     assert labels.filter(labels["status"] != "live").drop("status").drop_nulls("correlation").is_empty()
     row = warehouse.sql(
-        "select distinct images, judged_encoder = encoder, judged_probe = probe, kept_together"
+        "select distinct judged_images, judged_encoder = encoder, judged_probe = probe, kept_together"
         " from fidelity join scorings using (scoring)"
     ).fetchall()
     assert row == [(20, True, True, "image")]
@@ -122,7 +122,8 @@ def test_published_figures_stay_when_labels_are_judged(warehouse: Warehouse, tmp
     )
     assert neuronlake.score(warehouse, fidelity=True).layers == 0
     rows = warehouse.sql(
-        "select unit, held_out_correlation, judged_probe, images from fidelity where layer = 'conv9' order by unit"
+        "select unit, held_out_correlation, judged_probe, judged_images from fidelity"
+        " where layer = 'conv9' order by unit"
     )
     assert rows.fetchall() == [(0, 0.25, None, None), (1, 0.5, None, None)]
 
