@@ -101,7 +101,7 @@ def _measures(
         ceilings(features, layer.activations, _folds(shared)) if features is not None and has_ceiling else nothing
     )
     found["stability"] = _stability(shared, terms[:, 0], [other[:, 0] for other, _ in chosen.values()])
-    found["confidence"] = confidences(found)
+    found["confidence"] = confidences(found, len(layer.activations))
     has_label = (terms[:, 0] >= 0).cpu()
     of_unit = ("ceiling",)
     return {

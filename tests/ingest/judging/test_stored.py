@@ -51,7 +51,7 @@ def test_every_live_unit_of_a_run_has_its_fidelity(warehouse: Warehouse) -> None
 def test_the_stored_correlation_is_that_of_the_stored_activations_and_cosines(warehouse: Warehouse) -> None:
     rows = warehouse.sql(
         "select unit_labels.unit, any_value(unit_labels.correlation) as stored, corr(activation, cosine) as computed"
-        " from unit_labels join activations using (model, layer, unit)"
+        " from unit_labels join activations using (model, layer, unit, probe)"
         " join image_concepts using (probe, image, concept) where layer = 'fc' and unit < 30 group by all"
     ).pl()
     assert rows.height == 30
