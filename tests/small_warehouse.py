@@ -163,7 +163,7 @@ def _insert_images(warehouse: Warehouse) -> None:
     for image_id, path in IMAGES.items():
         label = path.split("/")[0] if "/" in path else None
         warehouse.execute(
-            "insert into store.images values ($id, 1, $path, $label, 'sha256 of ' || $path, null)",
+            "insert into store.images values ($id, 1, $path, $label, 'sha256 of ' || $path, null, null)",
             id=image_id,
             path=path,
             label=label,
