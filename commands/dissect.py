@@ -15,6 +15,7 @@ from neuronlake.commands.options import (
     Device,
     Engine,
     KeepConcepts,
+    KeepTogether,
     Method,
     Parameter,
     Prompt,
@@ -185,6 +186,7 @@ def ingest(
     method: Method = None,
     parameter: Parameter = None,
     keep_concepts: KeepConcepts = None,
+    keep_together: KeepTogether = None,
     device: Device = None,
     precision: Annotated[
         str | None,

@@ -74,6 +74,16 @@ Parameter = Annotated[
         rich_help_panel=_LABELS,
     ),
 ]
+KeepTogether = Annotated[
+    str | None,
+    typer.Option(
+        metavar="image|label",
+        help="What is left out together where labels are judged: images of the same content, or of the same label. "
+        "A list of images can have a column group for those of one photograph.",
+        show_default="image",
+        rich_help_panel=_LABELS,
+    ),
+]
 KeepConcepts = Annotated[
     int | None,
     typer.Option(

@@ -108,6 +108,7 @@ def _whole(least: int) -> Any:
 
 
 Engine = Literal["local", "ray"]
+KeepTogether = Literal["image", "label"]
 _Text = Annotated[str, _takes("a text")]
 _Texts = Annotated[tuple[str, ...], BeforeValidator(_listed), _takes("a text or a list of texts")]
 _Names = Annotated[
@@ -182,6 +183,8 @@ class Recipe(_Settings):
             than tensors.
         keep_concepts: how many of each unit's best concepts to store; all where None.
         null_draws: pseudo-units behind the p-values.
+        keep_together: what images have in common that are left out together where labels are judged: ``image``, the
+            same content (or the same group, where a list of images has that column), or ``label``.
         seed: of the pseudo-units, and of the sample of images.
         chunk_images: images in one transaction; by the size of the probe where None.
         engine: what runs the networks and scores: ``local``, this process, or ``ray``, a cluster.
@@ -213,6 +216,7 @@ class Recipe(_Settings):
     trust_code: _Flag = False
     keep_concepts: _Kept = None
     null_draws: Annotated[int, _whole(1)] = DEFAULT_DRAWS
+    keep_together: KeepTogether = "image"
     seed: Annotated[int, _whole(0)] = 0
     chunk_images: Annotated[int | None, _whole(1)] = None
     engine: Engine = "local"
@@ -234,6 +238,7 @@ class ScoreRecipe(_Settings):
         encoder: name of the encoder, or where it is, as for `Recipe`; the newest where None.
         trust_code: run code that only the warehouse names, and read files that hold code.
         concepts: concept sets, joined; those of the newest scoring where empty.
+        keep_together: as for `Recipe`.
         seed: of the pseudo-units.
         engine: what scores: ``local``, this process, or ``ray``, a cluster.
 
@@ -252,6 +257,7 @@ class ScoreRecipe(_Settings):
     parameters: _Numbers = field(default_factory=dict[str, "int | float"])
     keep_concepts: _Kept = None
     null_draws: Annotated[int, _whole(1)] = DEFAULT_DRAWS
+    keep_together: KeepTogether = "image"
     seed: Annotated[int, _whole(0)] = 0
     device: _Text = "auto"
     engine: Engine = "local"

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from neuronlake.ingest.history import Timing, as_json, recorded_run, resolved
+from neuronlake.ingest.judging.judge import judged
 from neuronlake.ingest.labelers import labelling
 from neuronlake.ingest.labelers.labelling import Basis
 from neuronlake.ingest.machines.base import Machine, choose_machine
@@ -94,7 +95,8 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
             _extract_and_load(warehouse, plan, registered, machine, chunks, limit, run_id, timing, progress)
             started_scoring = time.perf_counter()
             _finish_layers(warehouse, registered)
-            labelling.label_layers(warehouse, basis, unscored, plan.scoring, machine.label, run_id, progress)
+            judge = judged(plan.scoring, warehouse.path.parent)
+            labelling.label_layers(warehouse, basis, unscored, plan.scoring, judge, machine.label, run_id, progress)
             timing.score += time.perf_counter() - started_scoring
     failed = known_failures(warehouse, registered.probe)
     encoder_id = registered.encoder_id
@@ -237,6 +239,7 @@ def _basis(plan: Plan, registered: Registered) -> Basis:
         concept_set_id=registered.concept_set_id,
         concept_set_fingerprint=plan.concept_set.fingerprint,
         concept_ids=registered.concept_ids,
+        kept_together=plan.recipe.keep_together,
     )
 
 

@@ -19,6 +19,7 @@ from neuronlake.ingest.encoders.loading import (
 )
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import as_json, recorded_run
+from neuronlake.ingest.judging.judge import judged
 from neuronlake.ingest.labelers.labelling import Basis, embed_concepts, label_layers, pending_layers
 from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
 from neuronlake.ingest.labelers.settings import ScoringError
@@ -80,7 +81,7 @@ def score(
     layers = [StoredLayer(*row) for row in chosen.select("layer_id", "units", "layer_fingerprint").iter_rows()]
     concept_set = _concept_set(warehouse, recipe, first, has_embeddings=has_embeddings)
     with warehouse.transaction():  # new concepts come with their embeddings, or not at all
-        basis = _basis(warehouse, concept_set, first)
+        basis = _basis(warehouse, concept_set, first, recipe.keep_together)
         pending = pending_layers(warehouse, basis, layers, scoring)
         if pending:
             embed_concepts(
@@ -92,7 +93,8 @@ def score(
             )
     if pending:
         with recorded_run(warehouse, command, device, as_json(recipe)) as (run_id, timing):
-            label_layers(warehouse, basis, pending, scoring, machine.label, run_id, progress)
+            judge = judged(scoring, warehouse.path.parent)
+            label_layers(warehouse, basis, pending, scoring, judge, machine.label, run_id, progress)
             timing.score = time.perf_counter() - started
     notes = tuple(name_note(warehouse, concept_set.entry)) if concept_set else ()
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started, notes)
@@ -188,7 +190,7 @@ def _with_setting(name: str, stored: pl.DataFrame) -> str:
     return f"{name!r} with probe {first['probe']} and encoder {first['encoder']}"
 
 
-def _basis(warehouse: Warehouse, concept_set: ConceptSet | None, layer: dict[str, Any]) -> Basis:
+def _basis(warehouse: Warehouse, concept_set: ConceptSet | None, layer: dict[str, Any], kept_together: str) -> Basis:
     """The images and embeddings of the chosen layers, with these concepts or else the newest ones."""
     probe_id, encoder_id = layer["probe_id"], layer["encoder_id"]
     if concept_set:
@@ -208,4 +210,5 @@ def _basis(warehouse: Warehouse, concept_set: ConceptSet | None, layer: dict[str
         concept_set_id=concept_set_id,
         concept_set_fingerprint=fingerprint,
         concept_ids=tuple(concept_ids),
+        kept_together=kept_together,
     )

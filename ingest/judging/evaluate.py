@@ -202,7 +202,6 @@ def _confidences(labels: LayerLabels) -> dict[str, Tensor]:
     return {
         "similarity": score,
         "margin": (score - torch.from_numpy(labels.runner_up_score)).nan_to_num(0.0),
-        "minus_p": -torch.from_numpy(labels.p),
     }
 
 

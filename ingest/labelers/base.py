@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -24,6 +24,12 @@ class Need(StrEnum):
     IMAGE_LABELS = "image labels"
 
 
+# Gives rows of a matrix of images, see `scratch.rows_of`.
+Take = Callable[[Tensor, Tensor], Tensor]
+
+_OF_IMAGES = ("image_features", "image_labels", "folds")
+
+
 @dataclass(frozen=True)
 class Shared:
     """What all layers of a run are labelled with, as far as the labeler asks for it.
@@ -34,18 +40,47 @@ class Shared:
         image_features: (images, dimensions) float32, rows of length 1 or 0.
         concept_features: (concepts, dimensions) float32, rows of length 1.
         image_labels: of each image its place in `concepts`, (images,) int64; -1 for none.
+        folds: of each image the part of the probe that it is left out with, (images,) int64.
     """
 
     concepts: tuple[str, ...]
     image_features: Tensor | None = None
     concept_features: Tensor | None = None
     image_labels: Tensor | None = None
+    folds: Tensor | None = None
+
+    def _each(self, change: Callable[[Tensor], Tensor], *names: str) -> Shared:
+        """The same with some of its tensors changed, as far as they are there."""
+        found = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: change(tensor) for name, tensor in found.items() if tensor is not None})
 
     def to(self, device: torch.device) -> Shared:
         """The same with its tensors on a device."""
-        names = ("image_features", "concept_features", "image_labels")
-        tensors = {name: getattr(self, name) for name in names}
-        return replace(self, **{name: None if found is None else found.to(device) for name, found in tensors.items()})
+        return self._each(lambda found: found.to(device), "concept_features", *_OF_IMAGES)
+
+    def of_images(self, rows: Tensor, take: Take) -> Shared:
+        """The same of some images."""
+        return self._each(lambda found: take(found, rows), *_OF_IMAGES)
+
+    def signals(self, terms: Tensor, weights: Tensor) -> Tensor:
+        """What labels predict of each image.
+
+        It is a weighted sum of the cosines of their concepts; where no embedding is looked at, of 1 for an image with
+        that label.
+
+        Args:
+            terms: (labels, most terms) int64, as in `LayerLabels`; -1 for none.
+            weights: (labels, most terms) float32.
+
+        Returns:
+            (images, labels) float32.
+        """
+        weights = weights * (terms >= 0)
+        if self.image_features is not None and self.concept_features is not None:
+            directions = (self.concept_features[terms.clamp_min(0)] * weights[:, :, None]).sum(dim=1)
+            return self.image_features @ directions.T
+        assert self.image_labels is not None
+        return ((self.image_labels[:, None, None] == terms) * weights).sum(dim=2)
 
     @cached_property
     def cosines(self) -> Cosines:
@@ -62,10 +97,21 @@ class LayerData:
     Attributes:
         activations: (images, live units) float32, finite, on the device to work on.
         shared: with its tensors on the same device.
+        labels: what its units are labelled with already, where that is only to be judged.
     """
 
     activations: Tensor
     shared: Shared
+    labels: LayerLabels | None = None
+
+    def of_images(self, rows: Tensor, take: Take) -> LayerData:
+        """The same of some images.
+
+        Args:
+            rows: (some images,) int64, ascending.
+            take: gives rows of a matrix.
+        """
+        return LayerData(take(self.activations, rows), self.shared.of_images(rows, take))
 
 
 @dataclass(frozen=True)
@@ -79,10 +125,10 @@ class LayerLabels:
         score: (units,) float32; compares only within the layer.
         runner_up: (units,) int64, the second best concept; -1 for none.
         runner_up_score: (units,) float32; NaN for none.
-        p: (units,) float64; NaN where the labeler has no null.
-        q: (units,) float64, the same over the layer's units.
         operators: for each unit how each term is put to those before it; None where all labels are sums.
         matrix: (units, concepts) float32, the score of every concept; None where there is none.
+        null: what the labeler says of the pseudo-units that go with the layer; None where it is not asked about any.
+        fidelity: how far to believe the labels; None until they are judged.
     """
 
     terms: np.ndarray
@@ -90,10 +136,39 @@ class LayerLabels:
     score: np.ndarray
     runner_up: np.ndarray
     runner_up_score: np.ndarray
-    p: np.ndarray
-    q: np.ndarray
     operators: tuple[tuple[str | None, ...], ...] | None = None
     matrix: np.ndarray | None = None
+    null: NullLabels | None = None
+    fidelity: LayerFidelity | None = None
+
+
+@dataclass(frozen=True)
+class NullLabels:
+    """Labels of pseudo-units, in the order of `significance.PseudoUnits`.
+
+    Attributes:
+        terms: (draws, most terms) int64.
+        weights: (draws, most terms) float32.
+    """
+
+    terms: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class LayerFidelity:
+    """How far to believe the labels of a layer's live units.
+
+    Attributes:
+        measures: of `judging.fidelity` by name, on all images and held out, with ceiling, stability and confidence;
+            each (units,) float32, NaN where it is not known.
+        p: (units,) float64; NaN where the labeler labels no pseudo-units.
+        q: (units,) float64, the same over the layer's units.
+    """
+
+    measures: Mapping[str, np.ndarray]
+    p: np.ndarray
+    q: np.ndarray
 
 
 class Labeler(Protocol):
@@ -122,11 +197,13 @@ class LayerActivations:
         layer: which.
         live: its live units.
         values: (images, live units) float32, finite, on the CPU.
+        labels: of the live units, where they are only to be judged.
     """
 
     layer: StoredLayer
     live: list[int]
     values: Tensor
+    labels: LayerLabels | None = None
 
 
 @dataclass(frozen=True)
@@ -138,9 +215,11 @@ class LabelledLayer:
     labels: LayerLabels
 
 
-# What labels layers: takes a labeler, what it is given for all of them, and layers as there are places for them; gives
-# them labelled, in the same order.
-Label = Callable[[Labeler, Shared, Iterator[LayerActivations]], Iterator[LabelledLayer]]
+# What says what the units of a layer stand for: a labeler's `label`, with or without a judge of it.
+LabelOne = Callable[[LayerData], LayerLabels]
+# What labels layers: takes what labels one, what that is given for all of them, and layers as there are places for
+# them; gives them labelled, in the same order.
+Label = Callable[[LabelOne, Shared, Iterator[LayerActivations]], Iterator[LabelledLayer]]
 
 
 def one_concept_each(
@@ -149,9 +228,8 @@ def one_concept_each(
     *,
     runner_up: Tensor | None = None,
     runner_up_score: Tensor | None = None,
-    p: Tensor | None = None,
-    q: Tensor | None = None,
     matrix: Tensor | None = None,
+    null: Tensor | None = None,
 ) -> LayerLabels:
     """Labels of one concept each.
 
@@ -160,9 +238,8 @@ def one_concept_each(
         score: (units,) float32.
         runner_up: (units,) int64; -1 for none.
         runner_up_score: (units,) float32; NaN for none.
-        p: (units,) float64.
-        q: (units,) float64.
         matrix: (units, concepts) float32.
+        null: (draws,) int64, labels of pseudo-units.
     """
     units = len(best)
     unknown = torch.full((units,), torch.nan)
@@ -172,7 +249,6 @@ def one_concept_each(
         score=score.cpu().numpy(),
         runner_up=(torch.full((units,), -1) if runner_up is None else runner_up).cpu().numpy(),
         runner_up_score=(unknown if runner_up_score is None else runner_up_score).cpu().numpy(),
-        p=(unknown if p is None else p).double().cpu().numpy(),
-        q=(unknown if q is None else q).double().cpu().numpy(),
         matrix=None if matrix is None else matrix.cpu().numpy(),
+        null=None if null is None else NullLabels(null.cpu().numpy()[:, None], np.ones((len(null), 1), np.float32)),
     )

@@ -19,7 +19,7 @@ from neuronlake.ingest.labelers.similarity import Cosines
 
 @dataclass(frozen=True)
 class ClipDissect:
-    """The best column of a layer's unit-by-concept similarities, with p from pseudo-units and q within the layer."""
+    """The best column of a layer's unit-by-concept similarities."""
 
     scoring: Scoring
     needs: ClassVar[frozenset[Need]] = frozenset({Need.EMBEDDINGS})
@@ -51,17 +51,15 @@ def score_units(cosines: Cosines, activations: Tensor, scoring: Scoring) -> Laye
     pseudo = significance.PseudoUnits(activations, scoring.null_draws, scoring.seed)
     method = similarity.METHODS[scoring.method]
     scores = method(cosines, activations, pseudo, **scoring.parameters).cpu()
-    scores, null_scores = scores[:units], scores[units:].amax(dim=1)
+    scores, null_scores = scores[:units], scores[units:]
     top = scores.topk(min(2, concepts), dim=1)
     if not top.values.isfinite().all():
         raise ScoringError(f"{scoring.method} gives a unit no finite score; use another method, or other parameters")
-    p = significance.p_values(top.values[:, 0], null_scores)
     return one_concept_each(
         top.indices[:, 0],
         top.values[:, 0],
         runner_up=top.indices[:, 1] if concepts > 1 else None,
         runner_up_score=top.values[:, 1] if concepts > 1 else None,
-        p=p,
-        q=significance.q_values(p),
         matrix=scores,
+        null=null_scores.argmax(dim=1) if scoring.null_draws else None,
     )

@@ -11,13 +11,22 @@ import torch
 
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.encoders.protocol import Encoder
-from neuronlake.ingest.labelers.base import Label, LabelledLayer, LayerActivations, LayerLabels, Need, Shared
+from neuronlake.ingest.labelers.base import (
+    Label,
+    LabelledLayer,
+    LabelOne,
+    LayerActivations,
+    LayerFidelity,
+    LayerLabels,
+    Need,
+    Shared,
+)
 from neuronlake.ingest.labelers.registry import METHODS, Method, changed_parameters
 from neuronlake.ingest.labelers.settings import Scoring, ScoringError
 from neuronlake.sql import hints
 from neuronlake.sql.store import encoders, features, scorings
 from neuronlake.sql.store.features import StoredLayer
-from neuronlake.sql.store.scorings import ScoringRow
+from neuronlake.sql.store.scorings import Judgement, ScoringRow
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import Progress
 
@@ -27,6 +36,7 @@ class Basis:
     """What scorings of several layers share: images, encoder and concepts, by number and fingerprint.
 
     The encoder is None where the labeler looks at no embedding. `concept_ids` are in the order of the concept set.
+    `kept_together` is what images have in common that are left out together: ``image`` or ``label``.
     """
 
     probe_id: int
@@ -36,6 +46,7 @@ class Basis:
     concept_set_id: int
     concept_set_fingerprint: str
     concept_ids: tuple[int, ...]
+    kept_together: str
 
     def scoring_fingerprint(self, layer: StoredLayer, scoring: Scoring) -> str:
         """Identity of a scoring of a layer."""
@@ -83,11 +94,12 @@ def label_layers(
     basis: Basis,
     layers: Sequence[StoredLayer],
     scoring: Scoring,
+    label_one: LabelOne,
     label: Label,
     run_id: int,
     progress: Progress,
 ) -> None:
-    """Label layers; similarities, labels and the scoring itself are one transaction a layer.
+    """Label layers; similarities, labels, their fidelity and the scoring itself are one transaction a layer.
 
     Whatever the machine, this process alone reads and writes the warehouse, a layer at a time and in their order.
 
@@ -102,7 +114,7 @@ def label_layers(
     # a generator: the machine takes a layer's activations when it has a place for them
     activations = (_read(warehouse, layer, basis.probe_id, image_ids) for layer in layers)
     progress("Scoring layers", 0, len(layers))
-    for done, labelled in enumerate(label(method.make(scoring), shared, activations), start=1):
+    for done, labelled in enumerate(label(label_one, shared, activations), start=1):
         _write(warehouse, basis, scoring, labelled, len(image_ids), run_id)
         progress("Scoring layers", done, len(layers))
 
@@ -124,7 +136,8 @@ def _shared(warehouse: Warehouse, basis: Basis, scoring: Scoring, method: Method
         places = {text: place for place, text in enumerate(texts)}
         labels = features.image_labels(warehouse, image_ids)
         shared = replace(shared, image_labels=torch.tensor([places.get(label or "", -1) for label in labels]))
-    return image_ids, shared
+    folds = features.image_folds(warehouse, image_ids, basis.kept_together)
+    return image_ids, replace(shared, folds=torch.from_numpy(folds))
 
 
 def _read(warehouse: Warehouse, layer: StoredLayer, probe_id: int, image_ids: np.ndarray) -> LayerActivations:
@@ -171,6 +184,9 @@ def _write(
             scorings.insert_matrix(warehouse, scoring_id, live, columns, scores.numpy())
         rows = _label_rows(layer.units, live, labels, concept_ids)
         scorings.insert_labels(warehouse, scoring_id, rows, _terms(live, labels, concept_ids))
+        if labels.fidelity is not None:
+            judgement = Judgement(scoring_id, basis.probe_id, basis.encoder_id, images, basis.kept_together)
+            scorings.insert_judgement(warehouse, judgement, _fidelity_rows(live, labels.fidelity))
 
 
 def _label_rows(units: int, live: list[int], labels: LayerLabels, concept_ids: np.ndarray) -> pl.DataFrame:
@@ -181,15 +197,25 @@ def _label_rows(units: int, live: list[int], labels: LayerLabels, concept_ids: n
             "similarity": labels.score.astype(np.float32),
             "runner_up_id": concept_ids[labels.runner_up],
             "runner_up_similarity": labels.runner_up_score.astype(np.float32),
-            "p_value": labels.p.astype(np.float32),
-            "q_value": labels.q.astype(np.float32),
         }
+        | ({} if labels.fidelity is None else _chances(labels.fidelity))
     ).with_columns(
         pl.col("runner_up_id").replace(-1, None),
         pl.col(pl.Float32).fill_nan(None),
     )
     everyone = pl.DataFrame({"unit": np.arange(units, dtype=np.int32)})
     return everyone.join(labelled, on="unit", how="left", maintain_order="left")
+
+
+def _chances(fidelity: LayerFidelity) -> dict[str, np.ndarray]:
+    """How surprising each label's fidelity is."""
+    return {"p_value": fidelity.p.astype(np.float32), "q_value": fidelity.q.astype(np.float32)}
+
+
+def _fidelity_rows(live: list[int], fidelity: LayerFidelity) -> pl.DataFrame:
+    """One row for each live unit."""
+    numbers = {"unit": np.array(live, dtype=np.int32), **fidelity.measures}
+    return pl.DataFrame(numbers).with_columns(pl.col(pl.Float32).fill_nan(None))
 
 
 def _terms(live: list[int], labels: LayerLabels, concept_ids: np.ndarray) -> pl.DataFrame:

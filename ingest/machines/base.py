@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from neuronlake.ingest.devices import resolve_device
-from neuronlake.ingest.labelers.base import Labeler, LabelledLayer, LayerActivations, Shared
+from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, Shared
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
 from neuronlake.ingest.machines.extraction import BatchLimit
 from neuronlake.ingest.machines.loaded import LoadedNetworks
@@ -35,11 +35,11 @@ class Machine(Protocol):
         """
         ...
 
-    def label(self, labeler: Labeler, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
+    def label(self, label_one: LabelOne, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
         """Layers labelled, in their order.
 
         Args:
-            labeler: says what each unit stands for.
+            label_one: says what the units of a layer stand for.
             shared: what it is given for all layers.
             layers: taken as there are places for them.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from neuronlake.ingest.labelers.base import Labeler, LabelledLayer, LayerActivations, LayerData, Shared
+from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, LayerData, Shared
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
 from neuronlake.ingest.machines.extraction import BatchLimit, decoded_ahead, extract_chunk
 from neuronlake.ingest.machines.loaded import LoadedNetworks
@@ -35,13 +35,13 @@ class LocalMachine:
                 done += len(chunk.images)
                 yield chunk, extracted
 
-    def label(self, labeler: Labeler, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
+    def label(self, label_one: LabelOne, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
         """One layer after the other."""
         here = shared.to(self.device)
 
         def labelled(layer: LayerActivations) -> LabelledLayer:
-            data = LayerData(layer.values.to(self.device), here)
-            return LabelledLayer(layer.layer, layer.live, labeler.label(data))
+            data = LayerData(layer.values.to(self.device), here, layer.labels)
+            return LabelledLayer(layer.layer, layer.live, label_one(data))
 
         # a loop's variable would keep a layer's activations while the next ones are read
         yield from map(labelled, layers)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuronlake.ingest.labelers.base import Labeler, LabelledLayer, LayerActivations, Shared
+from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, Shared
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
 from neuronlake.ingest.machines.cluster import Cluster, share_out
 from neuronlake.ingest.machines.extraction import BatchLimit
@@ -42,6 +42,6 @@ class RayMachine:
                 yield from extract_with(workers, folder, networks, chunks, limit, seen)
         close_folder(self.warehouse, folder)
 
-    def label(self, labeler: Labeler, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
+    def label(self, label_one: LabelOne, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
         """As many layers at once as there are workers."""
-        return label_with_ray(self.device, self.address, self.workers, labeler, shared, layers)
+        return label_with_ray(self.device, self.address, self.workers, label_one, shared, layers)

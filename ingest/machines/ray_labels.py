@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from neuronlake.ingest.devices import resolve_device
-from neuronlake.ingest.labelers.base import Labeler, LabelledLayer, LayerActivations, LayerData, LayerLabels, Shared
+from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, LayerData, LayerLabels, Shared
 from neuronlake.ingest.machines.cluster import Cluster, ray, result, share_out
 from neuronlake.sql.store.features import StoredLayer
 
@@ -26,7 +26,7 @@ def label_with_ray(
     device: str,
     address: str | None,
     workers: int | None,
-    labeler: Labeler,
+    label_one: LabelOne,
     shared: Shared,
     layers: Iterator[LayerActivations],
 ) -> Iterator[LabelledLayer]:
@@ -36,7 +36,7 @@ def label_with_ray(
         device: as a recipe names it; each worker resolves it.
         address: of the cluster; one is started here where None.
         workers: how many; by the cluster's GPUs or cores where None.
-        labeler: sent with each layer.
+        label_one: sent with each layer.
         shared: sent to each machine once.
         layers: read as workers become free.
 
@@ -52,7 +52,7 @@ def label_with_ray(
         put = ray.put((shared.concepts, arrays))
 
         def give(layer: LayerActivations) -> tuple[StoredLayer, list[int], Any]:
-            reference = remote.remote(put, layer.values.numpy(), labeler, device, shared_out.threads)
+            reference = remote.remote(put, layer.values.numpy(), layer.labels, label_one, device, shared_out.threads)
             return layer.layer, layer.live, reference
 
         running = deque(map(give, islice(layers, shared_out.count)))
@@ -68,14 +68,19 @@ def label_with_ray(
 
 
 def _label(
-    put: tuple[tuple[str, ...], dict[str, np.ndarray]], values: np.ndarray, labeler: Labeler, device: str, threads: int
+    put: tuple[tuple[str, ...], dict[str, np.ndarray]],
+    values: np.ndarray,
+    labels: LayerLabels | None,
+    label_one: LabelOne,
+    device: str,
+    threads: int,
 ) -> LayerLabels:
     """Label a layer, in a worker."""
     torch.set_num_threads(threads)
     here = resolve_device(device)
     concepts, arrays = put
     shared = Shared(concepts, **{name: _tensor(array) for name, array in arrays.items()}).to(here)
-    return labeler.label(LayerData(_tensor(values).to(here), shared))
+    return label_one(LayerData(_tensor(values).to(here), shared, labels))
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

@@ -11,7 +11,7 @@ create table store.judgements (
     encoder_id integer,
     -- null for figures that came with the labels
     images integer,
-    -- what was kept together when images were left out: image, label or group; null where none of them chose the labels
+    -- what was kept together when images were left out: image or label; null where none of them chose the labels
     kept_together varchar
 );
 

@@ -55,6 +55,20 @@ def image_labels(warehouse: Warehouse, image_ids: np.ndarray) -> list[str | None
     return [labels[int(number)] for number in image_ids]
 
 
+def image_folds(warehouse: Warehouse, image_ids: np.ndarray, kept_together: str) -> np.ndarray:
+    """The part of the probe that each image is left out with, (images,) int64 from 0 to 4.
+
+    Args:
+        warehouse: to read.
+        image_ids: ascending.
+        kept_together: what images of one part have in common: ``image`` or ``label``.
+    """
+    found = warehouse.step(
+        "folds", first_image_id=int(image_ids[0]), last_image_id=int(image_ids[-1]), kept_together=kept_together
+    ).fetchnumpy()
+    return found["fold"][np.searchsorted(found["image_id"], image_ids)]
+
+
 def image_features(warehouse: Warehouse, encoder_id: int, probe_id: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of a probe's embedded images in order, and their (images, dimensions) float32 embeddings."""
     keys = {"encoder_id": encoder_id, "probe_id": probe_id}

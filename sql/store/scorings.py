@@ -53,7 +53,7 @@ class Judgement:
     Attributes:
         probe_id: None for figures that came with the labels, and then `images` is None too.
         encoder_id: None where no embedding was looked at.
-        kept_together: when images were left out: image, label or group; None where none of them chose the labels.
+        kept_together: when images were left out: image or label; None where none of them chose the labels.
     """
 
     scoring_id: int

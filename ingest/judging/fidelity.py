@@ -1,0 +1,147 @@
+"""How well a label's predicted signal follows its unit, by six measures that tell missing from extra images.
+
+All of them fall when half of a concept's images are missing from the signal and when as many wrong ones are added, as
+Oikarinen et al., "Evaluating Neuron Explanations: A Unified Framework with Sanity Checks" (ICML 2025, arXiv 2506.05774)
+ask of a measure; recall, precision, the area under the ROC curve and Spearman's correlation do not.
+
+Throughout
+
+    activations: (images, columns) float32, finite, a unit a column
+    signals: (images, columns) float32, what each unit's label predicts, such as the cosines of its concept
+    folds: (images,) int64, from 0; images of one fold are put beside each other only, since each fold can have signals
+        of another concept. All zero where each column has one signal.
+
+and a result is (columns,) float32: NaN where the unit is the same for all images of each fold, and 0 where the signal
+is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+# a unit's top images, and a signal's
+TOP_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """The measures, each (columns,) float32."""
+
+    correlation: Tensor
+    cubed_correlation: Tensor
+    cosine: Tensor
+    auprc: Tensor
+    f1: Tensor
+    iou: Tensor
+
+
+def fidelity(activations: Tensor, signals: Tensor, folds: Tensor) -> Fidelity:
+    """All measures of each column."""
+    unit_top, signal_top = top_share(activations, folds), top_share(signals, folds)
+    is_constant = (_centred(activations, folds) == 0).all(dim=0)
+    found = (
+        correlations(activations, signals, folds),
+        cubed_correlations(activations, signals, folds),
+        cosines(activations, signals),
+        average_precisions(signals, unit_top, folds),
+        *overlaps(unit_top, signal_top),
+    )
+    return Fidelity(*(values.masked_fill(is_constant, torch.nan) for values in found))
+
+
+def joined(parts: list[Fidelity]) -> Fidelity:
+    """The measures of blocks of columns as those of all."""
+    return Fidelity(*(torch.cat([getattr(part, each.name) for part in parts]) for each in fields(Fidelity)))
+
+
+def correlations(activations: Tensor, signals: Tensor, folds: Tensor) -> Tensor:
+    """Pearson's correlation, of what is above and below the means of each fold."""
+    return cosines(_centred(activations, folds), _centred(signals, folds))
+
+
+def cubed_correlations(activations: Tensor, signals: Tensor, folds: Tensor) -> Tensor:
+    """The cosine of the third powers of the same: the extremes count.
+
+    Of one fold it is what the method cos_similarity_cubed of CLIP-Dissect (Oikarinen & Weng, ICLR 2023) scores by.
+    """
+    return cosines(_scaled(_centred(activations, folds)).pow(3), _scaled(_centred(signals, folds)).pow(3))
+
+
+def cosines(activations: Tensor, signals: Tensor) -> Tensor:
+    """The cosine of activations and signals as they are."""
+    activations, signals = _scaled(activations), _scaled(signals)
+    product = (activations * signals).sum(dim=0)
+    lengths = activations.square().sum(dim=0).sqrt() * signals.square().sum(dim=0).sqrt()
+    return torch.where(lengths > 0, product / lengths, 0.0)
+
+
+def top_share(values: Tensor, folds: Tensor) -> Tensor:
+    """The images at the top of each fold, (images, columns) bool: `TOP_SHARE` of them, at least one, and ties with the last.
+
+    The lowest value of a fold is at no top: a signal that is 0 but for a few images has these at its top alone.
+    """
+    is_top = torch.zeros_like(values, dtype=torch.bool)
+    for fold in folds.unique():
+        rows = (folds == fold).nonzero()[:, 0]
+        of_fold = values[rows]
+        kth = of_fold.topk(max(1, round(TOP_SHARE * len(rows))), dim=0).values[-1]
+        is_top[rows] = (of_fold >= kth) & (of_fold > of_fold.amin(dim=0))
+    return is_top
+
+
+def overlaps(unit_top: Tensor, signal_top: Tensor) -> tuple[Tensor, Tensor]:
+    """F1 of one set of images for the other, and their intersection over their union.
+
+    Args:
+        unit_top: (images, columns) bool.
+        signal_top: (images, columns) bool.
+    """
+    both = (unit_top & signal_top).sum(dim=0).float()
+    sizes = (unit_top.sum(dim=0) + signal_top.sum(dim=0)).float().clamp_min(1)
+    return 2 * both / sizes, both / (sizes - both).clamp_min(1)
+
+
+def average_precisions(signals: Tensor, targets: Tensor, folds: Tensor) -> Tensor:
+    """Area under the precision-recall curve of each column, the mean over the folds that hold targets.
+
+    The sum over thresholds of precision times the recall gained there; images of equal signal pass a threshold together.
+
+    Args:
+        signals: (images, columns).
+        targets: (images, columns) bool.
+        folds: (images,) int64.
+    """
+    total = torch.zeros(signals.shape[1], device=signals.device)
+    weight = torch.zeros_like(total)
+    for fold in folds.unique():
+        rows = (folds == fold).nonzero()[:, 0]
+        ordered = signals[rows].sort(dim=0, descending=True)
+        hits = targets[rows].gather(0, ordered.indices).float()
+        # of each image the last place with the same signal
+        places = torch.arange(len(rows), device=signals.device)[:, None]
+        is_last = torch.ones_like(hits, dtype=torch.bool)
+        is_last[:-1] = ordered.values[:-1] != ordered.values[1:]
+        last = torch.where(is_last, places, len(rows)).flip(0).cummin(dim=0).values.flip(0)
+        precision = hits.cumsum(dim=0).gather(0, last) / (last + 1)
+        count = hits.sum(dim=0)
+        total += torch.where(count > 0, (precision * hits).sum(dim=0) / count.clamp_min(1), 0.0) * len(rows)
+        weight += (count > 0) * len(rows)
+    return total / weight.clamp_min(1)
+
+
+def _centred(values: Tensor, folds: Tensor) -> Tensor:
+    """Less the mean of each fold, twice, so that what is constant comes out as 0 or nearly so."""
+    number = int(folds.max()) + 1
+    counts = torch.bincount(folds, minlength=number).clamp_min(1)[:, None]
+    for _ in range(2):
+        sums = torch.zeros(number, values.shape[1], device=values.device).index_add_(0, folds, values)
+        values = values - (sums / counts)[folds]
+    return values
+
+
+def _scaled(values: Tensor) -> Tensor:
+    """Each column over its largest absolute value, so that its sixth powers stay in float32's range."""
+    return values / values.abs().amax(dim=0).clamp_min(torch.finfo(torch.float32).tiny)

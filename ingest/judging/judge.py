@@ -1,0 +1,173 @@
+"""A labeler's labels of a layer, judged: how well each predicts its unit, also where it was not chosen by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuronlake.ingest.judging.ceiling import ceilings
+from neuronlake.ingest.judging.confidence import confidences
+from neuronlake.ingest.judging.fidelity import Fidelity, correlations, fidelity, joined
+from neuronlake.ingest.judging.held_out import chosen_without
+from neuronlake.ingest.labelers.base import LabelOne, LayerData, LayerFidelity, LayerLabels, NullLabels, Shared
+from neuronlake.ingest.labelers.registry import METHODS
+from neuronlake.ingest.labelers.settings import Scoring
+from neuronlake.ingest.labelers.significance import PseudoUnits, p_values, q_values
+
+# two concepts whose embeddings are as near as this nearly coincide
+_NEARLY_THE_SAME = 0.9
+# activations that are looked at at once, with a few matrices of the same size
+_AT_ONCE = 2**22
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Labels layers and judges the labels, or judges those that are there. It is sent to other machines as it is.
+
+    Attributes:
+        label: makes labels, of pseudo-units too; None where labels of another tool are judged.
+        choose: the same without pseudo-units, for labels without a part of the images.
+        draws: pseudo-units behind p; 0 for none.
+        seed: of the pseudo-units.
+        scratch: folder for copies of what does not fit in memory.
+    """
+
+    label: LabelOne | None
+    choose: LabelOne | None
+    draws: int
+    seed: int
+    scratch: Path
+
+    def __call__(self, layer: LayerData) -> LayerLabels:
+        """The labels of a layer with their fidelity."""
+        made = self.label(layer) if self.label else None
+        labels = layer.labels or made
+        assert labels is not None
+        measures = _measures(layer, labels, self.choose, self.scratch)
+        correlation = torch.from_numpy(measures["correlation"])
+        p = self._p(layer, made.null if made else None, correlation)
+        known = ~p.isnan()
+        q = p.clone()
+        q[known] = q_values(p[known]) if known.any() else p[known]
+        return replace(labels, null=None, fidelity=LayerFidelity(measures, p.numpy(), q.numpy()))
+
+    def _p(self, layer: LayerData, null: NullLabels | None, correlation: Tensor) -> Tensor:
+        """Share of pseudo-units whose own labels predict them at least as well; (units,) float64."""
+        unknown = torch.full(correlation.shape, torch.nan, dtype=torch.float64)
+        if null is None or not len(correlation):
+            return unknown
+        pseudo = PseudoUnits(layer.activations, self.draws, self.seed)
+        found = torch.cat(list(_of_pseudo_units(layer.shared, pseudo, null)))
+        return torch.where(correlation.isnan(), unknown, p_values(correlation, found))
+
+
+def judged(scoring: Scoring, scratch: Path) -> Judge:
+    """A scoring's labeler, and the judge of its labels."""
+    make = METHODS[scoring.method].make
+    return Judge(
+        make(scoring).label, make(replace(scoring, null_draws=0)).label, scoring.null_draws, scoring.seed, scratch
+    )
+
+
+def _measures(
+    layer: LayerData, labels: LayerLabels, choose: LabelOne | None, scratch: Path
+) -> Mapping[str, np.ndarray]:
+    """All measures by the names of the table ``store.fidelities``; each (units,) float32."""
+    shared = layer.shared
+    terms, weights = _terms(labels, layer.activations.device)
+    without = dict(chosen_without(choose, layer, scratch)) if choose else {}
+    chosen = {fold: _terms(other, terms.device) for fold, other in without.items()}
+    whole: list[Fidelity] = []
+    held: list[Fidelity] = []
+    for units in _blocks(layer.activations):
+        activations, signals = layer.activations[:, units], shared.signals(terms[units], weights[units])
+        whole.append(fidelity(activations, signals, torch.zeros_like(_folds(shared))))
+        if chosen:
+            signals = _left_out_signals(shared, chosen, units)
+            held.append(fidelity(activations, signals, _folds(shared)))
+    found = {each.name: getattr(joined(whole), each.name) for each in fields(Fidelity)}
+    # what was chosen by none of these images is held out from all of them
+    out = joined(held) if chosen else joined(whole)
+    nothing = torch.full((len(terms),), torch.nan)
+    is_known = bool(chosen) or choose is None
+    found |= {f"held_out_{each.name}": getattr(out, each.name) if is_known else nothing for each in fields(Fidelity)}
+    features = shared.image_features
+    found["ceiling"] = nothing if features is None else ceilings(features, layer.activations, _folds(shared))
+    found["stability"] = _stability(shared, terms[:, 0], [other[:, 0] for other, _ in chosen.values()])
+    found["confidence"] = confidences(found)
+    has_label = (terms[:, 0] >= 0).cpu()
+    of_unit = ("ceiling",)
+    return {
+        name: (values.cpu() if name in of_unit else values.cpu().masked_fill(~has_label, torch.nan)).numpy()
+        for name, values in found.items()
+    }
+
+
+def _left_out_signals(shared: Shared, chosen: Mapping[int, tuple[Tensor, Tensor]], units: slice) -> Tensor:
+    """Of each image what the label predicts that was chosen without its fold, (images, units) float32.
+
+    Each label's signal is brought to mean 0 and deviation 1 over all images, so that none outweighs the others.
+    """
+    folds = _folds(shared)
+    joined_signals: Tensor | None = None
+    for fold, (terms, weights) in chosen.items():
+        signals = shared.signals(terms[units], weights[units])
+        if joined_signals is None:
+            joined_signals = torch.empty_like(signals)
+        deviation, middle = torch.std_mean(signals, dim=0, correction=0)
+        rows = folds == fold
+        joined_signals[rows] = (signals[rows] - middle) / deviation.clamp_min(torch.finfo(torch.float32).tiny)
+    assert joined_signals is not None
+    return joined_signals
+
+
+def _stability(shared: Shared, label: Tensor, others: list[Tensor]) -> Tensor:
+    """Share of the choices that are the label or nearly coincide with it, (units,) float32; NaN without any."""
+    if not others:
+        return torch.full(label.shape, torch.nan)
+    features = shared.concept_features
+    found = torch.zeros(label.shape, device=label.device)
+    for other in others:
+        is_same = other == label
+        if features is not None:
+            is_same |= (features[label.clamp_min(0)] * features[other.clamp_min(0)]).sum(dim=1) >= _NEARLY_THE_SAME
+        found += is_same
+    return found / len(others)
+
+
+def _of_pseudo_units(shared: Shared, pseudo: PseudoUnits, null: NullLabels) -> Iterator[Tensor]:
+    """How well each pseudo-unit's own label predicts it: its correlation."""
+    terms, weights = torch.from_numpy(null.terms), torch.from_numpy(null.weights)
+    first = 0
+    folds = torch.zeros_like(_folds(shared))
+    for batch in pseudo.batches():
+        for activations in batch.split(max(1, _AT_ONCE // len(batch)), dim=1):
+            of_batch = slice(first, first + activations.shape[1])
+            first = of_batch.stop
+            device = activations.device
+            signals = shared.signals(terms[of_batch].to(device), weights[of_batch].to(device))
+            yield correlations(activations, signals, folds).cpu()
+
+
+def _folds(shared: Shared) -> Tensor:
+    """Of the images."""
+    assert shared.folds is not None
+    return shared.folds
+
+
+def _terms(labels: LayerLabels, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Concepts and weights, on a device."""
+    return torch.from_numpy(labels.terms).to(device), torch.from_numpy(labels.weights).to(device)
+
+
+def _blocks(activations: Tensor) -> Iterator[slice]:
+    """Slices over the units, of few enough that their activations are held several times."""
+    images, units = activations.shape
+    size = max(1, _AT_ONCE // max(1, images))
+    for start in range(0, max(units, 1), size):
+        yield slice(start, min(start + size, units))
