@@ -51,8 +51,8 @@ def held_out_and_ceiling(units: pl.DataFrame, model: str, verdict: Verdict | Non
         colors = {yes: _BLUE, _NO: _ORANGE} | ({_UNKNOWN: _GREY} if mine["holds"].null_count() else {})
         key = f"isValid(datum.holds) ? (datum.holds ? {json.dumps(yes)} : '{_NO}') : '{_UNKNOWN}'"
         points = points.transform_calculate(verdict=key).encode(color=_by_verdict(verdict, colors))
-    lowest, highest = _range(rounded)
-    ends = pl.DataFrame({"from": [lowest], "to": [highest]})
+    (lowest, highest), (other, _) = (_domain(rounded, column) for column in ("ceiling", "held_out_correlation"))
+    ends = pl.DataFrame({"from": [max(lowest, other)], "to": [highest]})
     diagonal = alt.Chart(ends).mark_rule(color=_GREY, strokeDash=[4, 4], tooltip=None)
     diagonal = diagonal.encode(x="from:Q", y="from:Q", x2="to:Q", y2="to:Q")
     judged = int(mine["judged"][0])
@@ -71,20 +71,18 @@ def _number(name: str) -> alt.Tooltip:
     return alt.Tooltip(f"{name}:Q", title=name.replace("held_out_", "held-out "), format=".2f")
 
 
-def _range(units: pl.DataFrame) -> tuple[float, float]:
-    """The ends of both axes, with 0 between them."""
+def _domain(units: pl.DataFrame, column: str) -> tuple[float, float]:
+    """The ends of an axis: 0 is between them, and the upper end is that of both axes."""
     values = pl.concat([units["held_out_correlation"], units["ceiling"]])
-    lowest, highest = float(values.min() or 0), float(values.max() or 0)  # pyright: ignore[reportArgumentType]  numbers
+    lowest, highest = float(units[column].min() or 0), float(values.max() or 0)  # pyright: ignore[reportArgumentType]  numbers
     return min(0.0, lowest) - _MARGIN, max(0.0, highest) + _MARGIN
 
 
 def _axis(column: str, title: str, units: pl.DataFrame) -> Any:
-    """One of the two axes, which are alike, so that the diagonal is where a label tells all that the encoder sees."""
-    lowest, highest = _range(units)
+    """One of the two axes."""
     channel = alt.X if column == "ceiling" else alt.Y
-    return channel(
-        f"{column}:Q", title=title, scale=alt.Scale(domain=[lowest, highest], nice=False), axis=alt.Axis(tickCount=6)
-    )
+    scale = alt.Scale(domain=list(_domain(units, column)), nice=False)
+    return channel(f"{column}:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6))
 
 
 def _by_verdict(verdict: Verdict, colors: dict[str, str]) -> alt.Color:

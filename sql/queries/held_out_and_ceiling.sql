@@ -2,7 +2,7 @@
 -- Of a model with more judged units than asked for, as many of each layer as there are; which ones is decided by their
 -- numbers, and so always the same.
 --   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
---   $top: integer = 1500; how many units of each model
+--   $top: integer = 1200; how many units of each model
 with judged as (
     select
         model,
