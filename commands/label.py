@@ -49,6 +49,14 @@ def score(
     parameter: Parameter = None,
     keep_concepts: KeepConcepts = None,
     keep_together: KeepTogether = None,
+    fidelity: Annotated[
+        bool | None,
+        typer.Option(
+            "--fidelity",
+            help="Only judge the labels that are there and were not judged: how well each predicts its unit.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = None,
     engine: Engine = None,
     address: Address = None,
@@ -68,7 +76,8 @@ def score(
     with resumable(warehouse), open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:
         summary = run(opened, recipe, progress, typed_command())
     if summary.scored_layers:
-        done = f"{summary.scored_layers} of {summary.layers} layers scored in {summary.seconds:.0f} s"
+        what = "judged" if fidelity else "scored"
+        done = f"{summary.scored_layers} of {summary.layers} layers {what} in {summary.seconds:.0f} s"
         typer.echo(f"{done}, into {warehouse}", err=True)
     else:
         typer.echo(f"nothing to do: {warehouse} holds all of it", err=True)

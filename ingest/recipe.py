@@ -239,6 +239,7 @@ class ScoreRecipe(_Settings):
         trust_code: run code that only the warehouse names, and read files that hold code.
         concepts: concept sets, joined; those of the newest scoring where empty.
         keep_together: as for `Recipe`.
+        fidelity: only judge labels that are there and were not judged so, of the models and layers; nothing is scored.
         seed: of the pseudo-units.
         engine: what scores: ``local``, this process, or ``ray``, a cluster.
 
@@ -259,6 +260,7 @@ class ScoreRecipe(_Settings):
     null_draws: Annotated[int, _whole(1)] = DEFAULT_DRAWS
     keep_together: KeepTogether = "image"
     seed: Annotated[int, _whole(0)] = 0
+    fidelity: _Flag = False
     device: _Text = "auto"
     engine: Engine = "local"
     address: Annotated[str | None, _takes("a text")] = None

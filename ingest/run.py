@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from neuronlake.ingest.history import Timing, as_json, recorded_run, resolved
 from neuronlake.ingest.judging.judge import judged
 from neuronlake.ingest.labelers import labelling
-from neuronlake.ingest.labelers.labelling import Basis
+from neuronlake.ingest.labelers.labelling import Basis, Inputs
 from neuronlake.ingest.machines.base import Machine, choose_machine
 from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, ExtractedChunk
 from neuronlake.ingest.machines.extraction import TOP_IMAGES, BatchLimit
@@ -232,14 +232,11 @@ def _failure_limit(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
 def _basis(plan: Plan, registered: Registered) -> Basis:
     """What the run's scorings share."""
     return Basis(
-        probe_id=registered.probe.probe_id,
+        Inputs(registered.probe.probe_id, registered.encoder_id, registered.concept_set_id, plan.recipe.keep_together),
         probe_fingerprint=plan.probe.fingerprint,
-        encoder_id=registered.encoder_id,
         encoder_fingerprint=plan.encoder.fingerprint if plan.encoder else None,
-        concept_set_id=registered.concept_set_id,
         concept_set_fingerprint=plan.concept_set.fingerprint,
         concept_ids=registered.concept_ids,
-        kept_together=plan.recipe.keep_together,
     )
 
 

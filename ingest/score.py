@@ -20,7 +20,8 @@ from neuronlake.ingest.encoders.loading import (
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import as_json, recorded_run
 from neuronlake.ingest.judging.judge import judged
-from neuronlake.ingest.labelers.labelling import Basis, embed_concepts, label_layers, pending_layers
+from neuronlake.ingest.judging.stored import judge_stored
+from neuronlake.ingest.labelers.labelling import Basis, Inputs, embed_concepts, label_layers, pending_layers
 from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
 from neuronlake.ingest.labelers.settings import ScoringError
 from neuronlake.ingest.machines.base import choose_machine
@@ -34,6 +35,8 @@ from neuronlake.sql.store.features import StoredLayer
 from neuronlake.sql.store.names import name_note
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 from neuronlake.sql.words import Progress, did_you_mean, no_progress
+
+_OF_JUDGING = ("models", "layers", "keep_together", "trust_code", "device", "engine", "address", "workers")
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ def score(
     """
     require_warehouse(warehouse)
     recipe = chosen_recipe(ScoreRecipe, recipe, settings)
+    if recipe.fidelity:
+        return _judge(warehouse, recipe, progress, command)
     started = time.perf_counter()
     scoring = resolve_scoring(
         recipe.method, recipe.parameters, recipe.prompts, recipe.null_draws, recipe.seed, recipe.keep_concepts
@@ -98,6 +103,28 @@ def score(
             timing.score = time.perf_counter() - started
     notes = tuple(name_note(warehouse, concept_set.entry)) if concept_set else ()
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started, notes)
+
+
+def _judge(warehouse: Warehouse, recipe: ScoreRecipe, progress: Progress, command: str) -> ScoreSummary:
+    """Judge the labels that are there and were not judged so."""
+    started = time.perf_counter()
+    same = ScoreRecipe(fidelity=True, **{name: getattr(recipe, name) for name in _OF_JUDGING})
+    if odd := [name for name in vars(same) if getattr(recipe, name) != getattr(same, name)]:
+        raise ScoringError(f"fidelity is of the labels that are there, however they were made; leave out {odd[0]}")
+    device = resolve_device(recipe.device)
+    machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers)
+    rows = scorings.unjudged(warehouse, recipe.models, recipe.layers, recipe.keep_together).to_dicts()
+    judged = [row for row in rows if row["probe_id"] is not None]
+    notes: tuple[str, ...] = ()
+    if judged:
+        with recorded_run(warehouse, command, device, as_json(recipe)) as (_, timing):
+            notes = judge_stored(
+                warehouse, judged, recipe.keep_together, machine.label, progress, trust_code=recipe.trust_code
+            )
+            timing.score = time.perf_counter() - started
+    if len(judged) < len(rows):
+        notes += (f"{len(rows) - len(judged)} scorings have no activations and embeddings here to be judged by",)
+    return ScoreSummary(len(rows), len(judged), time.perf_counter() - started, notes)
 
 
 def _concept_set(
@@ -203,12 +230,9 @@ def _basis(warehouse: Warehouse, concept_set: ConceptSet | None, layer: dict[str
             raise ScoringError("these activations were never scored; name concepts with --concepts")
         fingerprint, concept_ids = concepts.stored_set(warehouse, concept_set_id)
     return Basis(
-        probe_id=probe_id,
+        Inputs(probe_id, encoder_id, concept_set_id, kept_together),
         probe_fingerprint=layer["probe_fingerprint"],
-        encoder_id=encoder_id,
         encoder_fingerprint=layer["encoder_fingerprint"],
-        concept_set_id=concept_set_id,
         concept_set_fingerprint=fingerprint,
         concept_ids=tuple(concept_ids),
-        kept_together=kept_together,
     )

@@ -79,7 +79,7 @@ def cosines(activations: Tensor, signals: Tensor) -> Tensor:
 
 
 def top_share(values: Tensor, folds: Tensor) -> Tensor:
-    """The images at the top of each fold, (images, columns) bool: `TOP_SHARE` of them, at least one, and ties with the last.
+    """The images at the top of each fold, (images, columns) bool: `TOP_SHARE` of them, and ties with the last.
 
     The lowest value of a fold is at no top: a signal that is 0 but for a few images has these at its top alone.
     """
@@ -107,7 +107,7 @@ def overlaps(unit_top: Tensor, signal_top: Tensor) -> tuple[Tensor, Tensor]:
 def average_precisions(signals: Tensor, targets: Tensor, folds: Tensor) -> Tensor:
     """Area under the precision-recall curve of each column, the mean over the folds that hold targets.
 
-    The sum over thresholds of precision times the recall gained there; images of equal signal pass a threshold together.
+    The sum over thresholds of precision times the recall gained there; images of equal signal pass one together.
 
     Args:
         signals: (images, columns).

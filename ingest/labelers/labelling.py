@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import polars as pl
 import torch
+from torch import Tensor
 
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.encoders.protocol import Encoder
@@ -16,12 +16,11 @@ from neuronlake.ingest.labelers.base import (
     LabelledLayer,
     LabelOne,
     LayerActivations,
-    LayerFidelity,
-    LayerLabels,
     Need,
     Shared,
 )
-from neuronlake.ingest.labelers.registry import METHODS, Method, changed_parameters
+from neuronlake.ingest.labelers.registry import METHODS, changed_parameters
+from neuronlake.ingest.labelers.rows import fidelity_rows, label_rows, term_rows
 from neuronlake.ingest.labelers.settings import Scoring, ScoringError
 from neuronlake.sql import hints
 from neuronlake.sql.store import encoders, features, scorings
@@ -32,21 +31,34 @@ from neuronlake.sql.words import Progress
 
 
 @dataclass(frozen=True)
-class Basis:
-    """What scorings of several layers share: images, encoder and concepts, by number and fingerprint.
+class Inputs:
+    """What scorings of several layers share, by number.
 
-    The encoder is None where the labeler looks at no embedding. `concept_ids` are in the order of the concept set.
-    `kept_together` is what images have in common that are left out together: ``image`` or ``label``.
+    Attributes:
+        probe_id: whose images.
+        encoder_id: None where the labeler looks at no embedding.
+        concept_set_id: what units can be labelled with.
+        kept_together: what images have in common that are left out together: ``image`` or ``label``.
     """
 
     probe_id: int
-    probe_fingerprint: str
     encoder_id: int | None
-    encoder_fingerprint: str | None
     concept_set_id: int
+    kept_together: str
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The same with the fingerprints that tell one scoring from another.
+
+    `concept_ids` are in the order of the concept set.
+    """
+
+    inputs: Inputs
+    probe_fingerprint: str
+    encoder_fingerprint: str | None
     concept_set_fingerprint: str
     concept_ids: tuple[int, ...]
-    kept_together: str
 
     def scoring_fingerprint(self, layer: StoredLayer, scoring: Scoring) -> str:
         """Identity of a scoring of a layer."""
@@ -63,9 +75,9 @@ def embed_concepts(
     Raises:
         ScoringError: the encoder gives a concept no direction.
     """
-    if basis.encoder_id is None:
+    if basis.inputs.encoder_id is None:
         return
-    missing = features.concepts_without_features(warehouse, basis.encoder_id, prompts, basis.concept_ids)
+    missing = features.concepts_without_features(warehouse, basis.inputs.encoder_id, prompts, basis.concept_ids)
     if not missing:
         return
     embeddings = embed_texts(
@@ -78,7 +90,7 @@ def embed_concepts(
     if lost.any():
         text = list(missing.values())[int(lost.nonzero()[0])]
         raise ScoringError(f"the encoder gives the concept {text!r} no direction; take it out of the concept set")
-    encoders.insert_concept_embeddings(warehouse, basis.encoder_id, prompts, list(missing), embeddings.numpy())
+    encoders.insert_concept_embeddings(warehouse, basis.inputs.encoder_id, prompts, list(missing), embeddings.numpy())
 
 
 def pending_layers(
@@ -110,37 +122,49 @@ def label_layers(
     if not layers:
         return
     method = METHODS[scoring.method]
-    image_ids, shared = _shared(warehouse, basis, scoring, method)
+    image_ids, shared = shared_inputs(warehouse, basis.inputs, scoring.prompts, method.needs)
     # a generator: the machine takes a layer's activations when it has a place for them
-    activations = (_read(warehouse, layer, basis.probe_id, image_ids) for layer in layers)
+    activations = (live_activations(warehouse, layer, basis.inputs.probe_id, image_ids) for layer in layers)
     progress("Scoring layers", 0, len(layers))
     for done, labelled in enumerate(label(label_one, shared, activations), start=1):
         _write(warehouse, basis, scoring, labelled, len(image_ids), run_id)
         progress("Scoring layers", done, len(layers))
 
 
-def _shared(warehouse: Warehouse, basis: Basis, scoring: Scoring, method: Method) -> tuple[np.ndarray, Shared]:
-    """Numbers of the images, and what the labeler asks for of them and of the concepts."""
-    texts = features.concept_texts(warehouse, basis.concept_set_id)
-    if method.has_embeddings:
-        assert basis.encoder_id is not None
-        image_ids, images = features.image_features(warehouse, basis.encoder_id, basis.probe_id)
-        concepts = features.concept_features(warehouse, basis.encoder_id, scoring.prompts, basis.concept_set_id)
+def shared_inputs(
+    warehouse: Warehouse, inputs: Inputs, prompts: Sequence[str], needs: frozenset[Need]
+) -> tuple[np.ndarray, Shared]:
+    """Numbers of the images, and what a labeler asks for of them and of the concepts.
+
+    Raises:
+        ScoringError: no image of the probe could be read.
+    """
+    texts = features.concept_texts(warehouse, inputs.concept_set_id)
+    if Need.EMBEDDINGS in needs:
+        assert inputs.encoder_id is not None
+        image_ids, images = features.image_features(warehouse, inputs.encoder_id, inputs.probe_id)
+        concepts = features.concept_features(warehouse, inputs.encoder_id, prompts, inputs.concept_set_id)
         shared = Shared(texts, torch.from_numpy(images), torch.from_numpy(concepts))
     else:
-        image_ids, shared = features.readable_images(warehouse, basis.probe_id), Shared(texts)
+        image_ids, shared = features.readable_images(warehouse, inputs.probe_id), Shared(texts)
     if not len(image_ids):
         reasons = hints.command("cli sql failed_images", warehouse.path)
         raise ScoringError(f"no image of the probe could be read; `{reasons}` has the reasons")
-    if Need.IMAGE_LABELS in method.needs:
+    if Need.IMAGE_LABELS in needs:
         places = {text: place for place, text in enumerate(texts)}
         labels = features.image_labels(warehouse, image_ids)
         shared = replace(shared, image_labels=torch.tensor([places.get(label or "", -1) for label in labels]))
-    folds = features.image_folds(warehouse, image_ids, basis.kept_together)
-    return image_ids, replace(shared, folds=torch.from_numpy(folds))
+    return image_ids, replace(shared, folds=image_folds(warehouse, image_ids, inputs.kept_together))
 
 
-def _read(warehouse: Warehouse, layer: StoredLayer, probe_id: int, image_ids: np.ndarray) -> LayerActivations:
+def image_folds(warehouse: Warehouse, image_ids: np.ndarray, kept_together: str) -> Tensor:
+    """The part of the probe that each image is left out with, (images,) int64."""
+    return torch.from_numpy(features.image_folds(warehouse, image_ids, kept_together))
+
+
+def live_activations(
+    warehouse: Warehouse, layer: StoredLayer, probe_id: int, image_ids: np.ndarray
+) -> LayerActivations:
     """The live units of a layer."""
     live = features.live_units(warehouse, layer.layer_id, probe_id)
     values = features.activations(warehouse, layer.layer_id, live, image_ids)
@@ -159,9 +183,9 @@ def _write(
         fingerprint=basis.scoring_fingerprint(layer, scoring),
         run_id=run_id,
         layer_id=layer.layer_id,
-        probe_id=basis.probe_id,
-        encoder_id=basis.encoder_id,
-        concept_set_id=basis.concept_set_id,
+        probe_id=basis.inputs.probe_id,
+        encoder_id=basis.inputs.encoder_id,
+        concept_set_id=basis.inputs.concept_set_id,
         labeler=method.labeler,
         method=scoring.method,
         units=layer.units,
@@ -182,54 +206,10 @@ def _write(
                 best = scores.topk(kept, dim=1)
                 columns, scores = concept_ids[best.indices.numpy()], best.values
             scorings.insert_matrix(warehouse, scoring_id, live, columns, scores.numpy())
-        rows = _label_rows(layer.units, live, labels, concept_ids)
-        scorings.insert_labels(warehouse, scoring_id, rows, _terms(live, labels, concept_ids))
+        rows = label_rows(layer.units, live, labels, concept_ids)
+        scorings.insert_labels(warehouse, scoring_id, rows, term_rows(live, labels, concept_ids))
         if labels.fidelity is not None:
-            judgement = Judgement(scoring_id, basis.probe_id, basis.encoder_id, images, basis.kept_together)
-            scorings.insert_judgement(warehouse, judgement, _fidelity_rows(live, labels.fidelity))
-
-
-def _label_rows(units: int, live: list[int], labels: LayerLabels, concept_ids: np.ndarray) -> pl.DataFrame:
-    """One row for each unit of the layer; those that are not live have no score."""
-    labelled = pl.DataFrame(
-        {
-            "unit": np.array(live, dtype=np.int32),
-            "similarity": labels.score.astype(np.float32),
-            "runner_up_id": concept_ids[labels.runner_up],
-            "runner_up_similarity": labels.runner_up_score.astype(np.float32),
-        }
-        | ({} if labels.fidelity is None else _chances(labels.fidelity))
-    ).with_columns(
-        pl.col("runner_up_id").replace(-1, None),
-        pl.col(pl.Float32).fill_nan(None),
-    )
-    everyone = pl.DataFrame({"unit": np.arange(units, dtype=np.int32)})
-    return everyone.join(labelled, on="unit", how="left", maintain_order="left")
-
-
-def _chances(fidelity: LayerFidelity) -> dict[str, np.ndarray]:
-    """How surprising each label's fidelity is."""
-    return {"p_value": fidelity.p.astype(np.float32), "q_value": fidelity.q.astype(np.float32)}
-
-
-def _fidelity_rows(live: list[int], fidelity: LayerFidelity) -> pl.DataFrame:
-    """One row for each live unit."""
-    numbers = {"unit": np.array(live, dtype=np.int32), **fidelity.measures}
-    return pl.DataFrame(numbers).with_columns(pl.col(pl.Float32).fill_nan(None))
-
-
-def _terms(live: list[int], labels: LayerLabels, concept_ids: np.ndarray) -> pl.DataFrame:
-    """One row for each concept of each label."""
-    rows, positions = np.nonzero(labels.terms >= 0)
-    of_units = labels.operators
-    operators = of_units and [of_units[row][place] for row, place in zip(rows, positions, strict=True)]
-    return pl.DataFrame(
-        {
-            "unit": np.array(live, dtype=np.int32)[rows],
-            "position": positions.astype(np.int32),
-            "concept_id": concept_ids[labels.terms[rows, positions]],
-            "weight": labels.weights[rows, positions],
-            "operator": operators,
-        },
-        schema_overrides={"operator": pl.String},
-    )
+            judgement = Judgement(
+                scoring_id, basis.inputs.probe_id, basis.inputs.encoder_id, images, basis.inputs.kept_together
+            )
+            scorings.insert_judgement(warehouse, judgement, fidelity_rows(live, labels.fidelity))

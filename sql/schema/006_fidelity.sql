@@ -32,5 +32,8 @@ create table store.fidelities (
     held_out_iou float,
     ceiling float,
     stability float,
-    confidence float
+    confidence float,
+    -- share of pseudo-units whose own labels predict them at least as well, and over the layer's units
+    p_value float,
+    q_value float
 );

@@ -107,6 +107,25 @@ def concept_features(warehouse: Warehouse, encoder_id: int, prompts: Sequence[st
     return values.reshape(table.num_rows, -1).copy()
 
 
+def features_of_concepts(
+    warehouse: Warehouse, encoder_id: int, prompts: Sequence[str], concept_ids: Sequence[int]
+) -> tuple[list[int], np.ndarray]:
+    """Numbers of those concepts that an encoder has embedded with these prompts, and their embeddings.
+
+    Returns:
+        The numbers, and (concepts, dimensions) float32.
+    """
+    table = warehouse.sql(
+        "select concept_id, embedding from store.concept_embeddings"
+        " where encoder_id = $encoder_id and prompts = $prompts and list_contains($concept_ids, concept_id)",
+        encoder_id=encoder_id,
+        prompts=list(prompts),
+        concept_ids=list(concept_ids),
+    ).to_arrow_table()
+    values = table["embedding"].combine_chunks().flatten().to_numpy()
+    return table["concept_id"].to_pylist(), values.reshape(table.num_rows, -1 if table.num_rows else 0).copy()
+
+
 def concepts_without_features(
     warehouse: Warehouse, encoder_id: int, prompts: Sequence[str], concept_ids: Sequence[int]
 ) -> dict[int, str]:

@@ -63,6 +63,17 @@ class Judgement:
     kept_together: str | None = None
 
 
+def unjudged(warehouse: Warehouse, models: Sequence[str], layers: Sequence[str], kept_together: str) -> pl.DataFrame:
+    """Scorings whose labels are to be judged, of some models and layers or of all: the step ``unjudged``."""
+    names = {"models": list(models), "layers": list(layers)}
+    return warehouse.step("unjudged", kept_together=kept_together, **names).pl()
+
+
+def label_terms(warehouse: Warehouse, scoring_id: int) -> pl.DataFrame:
+    """The concepts of a scoring's labels: unit, position, concept_id and weight."""
+    return warehouse.step("label_terms", scoring_id=scoring_id).pl()
+
+
 def known_fingerprints(warehouse: Warehouse) -> set[str]:
     """Of all scorings."""
     return {row[0] for row in warehouse.sql("select fingerprint from store.scorings").fetchall()}

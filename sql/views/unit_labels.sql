@@ -47,9 +47,9 @@ select
     labels.similarity,
     runner_up_concepts.concept as runner_up,
     labels.similarity - labels.runner_up_similarity as margin,
-    labels.p_value,
-    labels.q_value,
-    labels.q_value < 0.05 as is_significant,
+    coalesce(fidelities.p_value, labels.p_value) as p_value,
+    coalesce(fidelities.q_value, labels.q_value) as q_value,
+    coalesce(fidelities.q_value, labels.q_value) < 0.05 as is_significant,
     coalesce(units.status, 'live') as status,
     scorings.method,
     scorings.encoder,
@@ -64,7 +64,7 @@ select
     fidelities.ceiling,
     fidelities.stability,
     fidelities.confidence,
-    coalesce(fidelities.confidence >= 0.5, labels.q_value < 0.05) as holds
+    coalesce(fidelities.confidence >= 0.5, fidelities.q_value < 0.05, labels.q_value < 0.05) as holds
 from store.labels
 inner join scorings on labels.scoring_id = scorings.scoring
 inner join store.scorings as keys on labels.scoring_id = keys.scoring_id

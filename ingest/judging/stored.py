@@ -1,0 +1,175 @@
+"""Labels that are in the warehouse already, judged from what is stored with them; no image is looked at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+
+from neuronlake.ingest.encoders.loading import load_stored_encoder
+from neuronlake.ingest.encoders.prompts import embed_texts
+from neuronlake.ingest.encoders.protocol import EncoderError
+from neuronlake.ingest.judging.judge import Judge, judged
+from neuronlake.ingest.labelers.base import Label, LayerActivations, Shared
+from neuronlake.ingest.labelers.labelling import Inputs, image_folds, live_activations, shared_inputs
+from neuronlake.ingest.labelers.registry import METHODS
+from neuronlake.ingest.labelers.rows import fidelity_rows, stored_labels
+from neuronlake.ingest.labelers.settings import Scoring
+from neuronlake.ingest.networks.weights import SourceKind
+from neuronlake.sql.store import concepts, encoders, features, scorings
+from neuronlake.sql.store.features import StoredLayer
+from neuronlake.sql.store.scorings import Judgement
+from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import Progress
+
+_PLAIN = ("{}",)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Scorings that are judged with the same things.
+
+    Attributes:
+        judge: of their labels.
+        image_ids: of the images that judge, ascending.
+        shared: what is known of them and of the concepts.
+        places: of each concept in it, by its number.
+    """
+
+    judge: Judge
+    image_ids: np.ndarray
+    shared: Shared
+    places: dict[int, int]
+
+
+def judge_stored(
+    warehouse: Warehouse,
+    rows: Sequence[Row],
+    kept_together: str,
+    label: Label,
+    progress: Progress,
+    *,
+    trust_code: bool = False,
+) -> tuple[str, ...]:
+    """Judge the labels of scorings; each is one transaction.
+
+    Labels of another tool are judged by their concepts' cosines where the encoder has embedded these or can be had;
+    they were chosen by none of the images, so all of these are held out.
+
+    Args:
+        warehouse: open for writing.
+        rows: of `scorings.unjudged`, which have images to be judged by.
+        kept_together: what images have in common that are left out together: ``image`` or ``label``.
+        label: the machine's.
+        progress: called with a stage, the number done and the total.
+        trust_code: run code that only the warehouse names, to have an encoder.
+
+    Returns:
+        A line for what could not be judged.
+    """
+    done = 0
+    notes: list[str] = []
+    progress("Judging labels", 0, len(rows))
+    for _, group in groupby(rows, key=_shared_key):
+        of_group = list(group)
+        inputs = (
+            _imported(warehouse, of_group, kept_together, notes, trust_code=trust_code)
+            if of_group[0]["is_imported"]
+            else _computed(warehouse, of_group[0], kept_together)
+        )
+        for row, labelled in zip(
+            of_group, label(inputs.judge, inputs.shared, _layers(warehouse, of_group, inputs)), strict=True
+        ):
+            fidelity = labelled.labels.fidelity
+            assert fidelity is not None
+            judgement = Judgement(
+                row["scoring_id"],
+                row["probe_id"],
+                row["encoder_id"],
+                len(inputs.image_ids),
+                None if row["is_imported"] else kept_together,
+            )
+            with warehouse.transaction():
+                scorings.insert_judgement(warehouse, judgement, fidelity_rows(labelled.live, fidelity))
+            done += 1
+            progress("Judging labels", done, len(rows))
+    return tuple(dict.fromkeys(notes))
+
+
+def _shared_key(row: Row) -> tuple[object, ...]:
+    """What scorings have in common that are judged with the same things."""
+    names = ("is_imported", "method", "parameters", "prompts", "null_draws", "seed", "probe_id", "encoder_id")
+    return (*(str(row[name]) for name in names), row["concept_set_id"])
+
+
+def _computed(warehouse: Warehouse, row: Row, kept_together: str) -> _Group:
+    """What a scoring of ours was made from."""
+    scoring = Scoring(
+        method=row["method"],
+        parameters=json.loads(row["parameters"]),
+        prompts=tuple(row["prompts"] or ()),
+        null_draws=row["null_draws"],
+        seed=row["seed"],
+        keep_concepts=None,
+    )
+    inputs = Inputs(row["probe_id"], row["encoder_id"], row["concept_set_id"], kept_together)
+    image_ids, shared = shared_inputs(warehouse, inputs, scoring.prompts, METHODS[scoring.method].needs)
+    _, numbers = concepts.stored_set(warehouse, inputs.concept_set_id)
+    places = {number: place for place, number in enumerate(numbers)}
+    return _Group(judged(scoring, warehouse.path.parent), image_ids, shared, places)
+
+
+def _imported(
+    warehouse: Warehouse, rows: Sequence[Row], kept_together: str, notes: list[str], *, trust_code: bool
+) -> _Group:
+    """The newest images and embeddings of the layers, and embeddings of the labels' concepts."""
+    row = rows[0]
+    terms = [scorings.label_terms(warehouse, each["scoring_id"]) for each in rows]
+    numbers: list[int] = sorted({number for frame in terms for number in frame["concept_id"].to_list()})
+    missing = features.concepts_without_features(warehouse, row["encoder_id"], _PLAIN, numbers)
+    if missing:
+        try:
+            _embed(warehouse, row, missing, trust_code=trust_code)
+        except EncoderError as error:
+            notes.append(f"{len(missing)} imported labels have no fidelity, since their encoder cannot be had: {error}")
+    known, vectors = features.features_of_concepts(warehouse, row["encoder_id"], _PLAIN, numbers)
+    image_ids, images = features.image_features(warehouse, row["encoder_id"], row["probe_id"])
+    shared = Shared(
+        tuple(map(str, known)),
+        torch.from_numpy(images),
+        torch.from_numpy(vectors),
+        folds=image_folds(warehouse, image_ids, kept_together),
+    )
+    places = {number: place for place, number in enumerate(known)}
+    return _Group(Judge(None, None, 0, 0, warehouse.path.parent), image_ids, shared, places)
+
+
+def _embed(warehouse: Warehouse, row: Row, missing: dict[int, str], *, trust_code: bool) -> None:
+    """Embed concepts with the encoder that embedded the images."""
+    encoder = load_stored_encoder(
+        row["encoder"],
+        SourceKind(row["encoder_source_kind"]),
+        row["encoder_location"],
+        row["encoder_fingerprint"],
+        trust_code=trust_code,
+    )
+    vectors = embed_texts(encoder, _PLAIN, list(missing.values()))
+    found = {number: place for place, number in enumerate(missing) if vectors[place].norm() > 0}
+    encoders.insert_concept_embeddings(
+        warehouse, row["encoder_id"], _PLAIN, list(found), vectors[list(found.values())].numpy()
+    )
+
+
+def _layers(warehouse: Warehouse, rows: Sequence[Row], group: _Group) -> Iterator[LayerActivations]:
+    """Each scoring's layer with its labels."""
+    for row in rows:
+        layer = StoredLayer(row["layer_id"], row["units"], row["layer_fingerprint"])
+        read = live_activations(warehouse, layer, row["probe_id"], group.image_ids)
+        terms = scorings.label_terms(warehouse, row["scoring_id"])
+        yield replace(read, labels=stored_labels(read.live, terms, group.places))

@@ -1,0 +1,75 @@
+"""Labels of a layer's live units and their fidelity, as rows of the warehouse; and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from neuronlake.ingest.labelers.base import LayerFidelity, LayerLabels
+
+
+def label_rows(units: int, live: list[int], labels: LayerLabels, concept_ids: np.ndarray) -> pl.DataFrame:
+    """One row for each unit of the layer; those that are not live have no score."""
+    labelled = pl.DataFrame(
+        {
+            "unit": np.array(live, dtype=np.int32),
+            "similarity": labels.score.astype(np.float32),
+            "runner_up_id": concept_ids[labels.runner_up],
+            "runner_up_similarity": labels.runner_up_score.astype(np.float32),
+        }
+    ).with_columns(
+        pl.col("runner_up_id").replace(-1, None),
+        pl.col(pl.Float32).fill_nan(None),
+    )
+    everyone = pl.DataFrame({"unit": np.arange(units, dtype=np.int32)})
+    return everyone.join(labelled, on="unit", how="left", maintain_order="left")
+
+
+def fidelity_rows(live: list[int], fidelity: LayerFidelity) -> pl.DataFrame:
+    """One row for each live unit."""
+    numbers = {
+        "unit": np.array(live, dtype=np.int32),
+        **fidelity.measures,
+        "p_value": fidelity.p.astype(np.float32),
+        "q_value": fidelity.q.astype(np.float32),
+    }
+    return pl.DataFrame(numbers).with_columns(pl.col(pl.Float32).fill_nan(None))
+
+
+def term_rows(live: list[int], labels: LayerLabels, concept_ids: np.ndarray) -> pl.DataFrame:
+    """One row for each concept of each label."""
+    rows, positions = np.nonzero(labels.terms >= 0)
+    of_units = labels.operators
+    operators = of_units and [of_units[row][place] for row, place in zip(rows, positions, strict=True)]
+    return pl.DataFrame(
+        {
+            "unit": np.array(live, dtype=np.int32)[rows],
+            "position": positions.astype(np.int32),
+            "concept_id": concept_ids[labels.terms[rows, positions]],
+            "weight": labels.weights[rows, positions],
+            "operator": operators,
+        },
+        schema_overrides={"operator": pl.String},
+    )
+
+
+def stored_labels(live: list[int], terms: pl.DataFrame, places: Mapping[int, int]) -> LayerLabels:
+    """Labels that are in the warehouse; without their scores.
+
+    Args:
+        live: the live units.
+        terms: unit, position, concept_id and weight of each term.
+        places: of each concept that is known by its place; a label with another counts as none.
+    """
+    rows = {unit: row for row, unit in enumerate(live)}
+    size = (len(live), 1 + int(terms["position"].max() or 0))  # pyright: ignore[reportArgumentType]  a number
+    found, weights = np.full(size, -1), np.zeros(size, dtype=np.float32)
+    for unit, position, concept_id, weight in terms.iter_rows():
+        if unit in rows:
+            found[rows[unit], position] = places.get(concept_id, -2)
+            weights[rows[unit], position] = weight
+    found[(found == -2).any(axis=1)] = -1
+    unknown = np.full(len(live), np.nan, dtype=np.float32)
+    return LayerLabels(found, weights, unknown, np.full(len(live), -1), unknown)

@@ -1,0 +1,9 @@
+-- The concepts of a scoring's labels.
+select
+    unit,
+    position,
+    concept_id,
+    weight
+from store.label_terms
+where scoring_id = $scoring_id
+order by unit, position
