@@ -33,7 +33,7 @@ select
     model,
     array_to_string(concepts[:5], ', ')
     || case when len(concepts) > 5 then ' and ' || (len(concepts) - 5) || ' more' else '' end as concepts,
-    counted,
-    units
+    units,
+    counted
 from tied
 order by model
