@@ -76,7 +76,8 @@ _INGEST = (
 _IMPORT = (
     "Examples: cli import results/resnet18_places365 · cli import saved_activations --concepts data/20k.txt "
     "--probe-folder data/broden1_224/images · cli import milan.csv --method milan --model "
-    "resnet18-imagenet · cli import netdissect_layer4.csv --model resnet18-imagenet --layer layer4"
+    "resnet18-imagenet · cli import netdissect_layer4.csv --model resnet18-imagenet --layer layer4 · "
+    'cli import le_siglip --method le_siglip --model resnet18-places365 --column "correlation=sim correlation"'
 )
 app.command(epilog=_INGEST)(dissect.ingest)
 app.command(epilog="Examples: cli recipe > recipe.toml · cli recipe 3 -w old.duckdb")(dissect.recipe)

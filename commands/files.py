@@ -88,7 +88,8 @@ def import_labels(
     path: Annotated[
         Path,
         typer.Argument(
-            help="A csv file with layer, unit, description, or a folder of such files; or a saved_activations folder.",
+            help="A csv file with layer, unit, description, or a result file of NetDissect or Linear Explanations; a "
+            "folder of such files; or a saved_activations folder.",
             callback=expanded,
         ),
     ],
@@ -108,7 +109,12 @@ def import_labels(
         Path | None, typer.Option(help="The images behind saved activations, as CLIP-Dissect read them.")
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=IN_FILE", help="A column's name in the file, as unit=neuron.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=IN_FILE",
+            help="The name in the file of layer, unit, description or similarity, as unit=neuron; of correlation: how "
+            "well each label predicts its unit on images that did not choose it. Repeat for several.",
+        ),
     ] = None,
     first_unit: Annotated[int, typer.Option(min=0, help="Number of the first unit in the file.")] = 0,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,

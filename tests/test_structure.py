@@ -50,7 +50,7 @@ STANDS_ON = {
     "encoders": {"networks", "concepts"},
     "labelers": {"encoders", "networks"},
     "machines": {"labelers", "encoders", "layers", "networks", "probes"},
-    "judging": {"labelers", "concepts"},
+    "judging": {"labelers", "encoders", "networks", "concepts"},
     "importers": {"machines", "layers", "networks", "probes", "concepts"},
 }
 # what every folder of ingest may use of the files beside them

@@ -1,4 +1,4 @@
-"""What stands in label files: those of CLIP-Dissect and others with named columns, and those of NetDissect."""
+"""What stands in label files: CLIP-Dissect's and others with named columns, NetDissect's, and sums of concepts."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import csv
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from neuronlake import NeuronlakeError
+from neuronlake.ingest.concepts.builtin_sets import builtin_concepts
 from neuronlake.ingest.concepts.concept import category_of, tidy
 
 UNKNOWN = "unknown"
 # more than any layer of a network has that is looked at unit by unit: each unit is a row of each scoring
 MOST_UNITS = 1_000_000
 _MOST_DIGITS = 40
-_COLUMNS = ("layer", "unit", "description", "similarity")
+_LARGEST_NUMBER = 3.4e38  # that a float32 holds
+# correlations computed in float32 exceed 1 by a little
+_ROUNDING = 1e-5
+_COLUMNS = ("layer", "unit", "description", "similarity", "correlation")
 _DATA_SETS = {"imagenet": "imagenet", "places365": "places365", "places": "places365"}
 # NetDissect's result file begins with these, and has five columns more for each category
 _NETDISSECT_HEADER = frozenset({"unit", "category", "label", "score"})
@@ -40,7 +45,9 @@ class ImportOptions:
         probe: name of the images.
         layer: name of the layer, for a file that has no such column.
         probe_folder: the images themselves, where activations are imported.
-        columns: for each of layer, unit, description, similarity its name in the file, where that differs.
+        columns: for each of layer, unit, description, similarity its name in the file, where that differs; and for
+            correlation, which is read from no file unless it is named: how well each label predicts its unit on
+            images that did not choose it.
         first_unit: number of the first unit in the file; NetDissect's count from 1 without being told.
     """
 
@@ -56,10 +63,23 @@ class ImportOptions:
 
 
 @dataclass(frozen=True)
+class Term:
+    """A concept of a label that is a sum of several, and how much it counts."""
+
+    concept: str
+    weight: float
+
+
+@dataclass(frozen=True)
 class LabelRow:
     """One line of a label file; `description` is None for a unit without a label.
 
-    `category` is None where the file does not say it. It is no part of what tells two files apart.
+    What is not in its repr is no part of the fingerprint that tells two files apart, or a part of its own.
+
+    Attributes:
+        category: None where the file does not say it.
+        terms: the whole label, where it is a sum; the first concept is its description.
+        correlation: how well the label predicts the unit; None where the file does not say it.
     """
 
     layer: str
@@ -67,6 +87,14 @@ class LabelRow:
     description: str | None
     similarity: float | None
     category: str | None = field(default=None, repr=False, compare=False)
+    terms: tuple[Term, ...] = field(default=(), repr=False)
+    correlation: float | None = field(default=None, repr=False, compare=False)
+
+    def as_read_at_first(self) -> LabelRow:
+        """The row as version 0.1 read it, for which the scene house-s and the object house were one."""
+        if self.description is None or self.category is None:
+            return self
+        return replace(self, description=self.description.removesuffix(_told_apart("", self.category)))
 
 
 @dataclass(frozen=True)
@@ -85,10 +113,11 @@ class _Format:
     layer: str
     first_unit: int
     is_netdissect: bool
+    most_terms: int
 
 
 def read_label_file(path: Path, options: ImportOptions) -> LabelFile:
-    """The rows of a label file. NetDissect's are known by their header.
+    """The rows of a label file. NetDissect's and those of Linear Explanations are known by their header.
 
     Raises:
         ImportedFileError: a column is missing, or a row is malformed; with its line.
@@ -121,11 +150,16 @@ def _format(path: Path, found: Collection[str], options: ImportOptions) -> _Form
     """How a file with this header is read."""
     if unknown := set(options.columns) - set(_COLUMNS):
         raise ImportedFileError(f"there is no column {unknown.pop()!r} to name; there are {', '.join(_COLUMNS)}")
-    is_netdissect = not options.columns and set(found) >= _NETDISSECT_HEADER and "description" not in found
-    default = _NETDISSECT_COLUMNS if is_netdissect else {column: column for column in _COLUMNS}
+    says_description = "description" in found or "description" in options.columns
+    is_netdissect = (
+        not says_description and set(found) >= _NETDISSECT_HEADER and set(options.columns) <= {"correlation"}
+    )
+    most_terms = 0 if says_description else _most_terms(path, found)
+    default = _NETDISSECT_COLUMNS if is_netdissect else {column: column for column in _COLUMNS[:4]}
     names = {**default, **options.columns}
-    for column in ("unit", "description"):
-        if names[column] not in found:
+    needed = {"unit", *options.columns} if most_terms else {"unit", "description", *options.columns}
+    for column in _COLUMNS:
+        if column in needed and names[column] not in found:
             raise ImportedFileError(
                 f"{path} has no column {names[column]!r} but {', '.join(found) or 'none'}; "
                 f"say which it is with --column {column}=NAME"
@@ -135,7 +169,22 @@ def _format(path: Path, found: Collection[str], options: ImportOptions) -> _Form
     layer = options.layer or (_layer_of_name(path.stem) if is_netdissect else UNKNOWN)
     if layer is None and names["layer"] not in found:
         raise ImportedFileError(f"{path} does not say which layer it is about; add --layer NAME")
-    return _Format(names, layer or UNKNOWN, 1 if is_netdissect else options.first_unit, is_netdissect)
+    return _Format(names, layer or UNKNOWN, 1 if is_netdissect else options.first_unit, is_netdissect, most_terms)
+
+
+def _most_terms(path: Path, found: Collection[str]) -> int:
+    """How many columns `weight0, concept0, weight1, concept1, ...` a file has for the terms of its labels.
+
+    Raises:
+        ImportedFileError: one of the two is missing.
+    """
+    pairs = 0
+    while {f"weight{pairs}", f"concept{pairs}"} & set(found):
+        for column in (f"weight{pairs}", f"concept{pairs}"):
+            if column not in found:
+                raise ImportedFileError(f"{path} has no column {column!r} beside its other half; add it")
+        pairs += 1
+    return pairs
 
 
 def _parse_row(place: str, row: Mapping[str | Any, Any], how: _Format) -> LabelRow:
@@ -143,20 +192,66 @@ def _parse_row(place: str, row: Mapping[str | Any, Any], how: _Format) -> LabelR
     if None in row or None in row.values():
         raise ImportedFileError(f"{place}: another number of columns than in the first line")
     unit = _unit(place, row[how.columns["unit"]].strip(), how.first_unit)
-    similarity = (row.get(how.columns["similarity"]) or "").strip()
-    try:
-        value = float(similarity) if similarity else None
-    except ValueError:
-        value = math.nan
-    if value is not None and not math.isfinite(value):
-        raise ImportedFileError(f"{place}: the {how.columns['similarity']} is {similarity!r}, not a number")
-    description = tidy(row[how.columns["description"]]) or None
+    column = how.columns["similarity"]
+    similarity = _finite(place, column, row.get(column, ""))
+    correlation = _correlation(place, how.columns["correlation"], row) if "correlation" in how.columns else None
+    terms = _terms(place, row, how.most_terms)
+    if how.most_terms:
+        description = terms[0].concept if terms else None
+    else:
+        description = tidy(row[how.columns["description"]]) or None
     category = None
     if how.is_netdissect:
         category = category_of(row["category"]) if row["category"].strip() else None
         description = _broden_name(description, category) if description else None
     layer = (row.get(how.columns["layer"]) or "").strip() or how.layer
-    return LabelRow(layer, unit, description, value if description else None, category)
+    if description is None:
+        return LabelRow(layer, unit, None, None, category)
+    return LabelRow(layer, unit, description, similarity, category, terms, correlation)
+
+
+def _number(place: str, column: str, text: str) -> float | None:
+    """A number, which may be infinite or none at all; None for a blank."""
+    try:
+        return float(text) if text.strip() else None
+    except ValueError:
+        raise ImportedFileError(f"{place}: the {column} is {text.strip()!r}, not a number") from None
+
+
+def _finite(place: str, column: str, text: str) -> float | None:
+    """A number that can be stored; None for a blank."""
+    value = _number(place, column, text)
+    if value is not None and not abs(value) <= _LARGEST_NUMBER:
+        raise ImportedFileError(f"{place}: the {column} is {text.strip()!r}, not a number of up to 3.4e38")
+    return value
+
+
+def _correlation(place: str, column: str, row: Mapping[str, str]) -> float | None:
+    """How well the row's label predicts its unit; None where that is blank or not finite, as of a dead unit."""
+    value = _number(place, column, row[column])
+    if value is None or not math.isfinite(value):
+        return None
+    if abs(value) > 1 + _ROUNDING:
+        raise ImportedFileError(f"{place}: the {column} is {row[column].strip()!r}, not a correlation from -1 to 1")
+    return value
+
+
+def _terms(place: str, row: Mapping[str, str], most_terms: int) -> tuple[Term, ...]:
+    """The concepts of a sum in the file's order, each once: one that stands there twice counts with both weights.
+
+    Shorter sums are filled up with weights of 0, which count nothing.
+    """
+    weights: dict[str, float] = {}
+    for number in range(most_terms):
+        concept = tidy(row[f"concept{number}"])
+        weight = _finite(place, f"weight{number}", row[f"weight{number}"])
+        if weight is None and concept:
+            raise ImportedFileError(f"{place}: the weight{number} of {concept!r} is blank, not a number")
+        if weight and not concept:
+            raise ImportedFileError(f"{place}: the concept{number} with weight {weight:g} is blank")
+        if weight:
+            weights[concept] = weights.get(concept, 0.0) + weight
+    return tuple(Term(concept, weight) for concept, weight in weights.items() if weight)
 
 
 def _unit(place: str, text: str, first_unit: int) -> int:
@@ -175,8 +270,27 @@ def _unit(place: str, text: str, first_unit: int) -> int:
 
 
 def _broden_name(label: str, category: str | None) -> str:
-    """A label of NetDissect as the built-in set broden spells it: `ice_cream_parlor-s` is a scene."""
-    return (label.removesuffix("-s") if category == "scene" else label).replace("_", " ")
+    """A label of NetDissect as the built-in set broden spells it: `ice_cream_parlor-s` is a scene.
+
+    There, and in CLIP-Dissect's labels, scenes are called without `-s`, so `kitchen` here and there is one concept. But
+    `house-s` and `house` are two, and one of them has to say more than its name. Which, a file cannot tell: the other
+    may stand in that of the next layer. So the built-in set says it: a name that it lists as a scene is the scene's,
+    any other belongs to what is no scene. `green-c`, the color, is called so there too.
+    """
+    is_scene = category == "scene"
+    name = (label.removesuffix("-s") if is_scene else label).replace("_", " ")
+    return name if category is None or is_scene == (name in _scenes()) else _told_apart(name, category)
+
+
+def _told_apart(name: str, category: str) -> str:
+    """A name that belongs to a concept of another category, with its own."""
+    return f"{name} ({category})"
+
+
+@cache
+def _scenes() -> frozenset[str]:
+    """The names of scenes in the built-in set broden."""
+    return frozenset(each.text for each in builtin_concepts("broden") if each.category == "scene")
 
 
 def _layer_of_name(stem: str) -> str | None:

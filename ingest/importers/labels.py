@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 import neuronlake
-from neuronlake.ingest.concepts import concept_sets
 from neuronlake.ingest.importers.label_files import (
     UNKNOWN,
     ImportedFileError,
@@ -21,13 +18,8 @@ from neuronlake.ingest.importers.label_files import (
     model_of_name,
     read_label_file,
 )
-from neuronlake.ingest.networks.known_by_name import layer_positions
-from neuronlake.sql.store import concepts, runs, scorings
-from neuronlake.sql.store.encoders import register_encoder
-from neuronlake.sql.store.layers import Layer, layer_of_name, model_of, move_later, register_layer, register_model
-from neuronlake.sql.store.names import Entry
-from neuronlake.sql.store.probes import register_named_probe
-from neuronlake.sql.store.scorings import ScoringRow
+from neuronlake.ingest.importers.label_scorings import scorings_of, store
+from neuronlake.sql.store import runs
 from neuronlake.sql.warehouse import Warehouse
 
 # what CLIP-Dissect's args.txt says in a word, beside target_layers
@@ -36,13 +28,21 @@ _NAMES_IN_ARGS = ("target_model", "clip_model", "similarity_fn", "concept_set", 
 
 @dataclass(frozen=True)
 class ImportedFile:
-    """What became of a file."""
+    """What became of a file.
+
+    Attributes:
+        is_new: labels of a layer were not there.
+        is_mended: labels were there as version 0.1 read them, with scenes and objects of one name as one concept.
+        correlations: how many came in for labels of whose layer there were none, or others.
+    """
 
     path: Path
     model: str
     layers: int
     units: int
     is_new: bool
+    is_mended: bool = False
+    correlations: int = 0
 
 
 def import_labels(
@@ -51,7 +51,8 @@ def import_labels(
     """Import a label file, or all csv files of a folder; each is one transaction.
 
     Raises:
-        ImportedFileError: a file is malformed or contradicts labels that are there; nothing of it is imported.
+        ImportedFileError: a file is malformed or contradicts labels that are there, or its correlations would take the
+            place of what was measured here; nothing of it is imported.
         NameTakenError: a name stands for something else; nothing of the file is imported.
     """
     if path.is_dir():
@@ -75,16 +76,25 @@ def _import_file(warehouse: Warehouse, path: Path, options: ImportOptions, comma
     for row in file.rows:
         layers.setdefault(row.layer, []).append(row)
     filled = _fill(path, options, file.defaults, set(layers))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with warehouse.transaction():
-        new = list(_new_scorings(warehouse, path, filled, layers))
-        if new:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = list(scorings_of(warehouse, path, digest, filled, layers))
+        changed = [scoring for scoring in found if scoring.labels_change or scoring.correlations is not None]
+        if changed:
             recipe = {"imported": str(path), "sha256": digest}
             run_id = runs.record_import(warehouse, command, neuronlake.__version__, recipe)
-            categories = {each.text: each.category for each in concept_sets.load_concepts(("broden",)).concepts}
-            for scoring in new:
-                _insert(warehouse, scoring, run_id, categories)
-    return ImportedFile(path, filled.model or UNKNOWN, len(layers), len(file.rows), bool(new))
+            for scoring in changed:
+                store(warehouse, scoring, run_id)
+    figures = [scoring.correlations.drop_nulls() for scoring in found if scoring.correlations is not None]
+    return ImportedFile(
+        path,
+        filled.model or UNKNOWN,
+        len(layers),
+        len(file.rows),
+        is_new=any(scoring.known is None for scoring in found),
+        is_mended=any(scoring.labels_change and scoring.known is not None for scoring in found),
+        correlations=sum(figure.height for figure in figures),
+    )
 
 
 def _fill(path: Path, options: ImportOptions, defaults: ImportOptions, layers: set[str]) -> ImportOptions:
@@ -140,147 +150,15 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
-@dataclass(frozen=True)
-class _NewScoring:
-    """The labels of one layer, which are not there yet; `keys` number what they are of."""
-
-    keys: dict[str, int]
-    fingerprint: str
-    method: str
-    rows: list[LabelRow]
-
-
-def _new_scorings(
-    warehouse: Warehouse, path: Path, options: ImportOptions, layers: dict[str, list[LabelRow]]
-) -> Iterator[_NewScoring]:
-    """The layers whose labels are not there yet; what the file names is registered.
-
-    Raises:
-        ImportedFileError: a layer has fewer units, or other labels under the same settings.
-        NameTakenError: a name stands for something else.
-    """
-    method = str(options.method)
-    model_id = _model(warehouse, str(options.model))
-    positions = layer_positions(options.model or "")
-    setting = {
-        "probe_id": register_named_probe(warehouse, _entry("probes", "--probe", options.probe)),
-        "encoder_id": register_encoder(
-            warehouse, _entry("encoders", "--encoder", options.encoder), "imported", "imported", "float32"
-        ),
-        "concept_set_id": concepts.register_concept_set(
-            warehouse, _entry("concept_sets", "--concepts", options.concepts)
-        ),
-    }
-    for place, (name, rows) in enumerate(layers.items()):
-        units = max(row.unit for row in rows) + 1
-        layer = Layer(
-            model_id, name, f"imported:{options.model}:{name}", positions.get(name, place), units, is_imported=True
-        )
-        keys = {"layer_id": _layer(warehouse, path, options, layer), **setting}
-        fingerprint = hashlib.sha256(repr(("imported", keys, method, rows)).encode()).hexdigest()
-        known = scorings.fingerprints_like(warehouse, **keys, method=method)
-        if known and fingerprint not in known:
-            raise ImportedFileError(
-                f"{path}: {name} of {options.model} has other labels under the same settings already; "
-                "tell them apart with --concepts, --method, --encoder or --probe"
-            )
-        if not known:
-            yield _NewScoring(keys, fingerprint, method, rows)
-
-
-def _insert(warehouse: Warehouse, scoring: _NewScoring, run_id: int, categories: dict[str, str]) -> None:
-    """The scoring, its labels, and their similarities where the file has them."""
-    rows = scoring.rows
-    numbers = _join_set(warehouse, scoring.keys["concept_set_id"], rows, categories)
-    has_similarity = all(row.similarity is not None for row in rows if row.description)
-    units = max(row.unit for row in rows) + 1
-    row = ScoringRow(
-        fingerprint=scoring.fingerprint,
-        run_id=run_id,
-        layer_id=scoring.keys["layer_id"],
-        probe_id=scoring.keys["probe_id"],
-        encoder_id=scoring.keys["encoder_id"],
-        concept_set_id=scoring.keys["concept_set_id"],
-        labeler="imported",
-        method=scoring.method,
-        units=units,
-        kept_concepts=int(has_similarity),
-    )
-    scoring_id = scorings.insert_scoring(warehouse, row)
-    named = pl.DataFrame(
-        {
-            "unit": [row.unit for row in rows],
-            "concept_id": [numbers.get(row.description or "") for row in rows],
-            "similarity": [row.similarity if has_similarity else None for row in rows],
-        },
-        schema={"unit": pl.Int32, "concept_id": pl.Int32, "similarity": pl.Float32},
-    )
-    # a unit that the file passes over has no label, as one that it leaves blank
-    every = pl.DataFrame({"unit": pl.int_range(units, dtype=pl.Int32, eager=True)})
-    of_all = every.join(named, on="unit", how="left", maintain_order="left")
-    terms = of_all.drop_nulls("concept_id").select("unit", "concept_id")
-    scorings.insert_labels(warehouse, scoring_id, of_all.drop("concept_id"), terms)
-    if has_similarity:
-        scorings.insert_similarities(warehouse, scoring_id, of_all.drop_nulls())
-
-
-def _layer(warehouse: Warehouse, path: Path, options: ImportOptions, layer: Layer) -> int:
-    """The number of the layer of that name, of the model of that name, whether computed here or imported before."""
-    found = layer_of_name(warehouse, layer.model_id, layer.name)
-    if found is None:
-        return register_layer(warehouse, layer)[0]
-    number, known = found
-    if known.units < layer.units:
-        raise ImportedFileError(
-            f"{path} has labels for {layer.units} units of {layer.name}, and {layer.name} of {options.model} has "
-            f"{known.units}"
-        )
-    # a file with more of the layers knows their order better
-    move_later(warehouse, number, layer.position)
-    return number
-
-
-def _model(warehouse: Warehouse, name: str) -> int:
-    """The model of that name, whether computed here or imported: the user says that the labels are of it."""
-    known = model_of(warehouse, name=name)
-    return register_imported_model(warehouse, name, f"imported:{name}") if known is None else known
-
-
-def register_imported_model(warehouse: Warehouse, name: str, fingerprint: str) -> int:
-    """The number of a model of which nothing is known but what was imported.
-
-    Raises:
-        NameTakenError: another has its name.
-    """
-    entry = Entry("models", name, fingerprint, name, lambda new: f"--model {new}")
-    return register_model(warehouse, entry, "imported", "imported", is_random=False)
-
-
-def _entry(table: str, option: str, name: str | None) -> Entry:
-    """What is known by its name alone; it never passes for something of the same name that was computed here."""
-    shown = f"{name} (imported)"
-    return Entry(table, shown, f"imported:{name}", str(name), lambda new: f"{option} {new}")
-
-
-def _join_set(
-    warehouse: Warehouse, concept_set_id: int, rows: list[LabelRow], categories: dict[str, str]
-) -> dict[str, int]:
-    """Numbers of the labels, which join the concept set: of an imported one, only its labels are known."""
-    texts = list(dict.fromkeys(row.description for row in rows if row.description))
-    numbers = concepts.register_concepts(warehouse, texts)
-    given = {row.description: row.category for row in reversed(rows)}
-    members = pl.DataFrame(
-        {"concept_id": numbers, "category": [given.get(text) or categories.get(text, "none") for text in texts]},
-        schema={"concept_id": pl.Int32, "category": pl.String},
-    )
-    concepts.add_members(warehouse, concept_set_id, members)
-    return dict(zip(texts, numbers, strict=True))
-
-
 def describe(imported: list[ImportedFile]) -> Iterator[str]:
     """One line a file, for a terminal."""
     for each in imported:
         if each.is_new:
-            yield f"{each.path}: {each.units} labels of {each.layers} layers of {each.model}"
+            line = f"{each.units} labels of {each.layers} layers of {each.model}"
+        elif each.is_mended:
+            line = "its labels are mended: scenes and objects of one name were one concept before"
+        elif each.correlations:
+            line = "its labels are there already"
         else:
-            yield f"{each.path}: nothing to do, its labels are there already"
+            line = "nothing to do, its labels are there already"
+        yield f"{each.path}: {line}" + (f"; {each.correlations} new correlations" if each.correlations else "")

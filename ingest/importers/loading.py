@@ -15,7 +15,7 @@ from neuronlake.ingest.importers import activation_files
 from neuronlake.ingest.importers.activation_files import ActivationFile, FeatureFile, Matrix, SavedFiles
 from neuronlake.ingest.importers.images import show_images
 from neuronlake.ingest.importers.label_files import ImportedFileError
-from neuronlake.ingest.importers.labels import register_imported_model
+from neuronlake.ingest.importers.label_scorings import register_imported_model
 from neuronlake.ingest.importers.texts import SavedWords, load_texts, read_text_features
 from neuronlake.ingest.machines.extraction import TOP_IMAGES, top_rows
 from neuronlake.ingest.names import renamed

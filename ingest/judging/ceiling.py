@@ -54,7 +54,8 @@ def ceilings(features: Tensor, activations: Tensor, folds: Tensor) -> Tensor:
         folds: (images,) int64.
 
     Returns:
-        (units,) float32; NaN for a unit that is the same for all images of each fold, and where there is one fold.
+        (units,) float32; NaN for a unit that is the same for all images of each fold; for all where there is one
+            fold.
     """
     parts = [_moments(features, activations, (folds == fold).nonzero()[:, 0]) for fold in folds.unique()]
     units = activations.shape[1]
@@ -77,7 +78,8 @@ def ceilings(features: Tensor, activations: Tensor, folds: Tensor) -> Tensor:
             weights = vectors @ (turned / (values + penalty * values.mean() + 1e-30)[:, None])
             covariance[row] += (weights * tried_xa).sum(dim=0)
             variance[row] += (weights * (tried_xx @ weights)).sum(dim=0)
-    found = covariance / (variance * total).sqrt()
+    # a readout that says the same of all images predicts nothing
+    found = torch.where(total > 0, covariance / (variance * total).sqrt().clamp_min(1e-30), torch.nan).clamp(-1, 1)
     best = found.nanmean(dim=1).nan_to_num(-1.0).argmax()
     return found[best].float()
 

@@ -24,14 +24,16 @@ def chosen_without(choose: LabelOne, layer: LayerData, scratch: Path) -> Iterato
         scratch: folder for copies of what does not fit in memory.
     """
     folds = layer.shared.folds
-    if folds is None or len(folds) < _FEWEST_IMAGES:
+    if folds is None or not can_be_left_out(folds):
         return
-    present: list[int] = folds.unique().tolist()
-    if len(present) < 2:
-        return
-    for fold in present:
+    for fold in folds.unique().tolist():
         others = (folds != fold).nonzero()[:, 0]
         yield fold, choose(layer.of_images(others, rows_in(scratch)))
+
+
+def can_be_left_out(folds: Tensor) -> bool:
+    """Whether there are enough images and folds to leave one out."""
+    return len(folds) >= _FEWEST_IMAGES and len(folds.unique()) > 1
 
 
 def rows_in(scratch: Path) -> Take:

@@ -13,7 +13,7 @@ from torch import Tensor
 from neuronlake.ingest.judging.ceiling import ceilings
 from neuronlake.ingest.judging.confidence import confidences
 from neuronlake.ingest.judging.fidelity import Fidelity, correlations, fidelity, joined
-from neuronlake.ingest.judging.held_out import chosen_without
+from neuronlake.ingest.judging.held_out import can_be_left_out, chosen_without
 from neuronlake.ingest.labelers.base import LabelOne, LayerData, LayerFidelity, LayerLabels, NullLabels, Shared
 from neuronlake.ingest.labelers.registry import METHODS
 from neuronlake.ingest.labelers.settings import Scoring
@@ -96,8 +96,10 @@ def _measures(
     nothing = torch.full((len(terms),), torch.nan)
     is_known = bool(chosen) or choose is None
     found |= {f"held_out_{each.name}": getattr(out, each.name) if is_known else nothing for each in fields(Fidelity)}
-    features = shared.image_features
-    found["ceiling"] = nothing if features is None else ceilings(features, layer.activations, _folds(shared))
+    features, has_ceiling = shared.image_features, can_be_left_out(_folds(shared))
+    found["ceiling"] = (
+        ceilings(features, layer.activations, _folds(shared)) if features is not None and has_ceiling else nothing
+    )
     found["stability"] = _stability(shared, terms[:, 0], [other[:, 0] for other, _ in chosen.values()])
     found["confidence"] = confidences(found)
     has_label = (terms[:, 0] >= 0).cpu()
@@ -119,9 +121,10 @@ def _left_out_signals(shared: Shared, chosen: Mapping[int, tuple[Tensor, Tensor]
         signals = shared.signals(terms[units], weights[units])
         if joined_signals is None:
             joined_signals = torch.empty_like(signals)
-        deviation, middle = torch.std_mean(signals, dim=0, correction=0)
+        signals = signals - signals.mean(dim=0)
+        deviation = signals.square().mean(dim=0).sqrt()
         rows = folds == fold
-        joined_signals[rows] = (signals[rows] - middle) / deviation.clamp_min(torch.finfo(torch.float32).tiny)
+        joined_signals[rows] = signals[rows] / deviation.clamp_min(torch.finfo(torch.float32).tiny)
     assert joined_signals is not None
     return joined_signals
 

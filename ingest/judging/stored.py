@@ -138,7 +138,7 @@ def _imported(
             _embed(warehouse, row, missing, trust_code=trust_code)
         except EncoderError as error:
             notes.append(f"{len(missing)} imported labels have no fidelity, since their encoder cannot be had: {error}")
-    known, vectors = features.features_of_concepts(warehouse, row["encoder_id"], _PLAIN, numbers)
+    known, vectors = features.embedded_concepts(warehouse, row["encoder_id"], _PLAIN, numbers)
     image_ids, images = features.image_features(warehouse, row["encoder_id"], row["probe_id"])
     shared = Shared(
         tuple(map(str, known)),

@@ -1,6 +1,9 @@
 -- How often do two ways of labelling give a unit the same label: two methods, encoders, concept sets or probes?
 -- Counted over the units that both of them label. kappa is the agreement beyond what two labellers with the same
--- favourite concepts would reach by chance: 1 for always, 0 for chance.
+-- favourite concepts would reach by chance: 1 for always, 0 for chance. Two labelers rarely use the same word, so
+-- mean_cosine says how near their words are: the mean cosine of the embeddings of the two labels' first concepts, over
+-- the cosine_units of the units for which cosine_encoder has embedded both as they are, in no prompt. That is an
+-- encoder of one of the two settings if it has; all three are null where none has.
 --   $setting: integer = ; compare this setting with all others; every pair of settings where not given
 with paired as (
     select
@@ -65,6 +68,74 @@ chance as (
     group by all
 ),
 
+concept_pairs as (
+    select distinct
+        concept_a,
+        concept_b
+    from paired
+),
+
+embeddings as (
+    select
+        concepts.concept,
+        concept_embeddings.encoder_id,
+        concept_embeddings.embedding
+    from store.concept_embeddings
+    inner join store.concepts using (concept_id)
+    where concept_embeddings.prompts = ['{}']
+),
+
+cosines as (
+    select
+        concept_pairs.concept_a,
+        concept_pairs.concept_b,
+        a.encoder_id,
+        list_inner_product(a.embedding, b.embedding) as cosine
+    from concept_pairs
+    inner join embeddings as a on concept_pairs.concept_a = a.concept
+    inner join embeddings as b on concept_pairs.concept_b = b.concept and a.encoder_id = b.encoder_id
+),
+
+by_encoder as (
+    select
+        paired.setting_a,
+        paired.setting_b,
+        paired.model,
+        paired.layer,
+        cosines.encoder_id,
+        count(*) as units,
+        avg(cosines.cosine) as mean_cosine
+    from paired
+    inner join cosines using (concept_a, concept_b)
+    group by all
+),
+
+nearness as (
+    select
+        by_encoder.setting_a,
+        by_encoder.setting_b,
+        by_encoder.model,
+        by_encoder.layer,
+        max_by(
+            struct_pack(encoder := encoders.name, units := by_encoder.units, mean_cosine := by_encoder.mean_cosine),
+            (
+                coalesce(by_encoder.encoder_id in (a.encoder_id, b.encoder_id), false),
+                by_encoder.units,
+                -by_encoder.encoder_id
+            )
+        ) as best
+    from by_encoder
+    inner join store.encoders using (encoder_id)
+    -- a setting has the number of one of its scorings
+    inner join store.scorings as a on by_encoder.setting_a = a.scoring_id
+    inner join store.scorings as b on by_encoder.setting_b = b.scoring_id
+    group by
+        by_encoder.setting_a,
+        by_encoder.setting_b,
+        by_encoder.model,
+        by_encoder.layer
+),
+
 agreement as (
     select
         setting_a,
@@ -96,6 +167,7 @@ select
     agreement.same / agreement.units as share,
     (agreement.same / agreement.units - coalesce(chance.pairs, 0) / agreement.units ** 2)
     / nullif(1 - coalesce(chance.pairs, 0) / agreement.units ** 2, 0) as kappa,
+    nearness.best.mean_cosine,
     agreement.method_a,
     agreement.method_b,
     agreement.encoder_a,
@@ -103,7 +175,10 @@ select
     agreement.concept_set_a,
     agreement.concept_set_b,
     agreement.probe_a,
-    agreement.probe_b
+    agreement.probe_b,
+    nearness.best.units as cosine_units,
+    nearness.best.encoder as cosine_encoder
 from agreement
 left join chance using (setting_a, setting_b, model, layer)
+left join nearness using (setting_a, setting_b, model, layer)
 order by agreement.setting_a asc, agreement.setting_b asc, agreement.model asc, agreement.position asc

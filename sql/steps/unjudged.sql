@@ -1,5 +1,5 @@
--- Scorings whose labels are to be judged: those that were not, or with other images kept together. Labels of another tool
--- are judged by the newest images that their layer has activations and embeddings of; null where it has none.
+-- Scorings whose labels are to be judged: those that were not, or with other images kept together. Labels of another
+-- tool are judged by the newest images that their layer has activations and embeddings of; null where it has none.
 -- Figures that came with labels stay.
 with stored as (
     select distinct

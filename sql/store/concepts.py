@@ -71,3 +71,17 @@ def add_members(warehouse: Warehouse, concept_set_id: int, members: pl.DataFrame
     warehouse.insert("concept_set_concepts", joining, concept_set_id=concept_set_id)
     update = "update store.concept_sets set concepts = $concepts where concept_set_id = $id"
     warehouse.execute(update, concepts=len(present) + joining.height, id=concept_set_id)
+
+
+def correct_categories(warehouse: Warehouse, concept_set_id: int, members: pl.DataFrame) -> None:
+    """Give members of a set the categories that are known of them by now: concept_id, category."""
+    select = "select concept_id, category as stored from store.concept_set_concepts where concept_set_id = $id"
+    stored = warehouse.sql(select, id=concept_set_id).pl()
+    for row in members.join(stored, on="concept_id").filter(pl.col("category") != pl.col("stored")).rows(named=True):
+        warehouse.execute(
+            "update store.concept_set_concepts set category = $category"
+            " where concept_set_id = $id and concept_id = $concept_id",
+            id=concept_set_id,
+            concept_id=row["concept_id"],
+            category=row["category"],
+        )

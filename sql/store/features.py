@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from neuronlake import NeuronlakeError
 from neuronlake.sql.store.scratch import empty_matrix
@@ -107,23 +108,24 @@ def concept_features(warehouse: Warehouse, encoder_id: int, prompts: Sequence[st
     return values.reshape(table.num_rows, -1).copy()
 
 
-def features_of_concepts(
-    warehouse: Warehouse, encoder_id: int, prompts: Sequence[str], concept_ids: Sequence[int]
+def embedded_concepts(
+    warehouse: Warehouse, encoder_id: int, prompts: Sequence[str], concept_ids: Collection[int]
 ) -> tuple[list[int], np.ndarray]:
     """Numbers of those concepts that an encoder has embedded with these prompts, and their embeddings.
 
     Returns:
         The numbers, and (concepts, dimensions) float32.
     """
-    table = warehouse.sql(
+    rows = warehouse.sql(
         "select concept_id, embedding from store.concept_embeddings"
-        " where encoder_id = $encoder_id and prompts = $prompts and list_contains($concept_ids, concept_id)",
+        " where encoder_id = $encoder_id and prompts = $prompts order by concept_id",
         encoder_id=encoder_id,
         prompts=list(prompts),
-        concept_ids=list(concept_ids),
-    ).to_arrow_table()
-    values = table["embedding"].combine_chunks().flatten().to_numpy()
-    return table["concept_id"].to_pylist(), values.reshape(table.num_rows, -1 if table.num_rows else 0).copy()
+    ).pl()
+    found = rows.filter(pl.col("concept_id").is_in(list(concept_ids)))
+    dimensions = warehouse.scalar("select dimensions from store.encoders where encoder_id = $id", id=encoder_id)
+    vectors = found["embedding"].explode().to_numpy().reshape(found.height, dimensions)
+    return found["concept_id"].to_list(), vectors.astype(np.float32)
 
 
 def concepts_without_features(

@@ -79,10 +79,19 @@ def known_fingerprints(warehouse: Warehouse) -> set[str]:
     return {row[0] for row in warehouse.sql("select fingerprint from store.scorings").fetchall()}
 
 
-def fingerprints_like(
+@dataclass(frozen=True)
+class ImportedScoring:
+    """A scoring of another tool's labels; `file_digest` is the sha256 of the file that they came in."""
+
+    scoring_id: int
+    fingerprint: str
+    file_digest: str | None
+
+
+def imported_like(
     warehouse: Warehouse, layer_id: int, probe_id: int, encoder_id: int, concept_set_id: int, method: str
-) -> set[str]:
-    """The fingerprints of a layer's scorings that a reader could not tell apart by their settings."""
+) -> list[ImportedScoring]:
+    """A layer's scorings that a reader could not tell apart by their settings."""
     found = warehouse.step(
         "scorings_of_setting",
         layer_id=layer_id,
@@ -91,7 +100,7 @@ def fingerprints_like(
         concept_set_id=concept_set_id,
         method=method,
     )
-    return {fingerprint for (fingerprint,) in found.fetchall()}
+    return [ImportedScoring(*row) for row in found.fetchall()]
 
 
 def insert_scoring(warehouse: Warehouse, row: ScoringRow) -> int:
@@ -134,6 +143,29 @@ def insert_judgement(warehouse: Warehouse, judgement: Judgement, fidelities: pl.
     types = {"probe_id": pl.Int32, "encoder_id": pl.Int32, "images": pl.Int32, "kept_together": pl.String}
     warehouse.insert("judgements", pl.DataFrame([vars(judgement)], schema_overrides=types))
     warehouse.insert("fidelities", fidelities, scoring_id=judgement.scoring_id)
+
+
+def forget_labels(warehouse: Warehouse, scoring_id: int, fingerprint: str, run_id: int) -> None:
+    """Clear a scoring for other labels, which have this fingerprint, and of what was measured of those it had."""
+    for table in ("labels", "label_terms", "similarities", "evaluations", "fidelities", "judgements"):
+        statement = f"delete from store.{table} where scoring_id = $scoring_id"  # noqa: S608
+        warehouse.execute(statement, scoring_id=scoring_id)
+    update = "update store.scorings set fingerprint = $fingerprint, run_id = $run_id where scoring_id = $scoring_id"
+    warehouse.execute(update, fingerprint=fingerprint, run_id=run_id, scoring_id=scoring_id)
+
+
+def judging_probe(warehouse: Warehouse, scoring_id: int) -> str | None:
+    """The name of the probe whose images judged a scoring's labels; None where none did."""
+    return warehouse.scalar(
+        "select name from store.probes inner join store.judgements using (probe_id) where scoring_id = $id",
+        id=scoring_id,
+    )
+
+
+def correlations(warehouse: Warehouse, scoring_id: int) -> pl.DataFrame:
+    """The correlations of a scoring's labels with their units, as far as they are known: unit, correlation."""
+    select = "select unit, correlation from store.fidelities where scoring_id = $id order by unit"
+    return warehouse.sql(select, id=scoring_id).pl()
 
 
 def insert_similarities(warehouse: Warehouse, scoring_id: int, rows: Any) -> None:

@@ -37,11 +37,14 @@ select
     fidelities.f1,
     fidelities.iou,
     fidelities.held_out_correlation,
-    -- Fisher's z
-    tanh(
-        atanh(least(greatest(fidelities.held_out_correlation, -0.999999), 0.999999))
-        - 1.96 / sqrt(greatest(judgements.images - 3, 1))
-    ) as held_out_low,
+    -- Fisher's z; greatest() passes over a null
+    case
+        when judgements.images is not null
+            then tanh(
+                atanh(least(greatest(fidelities.held_out_correlation, -0.999999), 0.999999))
+                - 1.96 / sqrt(greatest(judgements.images - 3, 1))
+            )
+    end as held_out_low,
     fidelities.held_out_cubed_correlation,
     fidelities.held_out_cosine,
     fidelities.held_out_auprc,

@@ -14,7 +14,7 @@ select
     label_terms.operator,
     case
         when label_terms.operator is not null then label_terms.operator || ' ' || concepts.concept
-        when label_terms.weight = 1 then concepts.concept
+        when label_terms.position = 0 and label_terms.weight = 1 then concepts.concept
         when label_terms.position = 0 then format('{:.2f} {}', label_terms.weight, concepts.concept)
         else format('{:+.2f} {}', label_terms.weight, concepts.concept)
     end as term,

@@ -726,6 +726,14 @@ def test_label_agreement_compares_units_that_both_settings_label(warehouse: Ware
         ask(warehouse, "label_agreement", columns, setting="7")
 
 
+def test_label_agreement_says_how_near_the_words_are(warehouse: Warehouse) -> None:
+    """late: dog and cat twice 0, cat and cat 1, mystery and dog 0.6; head: dog and dog 1, cat and dog 0."""
+    assert ask(warehouse, "label_agreement", "layer, mean_cosine, cosine_units, cosine_encoder") == [
+        ("late", 0.4, 4, "tiny"),
+        ("head", 0.5, 2, "tiny"),
+    ]
+
+
 def test_similar_units_share_images_for_which_both_fire(warehouse: Warehouse) -> None:
     """beta's early unit 0 is twice alpha's, and both are above their mean for images 3 and 4.
 

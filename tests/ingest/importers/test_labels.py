@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 import small_warehouse
 import torch
@@ -13,9 +15,13 @@ from torch import nn
 
 import neuronlake
 from neuronlake.ingest.concepts.concept_sets import load_concepts
-from neuronlake.ingest.importers.labels import ImportedFileError, ImportOptions, import_labels
+from neuronlake.ingest.importers import label_files
+from neuronlake.ingest.importers.labels import ImportedFileError, ImportOptions, describe, import_labels
 from neuronlake.sql.opening import open_warehouse
-from neuronlake.sql.store.names import NameTakenError
+from neuronlake.sql.store import scorings
+from neuronlake.sql.store.concepts import register_concepts
+from neuronlake.sql.store.encoders import insert_concept_embeddings, register_encoder
+from neuronlake.sql.store.names import Entry, NameTakenError
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 from tiny import write_image
@@ -70,7 +76,7 @@ def test_a_results_folder_becomes_scorings_with_their_settings(warehouse: Wareho
             ("layer4", 0, "kitchen", "scene", 0.5),
         ]
     ]
-    assert warehouse.query("most_repeated_concept").fetchall() == [("resnet18-places365", "dotted", 2)]
+    assert warehouse.query("most_repeated_concept").fetchall() == [("resnet18-places365", "dotted", 2, 2)]
     assert [str(fault) for fault in verify(warehouse)] == []
 
 
@@ -150,6 +156,37 @@ def test_imported_labels_are_compared_with_those_computed_here(tmp_path: Path) -
         )
         assert compared.rows() == [(1, 7, 4, 2), (5, 7, 4, 2)]
         assert [str(fault) for fault in verify(warehouse)] == []
+
+
+def test_words_of_imported_labels_are_near_others_by_an_encoder_that_knows_both(tmp_path: Path) -> None:
+    """One of a setting's own encoders, be there others that know more words; else the one that knows most.
+
+    alpha's late layer is dog dog cat mystery in setting 1, and the encoder of that is tiny, which knows no zebra.
+    """
+    with small_warehouse.build(tmp_path / "w.duckdb") as warehouse:
+        for method, labels in (("milan", "dog sky cat zebra"), ("human", "cat sky cat zebra")):
+            lines = [f"late,{unit},{label}" for unit, label in enumerate(labels.split())]
+            (tmp_path / "labels.csv").write_text("\n".join(["layer,unit,description", *lines]))
+            import_labels(warehouse, tmp_path / "labels.csv", ImportOptions(model="alpha", method=method))
+        others = {"cat": [0.0, 1.0], "dog": [1.0, 0.0], "mystery": [0.0, 1.0], "sky": [0.6, 0.8], "zebra": [0.0, 1.0]}
+        register_encoder(warehouse, Entry("encoders", "other", "other", "other", str), "by hand", "named", "float32", 2)
+        numbers = register_concepts(warehouse, list(others))
+        embeddings = np.array(list(others.values()), dtype=np.float32)
+        encoder_id = warehouse.scalar("select encoder_id from store.encoders where name = 'other'")
+        insert_concept_embeddings(warehouse, encoder_id, ["{}"], numbers, embeddings)
+
+        asked = "setting_a, setting_b, round(mean_cosine, 5), cosine_units, cosine_encoder"
+        nearness = warehouse.query("label_agreement").select(asked).filter("setting_a <> 5 and setting_b <> 5")
+        assert nearness.fetchall() == [
+            (1, 7, 0.66667, 3, "tiny"),  # dog and dog, dog and sky, cat and cat: (1 + 0 + 1) / 3
+            (1, 8, 0.33333, 3, "tiny"),  # dog and cat, dog and sky, cat and cat: (0 + 0 + 1) / 3
+            (7, 8, 0.75, 4, "other"),  # dog and cat 0, and three times the same
+        ]
+        # an encoder that was given the words in a prompt knows something else
+        warehouse.execute("update store.concept_embeddings set prompts = ['a {}']")
+        unknown = "select distinct mean_cosine, cosine_units, cosine_encoder from label_agreements"
+        warehouse.query("label_agreement").create_view("label_agreements")
+        assert warehouse.sql(unknown).fetchall() == [(None, None, None)]
 
 
 @pytest.fixture
@@ -286,6 +323,99 @@ def test_a_result_file_of_netdissect_is_known_by_its_header(warehouse: Warehouse
     broden = load_concepts(("broden",)).texts
     assert {"ice cream parlor", "house", "green-c"} <= set(broden)
     assert [str(fault) for fault in verify(warehouse)] == []
+
+
+ONE_NAME = """unit,category,label,score,object-label,object-truth,object-activation,object-intersect,object-iou
+1,scene,house-s,0.25,food,110,80,10,0.0556
+2,object,house,0.125,house,110,80,19,0.125
+3,scene,kitchen-s,0.0625,food,110,80,10,0.0556
+"""
+OF_LAYER4 = ImportOptions(model="resnet50-imagenet", layer="layer4")
+
+
+def told_apart(warehouse: Warehouse) -> list[tuple[str, str]]:
+    """The concepts and categories of the units, in their order."""
+    return warehouse.sql("select concept, category from unit_labels order by layer, unit").fetchall()
+
+
+def test_a_scene_and_an_object_of_one_name_are_two_concepts(warehouse: Warehouse, netdissect: Path) -> None:
+    """The built-in set broden has a house that is an object and a kitchen that is a scene: they keep the name."""
+    netdissect.write_text(ONE_NAME + "4,object,kitchen,0.03,house,110,80,19,0.125\n5,scene,house-s,0.02,,1,1,1,0.1\n")
+    import_labels(warehouse, netdissect, OF_LAYER4)
+    assert told_apart(warehouse) == [
+        ("house (scene)", "scene"),
+        ("house", "object"),
+        ("kitchen", "scene"),
+        ("kitchen (object)", "object"),
+        ("house (scene)", "scene"),
+    ]
+    detectors = "select count(*), count(distinct concept) from unit_labels where similarity > 0.04"
+    assert warehouse.sql(detectors).fetchall() == [(3, 3)]
+    assert [str(fault) for fault in verify(warehouse)] == []
+
+
+def test_they_are_two_in_files_that_hold_one_of_them_each(warehouse: Warehouse, netdissect: Path) -> None:
+    header, scene, thing, *_ = ONE_NAME.splitlines()
+    for layer, line in (("layer3", scene), ("layer4", thing)):
+        netdissect.write_text(f"{header}\n{line.replace('2,object', '1,object')}\n")
+        import_labels(warehouse, netdissect, ImportOptions(model="resnet50-imagenet", layer=layer))
+    assert told_apart(warehouse) == [("house (scene)", "scene"), ("house", "object")]
+
+
+# of ONE_NAME as layer4 of resnet50-imagenet, in an empty warehouse
+FINGERPRINT_OF_0_1 = "07d5a892b602fd3058bc9607859c28a1096cd8642ee3016145882aa39c0d848f"
+
+
+def import_as_0_1(warehouse: Warehouse, file: Path) -> None:
+    """Import a file as version 0.1 did, for which scenes and objects of one name were one concept."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(label_files, "_told_apart", lambda name, _category: name)
+        import_labels(warehouse, file, OF_LAYER4)
+
+
+def test_labels_that_version_0_1_took_for_one_are_mended_by_the_same_file(
+    warehouse: Warehouse, netdissect: Path
+) -> None:
+    netdissect.write_text(ONE_NAME)
+    import_as_0_1(warehouse, netdissect)
+    assert told_apart(warehouse) == [("house", "scene"), ("house", "scene"), ("kitchen", "scene")]
+    assert warehouse.sql("select scoring_id, fingerprint from store.scorings").fetchall() == [(1, FINGERPRINT_OF_0_1)]
+    scorings.replace_evaluations(
+        warehouse,
+        1,
+        "broden",
+        pl.DataFrame({"measure": ["accuracy"], "value": [0.5], "low": [0.0], "high": [1.0], "units": [3]}),
+    )
+
+    (mended,) = import_labels(warehouse, netdissect, OF_LAYER4)
+    assert (mended.is_new, mended.is_mended) == (False, True)
+    assert list(describe([mended])) == [
+        f"{netdissect}: its labels are mended: scenes and objects of one name were one concept before"
+    ]
+    assert told_apart(warehouse) == [("house (scene)", "scene"), ("house", "object"), ("kitchen", "scene")]
+    # under the same number; what was measured of the labels that it had is gone, and the run that mended it is named
+    assert warehouse.sql("select scoring, run, (select count(*) from evaluations) from scorings").fetchall() == [
+        (1, 2, 0)
+    ]
+    assert [str(fault) for fault in verify(warehouse)] == []
+    (again,) = import_labels(warehouse, netdissect, OF_LAYER4)
+    assert (again.is_new, again.is_mended) == (False, False)
+
+
+def test_another_file_does_not_mend_labels(warehouse: Warehouse, netdissect: Path) -> None:
+    """Version 0.1 would have read both alike."""
+    netdissect.write_text(ONE_NAME)
+    import_as_0_1(warehouse, netdissect)
+    netdissect.write_text(ONE_NAME.replace("2,object,house,", "2,scene,house-s,"))
+    with pytest.raises(ImportedFileError, match="layer4 of resnet50-imagenet has other labels under the same settings"):
+        import_labels(warehouse, netdissect, OF_LAYER4)
+    assert told_apart(warehouse) == [("house", "scene"), ("house", "scene"), ("kitchen", "scene")]
+
+
+def test_labels_without_such_names_are_those_of_version_0_1(warehouse: Warehouse, netdissect: Path) -> None:
+    import_as_0_1(warehouse, netdissect)
+    (again,) = import_labels(warehouse, netdissect, OF_LAYER4)
+    assert (again.is_new, again.is_mended) == (False, False)
 
 
 def test_a_result_file_over_other_classes_brings_its_own_categories(warehouse: Warehouse, netdissect: Path) -> None:
