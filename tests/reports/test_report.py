@@ -305,6 +305,25 @@ def test_a_click_on_a_point_shows_its_unit(small_page: Path, open_page) -> None:
     assert page.locator(".unit .where").all_inner_texts() == ["beta · head · unit 2"]
 
 
+def test_published_correlations_alone_say_what_they_are_and_no_more(
+    small_file: Path, tmp_path: Path, open_page
+) -> None:
+    path = Path(shutil.copy(small_file, tmp_path / "w.duckdb"))
+    with neuronlake.open(path, write=True) as warehouse:
+        warehouse.execute("update store.fidelities set ceiling = null, stability = null, confidence = null")
+        warehouse.execute("update store.labels set p_value = null, q_value = null")
+    opened = open_page(report(path, tmp_path / "page.html"))
+    said = text_of(opened.page, "#fidelity")
+    assert "Held-out correlation is how well a label predicts its unit on images that did not choose it.\n" in said
+    assert not any(word in said for word in ("Stability", "Confidence", "pseudo-units", "fifth"))
+    assert "The ceiling of these units is not known" in said
+    assert opened.page.locator("#sort option").all_inner_texts()[0] == "held-out correlation"
+    assert "held-out 0.50" in opened.page.locator(".unit .fidelity").first.inner_text()
+    assert opened.page.locator(".counted, #held").count() == 0
+    assert "judges them" not in text_of(opened.page, "header")
+    assert opened.messages == []
+
+
 def test_labels_that_were_not_judged_are_shown_by_q_and_the_page_says_what_judges_them(
     small_file: Path, tmp_path: Path, open_page
 ) -> None:
