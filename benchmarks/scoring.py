@@ -19,7 +19,8 @@ import torch
 from measured_process import run
 from warehouse import Size, embed_concepts, load, register
 
-from neuronlake.ingest.labelers.labelling import Basis, label_layers
+from neuronlake.ingest.judging.judge import judged
+from neuronlake.ingest.labelers.labelling import Basis, Inputs, label_layers
 from neuronlake.ingest.labelers.registry import resolve_scoring
 from neuronlake.ingest.labelers.similarity import METHODS
 from neuronlake.ingest.machines.allocator import keep_freed_memory
@@ -43,9 +44,10 @@ def score(path: Path, method: str, device: str) -> None:
         concepts = warehouse.scalar("select count(*) from store.concepts")
         units = warehouse.scalar("select units from store.layers")
         scoring = resolve_scoring(method, {}, keep_concepts=100)
-        basis = Basis(1, "probe", 1, "encoder", 1, "set", tuple(range(1, concepts + 1)))
+        basis = Basis(Inputs(1, 1, 1, "image"), "probe", "encoder", "set", tuple(range(1, concepts + 1)))
         machine = choose_machine(warehouse, "local", device)
-        label_layers(warehouse, basis, [StoredLayer(1, units, "layer 1")], scoring, machine.label, 1, no_progress)
+        layers = [StoredLayer(1, units, "layer 1")]
+        label_layers(warehouse, basis, layers, scoring, judged(scoring, path.parent), machine.label, 1, no_progress)
 
 
 def main() -> None:

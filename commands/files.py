@@ -127,12 +127,11 @@ def import_labels(
         model, method, encoder, concepts, probe, layer, probe_folder, pairs("--column", column), first_unit
     )
     command = typed_command()
-    with open_warehouse(warehouse, write=True) as opened:
+    with open_warehouse(warehouse, write=True) as opened, progress_bars() as progress:
         if activations.holds_activations(path):
-            with progress_bars() as progress:
-                lines = activations.import_activations(opened, path, options, command, progress).lines()
+            lines = activations.import_activations(opened, path, options, command, progress).lines()
         else:
-            lines = labels.describe(labels.import_labels(opened, path, options, command))
+            lines = labels.describe(labels.import_labels(opened, path, options, command, progress))
     for line in lines:
         typer.echo(line, err=True)
 

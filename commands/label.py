@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,10 +22,14 @@ from neuronlake.commands.options import (
     UsageError,
     WarehouseFile,
     Workers,
+    expanded,
     numbers,
 )
 from neuronlake.commands.terminal import progress_bars, resumable, typed_command
 from neuronlake.sql import hints
+
+if TYPE_CHECKING:
+    from neuronlake.ingest.judging.evaluate import Evaluation
 
 
 def score(
@@ -92,7 +96,9 @@ def evaluate(
         str | None,
         typer.Option(
             help="The units' true names: imagenet, places365, a file with one name a line, or a csv file with "
-            "columns unit and name.",
+            "columns unit and name. Or probe: the images' own labels, each the name of the unit that prefers it most "
+            "(AUC of at least 0.95 against the other images, five images or more) and prefers no other label more. "
+            "WordNet ids of ImageNet count as names.",
             show_default=False,
         ),
     ] = None,
@@ -104,22 +110,64 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="With --truth, where to draw the share of right labels against their confidence: .html, .svg or .png.",
+            show_default=False,
+            callback=expanded,
+        ),
+    ] = None,
     device: Device = None,
     output_format: OutputFormat = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """How far a layer's labels can be trusted: against true names, or verified on the other half of the probe.
 
-    Each value has a bootstrap 95 % interval over the units. All is kept in the view `evaluations`.
+    With true names, units count whose class has images in the probe, where the images' labels tell. Each value has a
+    bootstrap 95 % interval over the units. All is kept in the view `evaluations`.
     """
-    from neuronlake.ingest.judging.evaluate import evaluate as run
+    from neuronlake.ingest.judging.evaluate import evaluate_layer
     from neuronlake.reports import tables
     from neuronlake.sql.opening import open_warehouse
 
     shape = tables.chosen_format(output_format)
+    _check_diagram(output, truth)
     with open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:
-        found = run(opened, model, layer, truth=truth, setting=setting, device=device or "auto", progress=progress)
-    tables.print_frame(tables.evaluation_table(found) if shape in ("table", "md") else found, shape, found.height)
+        found = evaluate_layer(
+            opened, model, layer, truth=truth, setting=setting, device=device or "auto", progress=progress
+        )
+    measures = found.measures
+    table = tables.evaluation_table(measures) if shape in ("table", "md") else measures
+    tables.print_frame(table, shape, measures.height)
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    if output:
+        _draw(output, found, f"{model} {layer} against {truth}", warehouse)
+
+
+def _check_diagram(output: Path | None, truth: str | None) -> None:
+    """Refuse a diagram that there can be none of, before any work is done for it."""
+    if output is None:
+        return
+    from neuronlake.reports.reliability import check_diagram
+
+    if truth is None:
+        raise UsageError("--output draws labels against true names; name these with --truth")
+    check_diagram(output)
+
+
+def _draw(output: Path, found: Evaluation, title: str, warehouse: Path) -> None:
+    """Write the reliability diagram and say where it is."""
+    from neuronlake.reports.reliability import write_diagram
+
+    if found.reliability.is_empty():
+        judge = hints.command("cli score --fidelity", warehouse)
+        raise UsageError(f"these labels have no confidence to draw; `{judge}` adds it")
+    write_diagram(output, found.reliability, found.measures, found.notes, title)
+    typer.echo(f"wrote {output}", err=True)
 
 
 def _existing(warehouse: Path) -> Path:

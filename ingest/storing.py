@@ -98,8 +98,9 @@ def register_probe(
             "label": [image.label for image in probe.images],
             "sha256": [None if probe.is_numbered else image.sha256 for image in probe.images],
             "part": [image.part for image in probe.images],
+            "image_group": [image.group for image in probe.images],
         },
-        schema=dict.fromkeys(("path", "label", "sha256", "part"), pl.String),
+        schema=dict.fromkeys(("path", "label", "sha256", "part", "image_group"), pl.String),
     )
     return probes.register_probe(
         warehouse,

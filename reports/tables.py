@@ -151,12 +151,10 @@ def print_unit(card: UnitCard) -> None:
 
 
 def evaluation_table(evaluations: pl.DataFrame) -> pl.DataFrame:
-    """Rows of the view `evaluations` with a column a setting, each value with its interval."""
+    """Rows of the view `evaluations` with a column a setting, each value with its interval where it has one."""
     names = pl.format("{} (setting {})", "method", "setting")
-    interval = pl.format(
-        "{} [{}, {}]",
-        *(pl.col(name).round_sig_figs(3).cast(pl.String).fill_null("-") for name in ("value", "low", "high")),
-    )
+    value, low, high = (pl.col(name).round_sig_figs(3).cast(pl.String) for name in ("value", "low", "high"))
+    interval = pl.coalesce(pl.format("{} [{}, {}]", value, low, high), value)
     return evaluations.select(names.alias("settings"), "measure", interval.alias("shown")).pivot(
         on="settings", index="measure", values="shown"
     )

@@ -51,7 +51,7 @@ STANDS_ON = {
     "labelers": {"encoders", "networks"},
     "machines": {"labelers", "encoders", "layers", "networks", "probes"},
     "judging": {"labelers", "encoders", "networks", "concepts"},
-    "importers": {"machines", "layers", "networks", "probes", "concepts"},
+    "importers": {"judging", "machines", "layers", "networks", "probes", "concepts"},
 }
 # what every folder of ingest may use of the files beside them
 GROUND = {"names", "devices"}

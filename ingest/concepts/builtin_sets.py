@@ -27,6 +27,19 @@ def builtin_concepts(name: str) -> list[Concept]:
     return [Concept(line) for line in (folder / f"{name}.txt").read_text(encoding="utf-8").splitlines()]
 
 
+def imagenet_name(wordnet_id: str) -> str | None:
+    """The name in the set `imagenet` of the class with this WordNet id, such as n01440764; None where it is none."""
+    return _imagenet_by_wordnet_id().get(wordnet_id)
+
+
+@cache
+def _imagenet_by_wordnet_id() -> dict[str, str]:
+    """Names by WordNet ids. Those of the 1,000 classes of ILSVRC 2012, sorted, are in the order of the set."""
+    folder = resources.files("neuronlake.ingest.concepts") / "builtin"
+    ids = (folder / "imagenet_wordnet_ids.txt").read_text(encoding="utf-8").split()
+    return dict(zip(ids, builtin_names("imagenet"), strict=True))
+
+
 def common_words(name: str) -> list[Concept]:
     """The N most frequent English words by wordfreq (Speer, 2022), of three letters or more."""
     import wordfreq  # noqa: PLC0415  takes half a second, and most sets do without

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import neuronlake
+from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.importers.label_files import (
     UNKNOWN,
     ImportedFileError,
@@ -19,9 +20,14 @@ from neuronlake.ingest.importers.label_files import (
     read_label_file,
 )
 from neuronlake.ingest.importers.label_scorings import scorings_of, store
-from neuronlake.sql.store import runs
+from neuronlake.ingest.judging.stored import judge_stored
+from neuronlake.ingest.machines.local import LocalMachine
+from neuronlake.sql.store import runs, scorings
 from neuronlake.sql.warehouse import Warehouse
+from neuronlake.sql.words import Progress, no_progress
 
+# images that judge labels which none of them chose are kept together in no way
+_KEPT_TOGETHER = "image"
 # what CLIP-Dissect's args.txt says in a word, beside target_layers
 _NAMES_IN_ARGS = ("target_model", "clip_model", "similarity_fn", "concept_set", "d_probe")
 
@@ -34,6 +40,7 @@ class ImportedFile:
         is_new: labels of a layer were not there.
         is_mended: labels were there as version 0.1 read them, with scenes and objects of one name as one concept.
         correlations: how many came in for labels of whose layer there were none, or others.
+        notes: what could not be judged, and why.
     """
 
     path: Path
@@ -43,12 +50,19 @@ class ImportedFile:
     is_new: bool
     is_mended: bool = False
     correlations: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def import_labels(
-    warehouse: Warehouse, path: Path, options: ImportOptions | None = None, command: str = "import_labels()"
+    warehouse: Warehouse,
+    path: Path,
+    options: ImportOptions | None = None,
+    command: str = "import_labels()",
+    progress: Progress = no_progress,
 ) -> list[ImportedFile]:
     """Import a label file, or all csv files of a folder; each is one transaction.
+
+    Labels of a layer whose activations are there are judged by them.
 
     Raises:
         ImportedFileError: a file is malformed or contradicts labels that are there, or its correlations would take the
@@ -66,10 +80,12 @@ def import_labels(
     options = options or ImportOptions()
     if options.probe_folder:
         raise ImportedFileError(f"{path} holds labels; --probe-folder is about saved activations")
-    return [_import_file(warehouse, file, options, command) for file in files]
+    return [_import_file(warehouse, file, options, command, progress) for file in files]
 
 
-def _import_file(warehouse: Warehouse, path: Path, options: ImportOptions, command: str) -> ImportedFile:
+def _import_file(
+    warehouse: Warehouse, path: Path, options: ImportOptions, command: str, progress: Progress
+) -> ImportedFile:
     """One file, all or nothing."""
     file = read_label_file(path, options)
     layers: dict[str, list[LabelRow]] = {}
@@ -85,6 +101,7 @@ def _import_file(warehouse: Warehouse, path: Path, options: ImportOptions, comma
             run_id = runs.record_import(warehouse, command, neuronlake.__version__, recipe)
             for scoring in changed:
                 store(warehouse, scoring, run_id)
+    notes = _judge(warehouse, str(filled.model), tuple(layers), progress) if changed else ()
     figures = [scoring.correlations.drop_nulls() for scoring in found if scoring.correlations is not None]
     return ImportedFile(
         path,
@@ -94,7 +111,16 @@ def _import_file(warehouse: Warehouse, path: Path, options: ImportOptions, comma
         is_new=any(scoring.known is None for scoring in found),
         is_mended=any(scoring.labels_change and scoring.known is not None for scoring in found),
         correlations=sum(figure.height for figure in figures),
+        notes=notes,
     )
+
+
+def _judge(warehouse: Warehouse, model: str, layers: Sequence[str], progress: Progress) -> tuple[str, ...]:
+    """Judge the imported labels of these layers that can be and were not."""
+    unjudged = scorings.unjudged(warehouse, [model], layers, _KEPT_TOGETHER).to_dicts()
+    rows = [row for row in unjudged if row["is_imported"] and row["probe_id"] is not None]
+    machine = LocalMachine(resolve_device("auto"))
+    return judge_stored(warehouse, rows, _KEPT_TOGETHER, machine.label, progress) if rows else ()
 
 
 def _fill(path: Path, options: ImportOptions, defaults: ImportOptions, layers: set[str]) -> ImportOptions:
@@ -162,3 +188,4 @@ def describe(imported: list[ImportedFile]) -> Iterator[str]:
         else:
             line = "nothing to do, its labels are there already"
         yield f"{each.path}: {line}" + (f"; {each.correlations} new correlations" if each.correlations else "")
+        yield from (f"note: {note}" for note in each.notes)

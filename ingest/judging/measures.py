@@ -1,4 +1,4 @@
-"""How good labels are, as numbers: areas under curves, correlations, and their bootstrap intervals."""
+"""How good labels are, as numbers: areas under curves, correlations, calibration, and intervals."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
 from torch import Tensor
 
 _RESAMPLES = 1000
+_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,29 @@ class Measured:
     low: float
     high: float
     units: int
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The labels whose confidence lies in one of ten parts of [0, 1].
+
+    Attributes:
+        start: of the part, which belongs to it.
+        end: of the part, which belongs to the next; 1 to the last.
+        units: how many; none where there are no labels.
+        confidence: their mean confidence; NaN for no units, as all that follows.
+        right: share of labels that are right.
+        low: lower end of its 95 % interval, by Wilson's score.
+        high: upper end of it.
+    """
+
+    start: float
+    end: float
+    units: int
+    confidence: float
+    right: float
+    low: float
+    high: float
 
 
 def measure(name: str, statistic: Callable[..., Tensor], *values: Tensor, seed: int) -> Measured:
@@ -66,6 +90,50 @@ def area_under_roc(scores: Tensor, is_right: Tensor) -> Tensor:
     right = is_right.sum().double()
     wrong = is_right.numel() - right
     return (ranks[is_right].sum() - right * (right + 1) / 2) / (right * wrong)
+
+
+def calibration_error(confidence: Tensor, is_right: Tensor) -> Tensor:
+    """How far confidence lies from the share of right labels: the mean over ten bins, weighted by their units.
+
+    The expected calibration error of Guo et al., "On calibration of modern neural networks" (ICML 2017). It is above 0
+    for a perfect confidence too, by about the sampling error of the shares, and more so when resampled.
+
+    Args:
+        confidence: (n,) in [0, 1].
+        is_right: (n,) bool.
+
+    Returns:
+        () float64; NaN for no units.
+    """
+    gaps = is_right.double() - confidence.double()
+    in_bins = torch.zeros(_BINS, dtype=torch.float64).index_add_(0, _bins(confidence), gaps)
+    return in_bins.abs().sum() / len(gaps)
+
+
+def reliability(confidence: Tensor, is_right: Tensor) -> list[ReliabilityBin]:
+    """The ten bins of `calibration_error`, each with its share of right labels.
+
+    Args:
+        confidence: (n,) in [0, 1].
+        is_right: (n,) bool.
+    """
+    places = _bins(confidence)
+    found: list[ReliabilityBin] = []
+    for place in range(_BINS):
+        inside = places == place
+        units, right = int(inside.sum()), int(is_right[inside].sum())
+        ends = (torch.nan, torch.nan)
+        if units:
+            interval = binomtest(right, units).proportion_ci(method="wilson")
+            ends = (float(interval.low), float(interval.high))
+        mean_confidence, share = (float(mean(values[inside])) for values in (confidence, is_right))
+        found.append(ReliabilityBin(place / _BINS, (place + 1) / _BINS, units, mean_confidence, share, *ends))
+    return found
+
+
+def _bins(confidence: Tensor) -> Tensor:
+    """The number of the bin of each, (n,) int64."""
+    return (confidence * _BINS).long().clamp(0, _BINS - 1)
 
 
 def correlations(first: Tensor, second: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain, repeat
 
 import polars as pl
 
@@ -12,7 +13,7 @@ from neuronlake.sql.words import first_line
 
 
 def csv_images(file: Location) -> list[ProbeImage]:
-    """The images that a csv file lists: a column ``path``, relative to the file or absolute, and perhaps ``label``.
+    """The images that a csv file lists: ``path``, relative to the file or absolute, perhaps ``label`` and ``group``.
 
     Raises:
         ProbeError: it is no such file.
@@ -22,8 +23,9 @@ def csv_images(file: Location) -> list[ProbeImage]:
         raise ProbeError(
             f"{file} has no column path; it has {', '.join(table.columns)}, and a list needs path and perhaps label"
         )
-    labels = table["label"] if "label" in table.columns else [None] * table.height
-    return listed_images(file, file.folder, table["path"], labels)
+    nothing = [None] * table.height
+    labels, groups = (table[name] if name in table.columns else nothing for name in ("label", "group"))
+    return listed_images(file, file.folder, table["path"], labels, groups)
 
 
 def read_csv(file: Location) -> pl.DataFrame:
@@ -44,7 +46,11 @@ def read_csv(file: Location) -> pl.DataFrame:
 
 
 def listed_images(
-    file: Location, folder: Location, paths: Iterable[str | None], labels: Iterable[object]
+    file: Location,
+    folder: Location,
+    paths: Iterable[str | None],
+    labels: Iterable[object],
+    groups: Iterable[object] = (),
 ) -> list[ProbeImage]:
     """The files that a list names, relative to a folder.
 
@@ -52,11 +58,17 @@ def listed_images(
         ProbeError: a row has no path, or the path of another row.
     """
     images: dict[str, ProbeImage] = {}
-    for row, (path, label) in enumerate(zip(paths, labels, strict=True), start=1):
+    rows = zip(paths, labels, chain(groups, repeat(None)), strict=False)
+    for row, (path, label, group) in enumerate(rows, start=1):
         if not path:
             raise ProbeError(f"{file} has no path in row {row}; give each row one")
         if path in images:
             raise ProbeError(f"{file} lists {path} twice, the second time in row {row}; list each image once")
         source = FileBytes(folder.join(path))
-        images[path] = ProbeImage(path, None if label is None else str(label), source)
+        images[path] = ProbeImage(path, _text(label), source, group=_text(group))
     return list(images.values())
+
+
+def _text(value: object) -> str | None:
+    """A value of a column as text."""
+    return None if value is None else str(value)

@@ -167,7 +167,8 @@ def parquet_images(file: Location) -> list[ProbeImage]:
             )
         labels = _labels(parquet, schema)
         if "image" not in names:
-            return listed_images(file, file.folder, _texts(parquet, "path"), labels)
+            groups = _texts(parquet, "group") if "group" in names else ()
+            return listed_images(file, file.folder, _texts(parquet, "path"), labels, groups)
         cells = _cells(file, parquet, schema)
         return [
             ProbeImage(path, label, cell)

@@ -44,12 +44,13 @@ class Probe:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the paths and contents of all images, and over labels that do not follow from the paths."""
+        """sha256 over paths, contents and groups of all images, and over labels that do not follow from the paths."""
         digest = hashlib.sha256()
         for image in self.images:
             path = image.path.removeprefix(f"{image.part}/") if image.part else image.path
             label = image.label or ""
             said = "" if label == (folder_label(path) or "") else f"\0{label}"
+            said += "" if image.group is None else f"\0group\0{image.group}"
             digest.update(f"{image.path}\0{image.sha256}{said}\n".encode())
         return digest.hexdigest()
 

@@ -48,6 +48,8 @@ class ProbeImage:
         source: where its bytes are.
         sha256: of its bytes; empty while they are not read, and where they cannot be.
         part: the probe that it came from, where several were put together.
+        group: what other images of the same photograph share with it, such as crops or frames; None where that is not
+            said. They are left out together where labels are judged.
     """
 
     path: str
@@ -55,6 +57,7 @@ class ProbeImage:
     source: Source
     sha256: str = ""
     part: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

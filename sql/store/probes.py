@@ -57,7 +57,7 @@ def register_probe(
         warehouse: to write to.
         entry: its name and fingerprint.
         location: where its images are.
-        images: one row each, with path, label, sha256 and part; at least one.
+        images: one row each, with path, label, sha256, part and image_group; at least one.
         chunk_images: how many of them go into one transaction.
         is_imported: whether nothing but the number of its images is known.
 

@@ -19,7 +19,7 @@
 --   ceiling: held-out correlation of the best linear readout of the image embedding: what the encoder sees of the unit
 --   stability: share of the five choices that are the label, or nearly coincide with it
 --   confidence: how likely the label is right, from 0 to 1; see docs/confidence.md
---   images: by how many images it was judged
+--   judged_images: how many images judged it
 --   judged_probe: whose images these are; null for figures that came with imported labels
 --   judged_encoder: whose embeddings gave the signal; null where none was needed
 --   kept_together: what was kept together when images were left out; null where none of the images chose the label
@@ -53,7 +53,7 @@ select
     fidelities.ceiling,
     fidelities.stability,
     fidelities.confidence,
-    judgements.images,
+    judgements.images as judged_images,
     probes.name as judged_probe,
     encoders.name as judged_encoder,
     judgements.kept_together,

@@ -29,6 +29,7 @@ LABELS: dict[str, tuple[str, Any]] = {
     "parameters": ("--parameter top_k=50 --parameter a=2.5", {"top_k": 50, "a": 2.5}),
     "trust_code": ("--trust-code", True),
     "keep_concepts": ("--keep-concepts 7", 7),
+    "keep_together": ("--keep-together label", "label"),
     "device": ("--device cuda:1", "cuda:1"),
     "engine": ("--engine ray", "ray"),
     "address": ("--address 10.0.0.1:6379", "10.0.0.1:6379"),
@@ -53,7 +54,11 @@ INGEST = LABELS | {
     "limit": ("--limit 100", 100),
     "max_failures": ("--max-failures 0", 0),
 }
-SCORE = LABELS | {"models": ("--model mine", ["mine"]), "probe": ("--probe photos", "photos")}
+SCORE = LABELS | {
+    "models": ("--model mine", ["mine"]),
+    "probe": ("--probe photos", "photos"),
+    "fidelity": ("--fidelity", True),
+}
 NO_OPTION = {
     Recipe: {
         "null_draws": "p-values of one warehouse are to be comparable; fewer are for tests",

@@ -355,7 +355,7 @@ def test_runs_say_what_was_done(warehouse: Warehouse) -> None:
 
 
 def test_every_named_query_answers_with_its_defaults(warehouse: Warehouse) -> None:
-    needed = {"model": "alpha", "layer": "late", "unit": "0", "concept": "dog", "image": "one.png"}
+    needed = {"model": "alpha", "layer": "late", "unit": "0", "concept": "dog", "image": "one.png", "pattern": "(.)"}
     for query in catalog.queries().values():
         given = {each.name: needed[each.name] for each in query.parameters if each.default is None}
         rows = warehouse.query(query.name, **given).fetchall()

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from neuronlake.ingest.concepts.builtin_sets import builtin_names
+from neuronlake.ingest.concepts.builtin_sets import builtin_names, imagenet_name
 from neuronlake.ingest.concepts.concept import ConceptError
 from neuronlake.ingest.concepts.concept_sets import load_concepts
 
@@ -107,6 +107,14 @@ def test_class_names_stand_in_the_order_of_the_outputs() -> None:
     assert builtin_names("imagenet")[999] == "toilet tissue, toilet paper, bathroom tissue"
     assert builtin_names("places365")[0] == "airfield"
     assert builtin_names("places365")[364] == "zen garden"
+
+
+def test_imagenets_classes_are_known_by_their_wordnet_ids() -> None:
+    """The ids of the first and the last class, and of one in between, as ImageNet's own list has them."""
+    assert imagenet_name("n01440764") == "tench, Tinca tinca"
+    assert imagenet_name("n07920052") == "espresso" == builtin_names("imagenet")[967]
+    assert imagenet_name("n15075141") == "toilet tissue, toilet paper, bathroom tissue"
+    assert imagenet_name("n00000000") is None
 
 
 def test_broden_has_categories() -> None:

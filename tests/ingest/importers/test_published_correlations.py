@@ -63,7 +63,9 @@ def test_they_are_of_all_images_and_of_none_that_chose_the_label(warehouse: Ware
     assert warehouse.sql("select distinct ceiling, stability, confidence, holds from unit_labels").fetchall() == [
         (None, None, None, None)
     ]
-    judged = "select distinct judged_probe, judged_encoder, images, kept_together, held_out_low, cosine from fidelity"
+    judged = (
+        "select distinct judged_probe, judged_encoder, judged_images, kept_together, held_out_low, cosine from fidelity"
+    )
     assert warehouse.sql(judged).fetchall() == [(None,) * 6]
     assert [str(fault) for fault in verify(warehouse)] == []
 

@@ -8,7 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuronlake.ingest.judging.measures import area_under_roc, average_precisions, correlations, mean, measure, median
+from neuronlake.ingest.judging.measures import (
+    area_under_roc,
+    average_precisions,
+    calibration_error,
+    correlations,
+    mean,
+    measure,
+    median,
+    reliability,
+)
 
 
 def test_area_under_roc_counts_pairs_and_half_of_the_ties() -> None:
@@ -63,3 +72,41 @@ def test_nothing_to_measure_is_not_defined() -> None:
     nothing = measure("share", mean, torch.zeros(0), seed=0)
     assert nothing.units == 0
     assert math.isnan(nothing.value)
+
+
+def test_calibration_error_is_the_mean_gap_of_the_bins_weighted_by_their_units() -> None:
+    # 0.2 to 0.3: mean 0.25, one of two right; 0.9 to 1: mean 0.95, all of three right; 0.3 belongs to the next bin
+    confidence = torch.tensor([0.21, 0.29, 0.9, 0.95, 1.0, 0.3], dtype=torch.float64)
+    is_right = torch.tensor([True, False, True, True, True, False])
+    expected = (2 * abs(0.5 - 0.25) + 3 * abs(1 - 0.95) + 1 * abs(0 - 0.3)) / 6
+    assert math.isclose(float(calibration_error(confidence, is_right)), expected)
+    assert calibration_error(torch.zeros(0), torch.zeros(0, dtype=torch.bool)).isnan()
+
+
+def test_errors_of_one_bin_do_not_make_up_for_those_of_another() -> None:
+    # as many right as the mean says, though no bin is as it says
+    confidence, is_right = torch.tensor([0.25, 0.75]), torch.tensor([True, False])
+    assert math.isclose(float(calibration_error(confidence, is_right)), 0.75)
+
+
+def test_reliability_has_ten_bins_with_wilsons_intervals() -> None:
+    confidence = torch.tensor([0.81] * 8 + [0.89] * 2 + [0.0, 1.0], dtype=torch.float64)
+    is_right = torch.tensor([True] * 9 + [False] + [False, True])
+    bins = reliability(confidence, is_right)
+    assert [(each.start, each.end) for each in bins] == [(n / 10, (n + 1) / 10) for n in range(10)]
+    assert [each.units for each in bins] == [1, 0, 0, 0, 0, 0, 0, 0, 10, 1]
+    eighth = bins[8]
+    assert math.isclose(eighth.confidence, (8 * 0.81 + 2 * 0.89) / 10)
+    assert eighth.right == 0.9
+    # (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n) with p = 0.9, n = 10, z = 1.96
+    assert math.isclose(eighth.low, 0.5958, abs_tol=1e-4)
+    assert math.isclose(eighth.high, 0.9821, abs_tol=1e-4)
+    assert math.isnan(bins[1].right)
+    assert (bins[9].right, bins[9].high) == (1, 1)
+
+
+def test_a_confidence_that_is_the_chance_of_being_right_is_calibrated() -> None:
+    generator = torch.Generator().manual_seed(0)
+    confidence = torch.rand(100_000, generator=generator)
+    is_right = torch.rand(100_000, generator=generator) < confidence
+    assert float(calibration_error(confidence, is_right)) < 0.01

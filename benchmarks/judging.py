@@ -1,0 +1,76 @@
+"""What it costs to judge labels: as many times the labeler's own time.
+
+    python benchmarks/judging.py
+    python benchmarks/judging.py --images 20000 --methods soft_wpmi
+
+The labeler alone, without pseudo-units; the same with five choices more, the measures and the ceiling; and what
+pseudo-units add to both. All in one process, each the best of several runs, on random activations and embeddings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.nn.functional import normalize
+
+from neuronlake.ingest.devices import resolve_device
+from neuronlake.ingest.judging.judge import judged
+from neuronlake.ingest.labelers.base import LayerData, Shared
+from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
+
+
+def layer(images: int, units: int, concepts: int, dimensions: int, device: torch.device) -> LayerData:
+    """Random activations, laid out unit by unit as the warehouse gives them, and random embeddings."""
+    generator = torch.Generator().manual_seed(0)
+    features = normalize(torch.randn(images, dimensions, generator=generator), dim=1)
+    texts = normalize(torch.randn(concepts, dimensions, generator=generator), dim=1)
+    activations = torch.rand(units, images, generator=generator).square_().T
+    shared = Shared(tuple(map(str, range(concepts))), features, texts, folds=torch.arange(images) % 5).to(device)
+    return LayerData(activations.to(device), shared)
+
+
+def best_seconds(work: Callable[[], object], repeats: int) -> float:
+    """The shortest of several runs."""
+    times: list[float] = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def main() -> None:
+    """A line for each method."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=5_000)
+    parser.add_argument("--units", type=int, default=512)
+    parser.add_argument("--concepts", type=int, default=10_000)
+    parser.add_argument("--dimensions", type=int, default=512)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    chosen = parser.parse_args()
+    data = layer(chosen.images, chosen.units, chosen.concepts, chosen.dimensions, resolve_device(chosen.device))
+    print(f"{'method':22} {'label':>8} {'judge':>8} {'ratio':>6}   with 1,000 pseudo-units: {'label':>8} {'judge':>8}")
+    for method in chosen.methods:
+        seconds: list[float] = []
+        for draws in (0, 1000):
+            scoring = resolve_scoring(method, null_draws=draws)
+            labeler = METHODS[method].make(scoring)
+            judge = judged(scoring, Path(tempfile.gettempdir()))
+            for work in (labeler.label, judge):
+                seconds.append(best_seconds(lambda work=work: work(data), chosen.repeats))
+        label, judging, label_null, judging_null = seconds
+        ratio = judging / label
+        print(f"{method:22} {label:8.2f} {judging:8.2f} {ratio:6.1f} {'':27}{label_null:8.2f} {judging_null:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Fidelity with every label in the warehouse: of a run, of labels that were there before, and of another tool's."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuronlake
+from neuronlake import NeuronlakeError
+from neuronlake.ingest.importers.label_files import ImportOptions
+from neuronlake.ingest.importers.labels import import_labels
+from neuronlake.sql.store import features
+from neuronlake.sql.verify import verify
+from neuronlake.sql.warehouse import Warehouse
+
+MEASURES = "correlation, held_out_correlation, ceiling, stability, confidence, p_value, q_value"
+
+
+@pytest.fixture
+def warehouse(tiny_warehouse: Path, tmp_path: Path) -> Iterator[Warehouse]:
+    """A run over twenty images, two layers."""
+    with neuronlake.open(shutil.copy(tiny_warehouse, tmp_path / "w.duckdb"), write=True) as opened:
+        yield opened
+
+
+def forget(warehouse: Warehouse) -> None:
+    """As a warehouse of version 0.1 is after its migration."""
+    warehouse.execute("delete from store.fidelities")
+    warehouse.execute("delete from store.judgements")
+
+
+def test_every_live_unit_of_a_run_has_its_fidelity(warehouse: Warehouse) -> None:
+    labels = warehouse.sql(f"select status, {MEASURES} from unit_labels").pl()
+    live = labels.filter(status="live").drop("status")
+    assert live.height > 200
+    assert live.null_count().row(0) == (0,) * 7
+    assert labels.filter(labels["status"] != "live").drop("status").drop_nulls("correlation").is_empty()
+    row = warehouse.sql(
+        "select distinct judged_images, judged_encoder = encoder, judged_probe = probe, kept_together"
+        " from fidelity join scorings using (scoring)"
+    ).fetchall()
+    assert row == [(20, True, True, "image")]
+    assert verify(warehouse) == []
+
+
+def test_the_stored_correlation_is_that_of_the_stored_activations_and_cosines(warehouse: Warehouse) -> None:
+    rows = warehouse.sql(
+        "select unit_labels.unit, any_value(unit_labels.correlation) as stored, corr(activation, cosine) as computed"
+        " from unit_labels join activations using (model, layer, unit)"
+        " join image_concepts using (probe, image, concept) where layer = 'fc' and unit < 30 group by all"
+    ).pl()
+    assert rows.height == 30
+    np.testing.assert_allclose(rows["stored"], rows["computed"], atol=1e-4)
+
+
+def test_what_is_there_already_is_judged_once_and_as_the_run_did(warehouse: Warehouse) -> None:
+    before = warehouse.sql("from fidelity order by all").pl()
+    forget(warehouse)
+    assert warehouse.sql("select count(correlation), count(confidence) from unit_labels").fetchall() == [(0, 0)]
+    assert neuronlake.score(warehouse, fidelity=True).scored_layers == 2
+    assert warehouse.sql("from fidelity order by all").pl().equals(before)
+    assert neuronlake.score(warehouse, fidelity=True).scored_layers == 0
+    assert neuronlake.score(warehouse, fidelity=True, keep_together="label", layers="fc").scored_layers == 1
+    assert warehouse.sql("select distinct layer, kept_together from fidelity order by all").fetchall() == [
+        ("fc", "label"),
+        ("layer3", "image"),
+    ]
+
+
+def test_only_the_models_and_layers_that_were_asked_for_are_judged(warehouse: Warehouse) -> None:
+    forget(warehouse)
+    assert neuronlake.score(warehouse, fidelity=True, models="nobody").layers == 0
+    assert neuronlake.score(warehouse, fidelity=True, layers="layer3").scored_layers == 1
+    assert warehouse.sql("select distinct layer from fidelity").fetchall() == [("layer3",)]
+
+
+def test_other_settings_make_no_sense_beside_it(warehouse: Warehouse) -> None:
+    with pytest.raises(NeuronlakeError, match="leave out method"):
+        neuronlake.score(warehouse, fidelity=True, method="wpmi")
+
+
+def test_imported_labels_are_judged_by_the_images_here_and_by_nothing_where_their_concept_is_not_known(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    model = warehouse.scalar("select name from store.models")
+    ours = warehouse.sql("select unit, concept, correlation from unit_labels where layer = 'fc' and unit < 3").pl()
+    lines = [f"fc,{unit},{concept}" for unit, concept, _ in ours.iter_rows()]
+    (tmp_path / "theirs.csv").write_text("layer,unit,description\n" + "\n".join(lines) + "\n")
+    options = ImportOptions(model=model, method="theirs")
+    import_labels(warehouse, tmp_path / "theirs.csv", options)
+    rows = warehouse.sql(
+        "select unit, correlation, held_out_correlation, ceiling, stability, confidence, p_value from unit_labels"
+        " where method = 'theirs' order by unit"
+    ).pl()
+    # the same words as ours predict as much; nobody here chose them, so all images are held out
+    np.testing.assert_allclose(rows["correlation"], ours.sort("unit")["correlation"], atol=1e-6)
+    assert rows["correlation"].equals(rows["held_out_correlation"])
+    assert rows["ceiling"].null_count() == rows["confidence"].null_count() == 0
+    assert rows["stability"].null_count() == rows["p_value"].null_count() == 3
+    assert warehouse.sql("select distinct kept_together from fidelity where concept is null").fetchall() == []
+    # an encoder that was imported without the network knows no other words
+    warehouse.execute(
+        "update store.encoders set source_kind = 'imported', location = null where dimensions is not null"
+    )
+    (tmp_path / "words.csv").write_text(f"layer,unit,description\nfc,0,never heard\nfc,1,{ours['concept'][1]}\n")
+    (found,) = import_labels(warehouse, tmp_path / "words.csv", ImportOptions(model=model, method="words"))
+    assert "1 imported labels have no fidelity" in found.notes[0]
+    rows = warehouse.sql("select unit, correlation from unit_labels where method = 'words' order by unit").fetchall()
+    assert rows == [(0, None), (1, pytest.approx(ours["correlation"][1]))]
+    assert verify(warehouse) == []
+
+
+def test_published_figures_stay_when_labels_are_judged(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "theirs.csv").write_text("layer,unit,description,r\nconv9,0,cat,0.25\nconv9,1,dog,0.5\n")
+    import_labels(
+        warehouse, tmp_path / "theirs.csv", ImportOptions(model="m", method="theirs", columns={"correlation": "r"})
+    )
+    assert neuronlake.score(warehouse, fidelity=True).layers == 0
+    rows = warehouse.sql(
+        "select unit, held_out_correlation, judged_probe, judged_images from fidelity"
+        " where layer = 'conv9' order by unit"
+    )
+    assert rows.fetchall() == [(0, 0.25, None, None), (1, 0.5, None, None)]
+
+
+def folds(warehouse: Warehouse, kept_together: str = "image") -> dict[int, int]:
+    ids = warehouse.sql("select image_id from store.images order by image_id").fetchnumpy()["image_id"]
+    return dict(zip(ids.tolist(), features.image_folds(warehouse, ids, kept_together).tolist(), strict=True))
+
+
+def test_a_fold_follows_from_an_images_content_alone(warehouse: Warehouse) -> None:
+    contents = dict(warehouse.sql("select image_id, sha256 from store.images").fetchall())
+    expected = {number: int(sha256(text.encode()).hexdigest()[:8], 16) % 5 for number, text in contents.items()}
+    assert folds(warehouse) == expected
+    assert len(set(expected.values())) == 5
+    some = np.array(sorted(expected)[::3])
+    assert features.image_folds(warehouse, some, "image").tolist() == [expected[number] for number in some.tolist()]
+
+
+def test_images_of_a_group_or_a_label_are_left_out_together(warehouse: Warehouse) -> None:
+    labels = dict(warehouse.sql("select image_id, label from store.images").fetchall())
+    by_label = folds(warehouse, "label")
+    assert len({(labels[number], fold) for number, fold in by_label.items()}) == len(set(labels.values()))
+    warehouse.execute("update store.images set image_group = 'film ' || (image_id % 3)")
+    by_group = folds(warehouse)
+    assert len({(number % 3, fold) for number, fold in by_group.items()}) == 3
+
+
+def test_a_group_column_of_a_list_of_images_is_kept_and_tells_probes_apart(
+    image_folder: Path, tiny_recipe: neuronlake.Recipe, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    def listed(name: str, header: str, groups: list[str]) -> str:
+        images = sorted(image_folder.rglob("*.png"))
+        lines = [
+            ",".join([str(image), *([group] if group else [])]) for image, group in zip(images, groups, strict=True)
+        ]
+        (tmp_path / name).write_text("\n".join([header, *lines]) + "\n")
+        return str(tmp_path / name)
+
+    grouped = listed("grouped.csv", "path,group", [f"photo {number // 4}" for number in range(20)])
+    plain = listed("plain.csv", "path", [""] * 20)
+    with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
+        for probe in (plain, grouped):
+            neuronlake.ingest(warehouse, replace(tiny_recipe, layers=("layer3",), probes=(probe,)))
+        rows = warehouse.sql(
+            "select probes.name, count(image_group), count(distinct image_group) from store.images"
+            " join store.probes using (probe_id) group by all order by all"
+        ).fetchall()
+        assert rows == [("grouped", 20, 5), ("plain", 0, 0)]
