@@ -24,46 +24,45 @@ from neuronlake.reports.drawing.encodings import (
     slanted_name_axis,
     titled,
 )
+from neuronlake.reports.drawing.verdicts import Verdict
 
 ALL_LAYERS = "all layers"
 _CHARACTERS_A_LINE = 45
+# as the queries have it: by what is counted, and where that is equal by all units
+_PLACE = "datum.counted + datum.units / 1e6"
 
 
 @with_drawable_names
-def learnt_concepts(concepts: pl.DataFrame, model: str, colors: Mapping[str, str]) -> alt.LayerChart:
+def learnt_concepts(
+    concepts: pl.DataFrame, model: str, colors: Mapping[str, str], verdict: Verdict | None
+) -> alt.LayerChart:
     """How many units of a model learned each concept, in one of its layers or in all.
 
-    Units whose label is better than chance are counted, and put the bars in order; all where that is not known.
+    The labels that count put the bars in order.
 
     Args:
         concepts: of all models, whose panels share the scale of a layer; columns model, layer (or ALL_LAYERS), concept,
-            category, counted, units, significant; some rows a layer.
+            category, counted, units, held; some rows a layer.
         model: the one to draw.
         colors: of the categories, see `category_colors`.
+        verdict: which labels count; None for all.
     """
     mine = concepts.filter(pl.col("model") == model)
     most = dict(concepts.group_by("layer", maintain_order=True).agg(pl.max("units")).iter_rows())
     occurring = {layer: categories_in(mine.filter(pl.col("layer") == layer), colors) for layer in most}
-    placed = (
-        alt.Chart(mine)
-        .transform_filter("datum.layer == layer")
-        .transform_calculate(
-            # as the query has it: by what is counted, and where that is equal by all units
-            place="datum.counted + datum.units / 1e6",
-        )
-    )
+    placed = alt.Chart(mine).transform_filter("datum.layer == layer").transform_calculate(place=_PLACE)
     bars = concept_bars(
         placed,
         concepts,
         colors,
+        verdict,
         longest_bar=_of_chosen_layer({layer: with_room(units) for layer, units in most.items()}),
         categories=_of_chosen_layer(occurring),
         order="place",
     )
     rows = int(mine.group_by("layer").len()["len"].max() or 1)  # pyright: ignore[reportArgumentType]  a number
     chosen = alt.param(name="layer", value=ALL_LAYERS)
-    knows_chance = concepts["significant"].count() > 0
-    counted = "labels better than chance (q < 0.05), of all" if knows_chance else "all labels"
+    counted = f"{verdict.many} ({verdict.criterion}), of all" if verdict else "all labels"
     return titled(bars.add_params(chosen), model, BAR_STEP * rows, counted)
 
 
@@ -125,28 +124,33 @@ def category_mix(mix: pl.DataFrame, model: str, colors: Mapping[str, str]) -> An
 
 
 @with_drawable_names
-def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
+def shared_concepts(counts: pl.DataFrame, models: list[str], verdict: Verdict | None) -> Any:
     """Units with each shared concept: two models on the two sides of one axis, more as a table of shades.
 
     Args:
-        counts: columns concept, place, model, units; one row a concept and model.
+        counts: columns concept, place, model, counted, units; one row a concept and model.
         models: their names, in order.
+        verdict: which labels count; None for all.
     """
     by_place = alt.EncodingSortField("place", op="min", order="ascending")
     concept = alt.Y("concept:N", title=None, sort=by_place, axis=name_axis(counts["concept"]))
-    most = float(counts["units"].max() or 1)  # pyright: ignore[reportArgumentType]  a number
+    most = float(counts["counted"].max() or 1)  # pyright: ignore[reportArgumentType]  a number
+    tooltip = ["concept:N", "model:N", alt.Tooltip("units:Q", title="all labels" if verdict else "units")]
+    if verdict:
+        tooltip.insert(2, alt.Tooltip("counted:Q", title=verdict.title.lower()))
+    small = [f"units with {verdict.many} ({verdict.criterion})"] if verdict else []
     if len(models) > 2:
         base = alt.Chart(counts).encode(
             y=concept,
             x=alt.X("model:N", title=None, scale=alt.Scale(domain=models), axis=slanted_name_axis()),
-            tooltip=["concept:N", "model:N", "units:Q"],
+            tooltip=tooltip,
         )
         shades = alt.Scale(scheme="blues", domain=[0, most])
-        cells = base.mark_rect(cursor="pointer").encode(color=alt.Color("units:Q", title="units", scale=shades))
-        chart = cells + base.mark_text().encode(text="units:Q", color=ink_on_shades("units", most))
-        return titled(chart, "Labels that several models have", BAR_STEP * counts["concept"].n_unique())
+        cells = base.mark_rect(cursor="pointer").encode(color=alt.Color("counted:Q", title="units", scale=shades))
+        chart = cells + base.mark_text().encode(text="counted:Q", color=ink_on_shades("counted", most))
+        return titled(chart, "Labels that several models have", BAR_STEP * counts["concept"].n_unique(), *small)
     sided = counts.with_columns(
-        side=pl.when(pl.col("model") == models[0]).then(-pl.col("units")).otherwise(pl.col("units"))
+        side=pl.when(pl.col("model") == models[0]).then(-pl.col("counted")).otherwise(pl.col("counted"))
     )
     chart = (
         alt.Chart(sided)
@@ -160,40 +164,44 @@ def shared_concepts(counts: pl.DataFrame, models: list[str]) -> Any:
                 scale=alt.Scale(domain=[-most, most]),
             ),
             color=model_color(models),
-            tooltip=["concept:N", "model:N", "units:Q"],
+            tooltip=tooltip,
         )
     )
-    return titled(chart, "Labels that both models have", BAR_STEP * counts["concept"].n_unique())
+    return titled(chart, "Labels that both models have", BAR_STEP * counts["concept"].n_unique(), *small)
 
 
 @with_drawable_names
-def own_concepts(concepts: pl.DataFrame, model: str, colors: Mapping[str, str]) -> alt.LayerChart:
+def own_concepts(
+    concepts: pl.DataFrame, model: str, colors: Mapping[str, str], verdict: Verdict | None
+) -> alt.LayerChart:
     """Units with each concept that only this model learned, and the layers in which models were compared.
 
     Args:
-        concepts: of all models, whose panels share a scale; columns model, concept, category, units, significant,
-            compared_layers, is_same_layers; one row a model and concept.
+        concepts: of all models, whose panels share a scale; columns model, concept, category, counted, units,
+            held, compared_layers, is_same_layers; one row a model and concept.
         model: the one to draw.
         colors: of the categories, see `category_colors`.
+        verdict: which labels count; None for all.
     """
     mine = concepts.filter(pl.col("model") == model)
     bars = concept_bars(
-        alt.Chart(mine),
+        alt.Chart(mine).transform_calculate(place=_PLACE),
         concepts,
         colors,
+        verdict,
         longest_bar=with_room(concepts["units"].max()),
         categories=categories_in(mine, colors),
+        order="place",
     )
     layers, is_same = mine.select("compared_layers", "is_same_layers").row(0)
     where = "in the layers that all have" if is_same else "compared over different layers, here"
-    lines = textwrap.wrap(
-        f"labels that no other model has; {where}: {layers}", _CHARACTERS_A_LINE, max_lines=4, placeholder=" …"
-    )
+    labels = f"{verdict.many}, in no other model" if verdict else "labels that no other model has"
+    lines = textwrap.wrap(f"{labels}; {where}: {layers}", _CHARACTERS_A_LINE, max_lines=4, placeholder=" …")
     return titled(bars, model, BAR_STEP * mine.height, *lines)
 
 
 @with_drawable_names
-def layer_similarity(pairs: pl.DataFrame, model_a: str, model_b: str) -> Any:
+def layer_similarity(pairs: pl.DataFrame, model_a: str, model_b: str, verdict: Verdict | None) -> Any:
     """How alike the layers of two models are, as a heat map of Jaccard indices.
 
     Args:
@@ -201,9 +209,11 @@ def layer_similarity(pairs: pl.DataFrame, model_a: str, model_b: str) -> Any:
             layer_b, position_b, shared, jaccard; one row a pair of layers.
         model_a: whose layers stand at the side.
         model_b: whose layers stand below.
+        verdict: which labels count; None for all.
     """
     mine = pairs.filter(pl.col("model_a") == model_a, pl.col("model_b") == model_b)
-    base = alt.Chart(mine).encode(
+    # layers of which neither has a concept are neither alike nor not
+    base = alt.Chart(mine.drop_nulls("jaccard")).encode(
         y=alt.Y(
             "layer_a:N", title=None, sort=names_by(mine, "layer_a", "position_a"), axis=name_axis(pairs["layer_a"])
         ),
@@ -228,6 +238,7 @@ def layer_similarity(pairs: pl.DataFrame, model_a: str, model_b: str) -> Any:
         "Concepts that two layers share",
         40 * mine["layer_a"].n_unique(),
         "as a share of all concepts of the two",
+        *([verdict.many] if verdict else []),
         f"at the side: {model_a}",
         f"below: {model_b}",
     )

@@ -16,10 +16,12 @@ IMAGES_PER_UNIT = 5
 def units(answers: Answers) -> dict[str, list[Any]]:
     """The gallery's units, by column, which takes half the space of row by row."""
     cards = answers.ask("unit_cards", images=str(IMAGES_PER_UNIT))
-    rounded = cards.with_columns(
+    rounded = cards.drop("is_significant").with_columns(
         pl.col("similarity", "margin", "p_value", "q_value", "receptive_field").round_sig_figs(4),
+        pl.col("confidence", "held_out_correlation", "ceiling", "stability").round(3),
         pl.col("activations").list.eval(pl.element().round_sig_figs(3)),
         pl.col("peaks_x", "peaks_y").list.eval(pl.element().round(3)),
+        explanation=pl.when(pl.col("explanation") != pl.col("concept")).then("explanation"),
     )
     # float32 digits beyond those rounded to are noise that JSON would spell out
     return json.loads(json.dumps(rounded.to_dict(as_series=False), default=float), parse_float=_short)

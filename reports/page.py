@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from jinja2 import Template, nodes
 import neuronlake
 from neuronlake.reports import charts, figures, gallery
 from neuronlake.reports.answers import Answers, answers_of
+from neuronlake.reports.drawing.verdicts import Verdict
 from neuronlake.reports.files import check_output, write_output
 from neuronlake.reports.pictures import vega_lite_version
 from neuronlake.reports.templates import ENVIRONMENT, asset
@@ -23,6 +25,21 @@ from neuronlake.sql.settings import all_settings
 from neuronlake.sql.warehouse import Warehouse
 
 _HEADLINE_CONCEPTS = 5
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What each model learned most.
+
+    Attributes:
+        labels: which are counted, as `Figure` has it.
+        verdict: what they are called; None for all labels.
+        of_models: by model, rows of the query most_learnt_concepts.
+    """
+
+    labels: str | None
+    verdict: Verdict | None
+    of_models: dict[str, list[dict[str, Any]]]
 
 
 def write_report(warehouse: Warehouse, path: str | Path, setting: int | str | None = None) -> None:
@@ -46,7 +63,7 @@ def write_report(warehouse: Warehouse, path: str | Path, setting: int | str | No
 
 def _page(answers: Answers) -> str:
     """The page as text."""
-    drawn = figures.figures(answers)
+    drawn = figures.placed_figures(answers)
     vega = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=vega_lite_version())
     scripts = [vega, asset("page.js")]
     provenance = answers.ask("provenance").to_dicts()
@@ -55,6 +72,8 @@ def _page(answers: Answers) -> str:
         setting=answers.setting,
         totals=_totals(answers, provenance[0]),
         headlines=_headlines(answers),
+        verdict=answers.verdict,
+        is_judged=answers.is_judged,
         knows_chance=answers.knows_chance,
         layers=answers.layers.to_dicts(),
         models=answers.models,
@@ -114,22 +133,28 @@ def _totals(answers: Answers, scoring: dict[str, Any]) -> list[tuple[str, str]]:
     """
     layers = answers.layers
     labels = f"{int(layers['labelled'].sum()):,}"
-    better = f"{int(layers['significant'].sum()):,}"
+    held = f"{int(layers['held'].sum()):,}"
     return [
         (f"{len(answers.models)}", "models" if len(answers.models) > 1 else "model"),
         (f"{layers.height}", "layers"),
         (f"{int(layers['units'].sum()):,}", "units"),
-        (better, f"labels better than chance, of {labels}") if answers.knows_chance else (labels, "labels"),
+        (held, f"{answers.verdict.many}, of {labels}") if answers.verdict else (labels, "labels"),
         (f"{int(layers['dead'].sum()):,}", "dead units"),
         (f"{scoring['images']:,}", "images"),
         (f"{scoring['concepts']:,}", "concepts"),
     ]
 
 
-def _headlines(answers: Answers) -> list[dict[str, Any]]:
+def _headlines(answers: Answers) -> list[Headline]:
+    """That of the labels that count, and where they are not all that of all."""
+    if answers.verdict is None:
+        return [_headline(answers, None)]
+    return [_headline(answers, figures.HELD), _headline(answers.of_all_labels, figures.ALL)]
+
+
+def _headline(answers: Answers, labels: str | None) -> Headline:
     """For each model, the first concepts of its chart of the most learnt, and by how many units."""
     best = answers.ask("most_learnt_concepts", top=str(_HEADLINE_CONCEPTS))
     learnt = best.filter(pl.col("counted") > 0)
-    return [
-        {"model": model, "concepts": learnt.filter(pl.col("model") == model).to_dicts()} for model in answers.models
-    ]
+    of_models = {model: learnt.filter(pl.col("model") == model).to_dicts() for model in answers.models}
+    return Headline(labels, answers.verdict, of_models)

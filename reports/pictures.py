@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 
 import altair as alt
@@ -39,7 +38,7 @@ def write_charts(warehouse: Warehouse, folder: Path, file_format: str, setting: 
     answers = answers_of(warehouse, setting)
     make_folder(folder)
     written: list[Path] = []
-    for figure in chain.from_iterable(figures(answers).values()):
+    for figure in figures(answers):
         path = folder / f"{figure.key}.{file_format}"
         write_output(path, _content(figure, file_format))
         written.append(path)

@@ -137,6 +137,8 @@ def print_unit(card: UnitCard) -> None:
     else:
         scores = f", {card.scores}" if card.scores else ""
         console.print(f"{label['concept']} ({label['category']}){scores}", highlight=False, markup=False)
+        for line in filter(None, (card.explanation, card.fidelity)):
+            console.print(line, highlight=False, markup=False)
     console.print(str(card.setting), style="dim", highlight=False, markup=False, soft_wrap=True)
     if label["status"] == "dead":
         return  # all images are alike to it

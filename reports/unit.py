@@ -50,6 +50,25 @@ class UnitCard:
         return "no label" if self.label["status"] == "live" else f"no label: {self.label['status']}"
 
     @property
+    def explanation(self) -> str | None:
+        """The whole label, where that is more than its first concept."""
+        return None if self.label["explanation"] == self.label["concept"] else self.label["explanation"]
+
+    @property
+    def fidelity(self) -> str:
+        """How far to believe the label, as far as it was judged; nothing where it was not."""
+        confidence, ceiling, stability = (self.label[name] for name in ("confidence", "ceiling", "stability"))
+        held_out = self.label["held_out_correlation"]
+        holds = "the label holds" if self.label["holds"] else "the label does not hold"
+        known = [
+            None if confidence is None else f"confidence {confidence:.2f}: {holds}",
+            None if held_out is None else f"held-out correlation {held_out:.2f}",
+            None if ceiling is None else f"ceiling {ceiling:.2f}",
+            None if stability is None else f"stability {stability:.2g}",
+        ]
+        return ", ".join(text for text in known if text)
+
+    @property
     def scores(self) -> str:
         """Similarity and q of the label, as far as they are known: imported labels may have neither."""
         similarity, q_value = self.label["similarity"], self.label["q_value"]

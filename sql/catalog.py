@@ -122,6 +122,8 @@ def _split_head(text: str) -> tuple[str, dict[str, str], str]:
             return " ".join(prose), named, "\n".join(lines[number:]).strip()
         if documented := _DOCUMENTED_NAME.fullmatch(comment[1]):
             named[documented[1]] = documented[2]
+        elif named and comment[1].startswith("    "):
+            named[list(named)[-1]] += f" {comment[1].strip()}"
         else:
             prose.append(comment[1].strip())
     return " ".join(prose), named, ""

@@ -8,7 +8,7 @@ Everything in it is consistent, so `cli verify` finds nothing, and small enough 
     set words  all six, with categories; set few: dog and cat, in which dog has no category
     layers     1 alpha early   2 alpha late   3 beta early   4 beta head
     scorings   1 to 4: soft_wpmi over words, of layers 1 to 4 (setting 1)
-               5 and 6: cos_similarity over few, of layers 2 and 4 (setting 5)
+               5 and 6: cos_similarity over few, of layers 2 and 4 (setting 5), the only ones that were judged
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import polars as pl
 
 from neuronlake.sql.opening import open_warehouse
+from neuronlake.sql.store.scorings import Judgement, insert_judgement
 from neuronlake.sql.warehouse import Warehouse
 
 NOT_FINITE = None
@@ -80,6 +81,15 @@ LABELS: dict[int, list[tuple[int, int, float] | None]] = {
     5: [(2, 1, 0.01), (2, 1, 0.01), (2, 1, 0.01), (1, 2, 0.01)],
     6: [(1, 2, 0.01), None, (1, 2, 0.01)],
 }
+# scoring: for each unit how far to believe its label: held-out correlation, ceiling, stability, confidence.
+# By these, and where there are none by q, these labels hold:
+#   setting 1    alpha early  dotted dotted -     alpha late  dog    -   cat -
+#                beta early   dots cat -          beta head   dog - cat
+#   setting 5    alpha late   cat - cat dog       beta head   - - dog
+FIDELITIES: dict[int, list[tuple[float, float, float, float] | None]] = {
+    5: [(0.5, 0.6, 1.0, 0.9), (0.1, 0.4, 0.2, 0.3), (0.4, 0.5, 0.8, 0.5), (0.2, 0.3, 0.6, 0.75)],
+    6: [(0.0, 0.2, 0.4, 0.25), None, (0.3, 0.4, 0.6, 0.625)],
+}
 SCORED_LAYERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 2, 6: 4}
 
 
@@ -96,6 +106,8 @@ def build(path: Path) -> Warehouse:
         _insert_chunks(warehouse)
         for scoring_id in SCORED_LAYERS:
             _insert_scoring(warehouse, scoring_id)
+        for scoring_id, units in FIDELITIES.items():
+            _insert_fidelities(warehouse, scoring_id, units)
     return warehouse
 
 
@@ -257,3 +269,17 @@ def _insert_scoring(warehouse: Warehouse, scoring_id: int) -> None:
                 concept=concept_id,
                 similarity=similarity,
             )
+
+
+def _insert_fidelities(
+    warehouse: Warehouse, scoring_id: int, units: list[tuple[float, float, float, float] | None]
+) -> None:
+    """How far to believe the labels of a scoring, by the four images of the probe."""
+    measures = ("held_out_correlation", "ceiling", "stability", "confidence")
+    rows = [
+        {"unit": unit, "correlation": known[0] + 0.1, **dict(zip(measures, known, strict=True))}
+        for unit, known in enumerate(units)
+        if known
+    ]
+    judgement = Judgement(scoring_id, probe_id=1, encoder_id=1, images=4, kept_together="image")
+    insert_judgement(warehouse, judgement, pl.DataFrame(rows))

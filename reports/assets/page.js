@@ -5,6 +5,7 @@
   const specs = read("specs"), units = read("unit-data"), images = read("image-data");
   const colors = new Map(Object.entries(read("category-colors")));
   const CARDS_AT_ONCE = 48;
+  const CHOICES = 5;  // of a label, each on four fifths of the images
   const LARGEST_CROP = 0.8;  // of the image's shorter side; more is nearly the whole image
 
   // --- charts -------------------------------------------------------------------------------------------------
@@ -44,9 +45,10 @@
     };
   };
   const viewClass = watchedView();
+  const layerOf = (key) => byId(key.startsWith("fidelity-") ? "layer-of-fidelity" : "layer-of-charts").value;
   const drawChart = async (place) => {
     const key = place.dataset.spec, { params, config } = specs[key];
-    const layer = { name: "layer", value: drawable(byId("layer-of-charts").value) };
+    const layer = { name: "layer", value: drawable(layerOf(key)) };
     const spec = { ...specs[key], config: { ...config, ...theme() }, params: params && [layer] };
     views.get(key)?.finalize();
     views.delete(key);
@@ -60,6 +62,7 @@
   };
   const draw = async (which = ".plot") => {
     for (const place of document.querySelectorAll(which)) {
+      if (place.closest("[hidden]")) continue;  // it has no width, and is drawn when it is shown
       try {
         await drawChart(place);
       } catch (error) {
@@ -69,7 +72,13 @@
     }
     document.documentElement.dataset.charts = "drawn";
   };
-  const chooseLayer = () => draw('.plot[data-spec^="learnt-"]');
+  const chooseLayer = () => draw('.plot[data-spec^="learnt-"], .plot[data-spec^="fidelity-"]');
+  // which labels are counted: those that hold, or all
+  const countLabels = (labels) => {
+    for (const choice of document.querySelectorAll(".counted")) choice.value = labels;
+    for (const part of document.querySelectorAll("[data-labels]")) part.hidden = part.dataset.labels !== labels;
+    return draw("[data-labels] .plot");
+  };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
 
   for (const button of document.querySelectorAll(".copy")) {
@@ -87,8 +96,9 @@
   }
 
   // --- what the reader chose stands in the page's address: #section?control=value ---------------------------------
-  const controls = { text: "search", model: "model", layer: "layer", category: "category", better: "significant",
-    sort: "sort", charts: "layer-of-charts" };
+  const known = { text: "search", model: "model", layer: "layer", category: "category", held: "held",
+    sort: "sort", charts: "layer-of-charts", points: "layer-of-fidelity", count: "counted" };
+  const controls = Object.fromEntries(Object.entries(known).filter(([, id]) => byId(id)));  // a page may lack some
   const stateOf = (control) => control.type === "checkbox" ? (control.checked ? "yes" : "") : control.value;
   const atFirst = Object.fromEntries(Object.values(controls).map((id) => [id, stateOf(byId(id))]));
   const address = () => {
@@ -110,7 +120,6 @@
     const { state } = address();
     for (const [name, id] of Object.entries(controls)) {
       const control = byId(id), wanted = state.get(name) ?? atFirst[id];
-      if (control.closest("[hidden]")) continue;
       if (control.type === "checkbox") control.checked = wanted === "yes";
       // a value that this page does not know leaves the control as it was at first
       else control.value = !control.options || [...control.options].some((option) => option.value === wanted)
@@ -123,12 +132,21 @@
     if (state === null) return writeAddress(section);  // a link to a section: what was chosen stays
     readAddress();
     filter();
-    chooseLayer().then(showSection);
+    showChosen().then(showSection);
   });
-  byId("layer-of-charts").addEventListener("change", () => {
-    chooseLayer();
-    writeAddress("learnt");
-  });
+  const showChosen = () => byId("counted") ? countLabels(byId("counted").value).then(chooseLayer) : chooseLayer();
+  for (const [id, section] of [["layer-of-charts", "learnt"], ["layer-of-fidelity", "fidelity"]]) {
+    byId(id)?.addEventListener("change", () => {
+      draw(`#${section} .plot`);
+      writeAddress(section);
+    });
+  }
+  for (const choice of document.querySelectorAll(".counted")) {
+    choice.addEventListener("change", () => {
+      countLabels(choice.value);
+      writeAddress(choice.closest("section")?.id ?? "");
+    });
+  }
 
   // --- the gallery of units -----------------------------------------------------------------------------------
   const total = units.unit.length;
@@ -182,6 +200,20 @@
     shape.src = `data:image/webp;base64,${image.webp}`;
     return frame;
   };
+  // how far to believe a label, in few words; null where it was not judged
+  const fidelity = (row) => {
+    const [confidence, heldOut, ceiling, stability] = ["confidence", "held_out_correlation", "ceiling", "stability"]
+      .map((name) => units[name][row]);
+    const words = [];
+    if (confidence !== null) words.push(`confidence ${confidence.toFixed(2)}`);
+    if (heldOut !== null) words.push(`held-out ${heldOut.toFixed(2)}${ceiling === null ? "" : ` of ${ceiling.toFixed(2)}`}`);
+    if (stability !== null) words.push(`stable ${Math.round(stability * CHOICES)} of ${CHOICES}`);
+    if (!words.length) return null;
+    const made = element("div", "fidelity", words.join(" · "));
+    made.title = "how likely the label is right · its correlation with the unit on images that did not choose it, of the "
+      + "ceiling, what the encoder sees of the unit · how many of the choices on four fifths of the images are the label";
+    return made;
+  };
   const card = (row) => {
     const made = element("article", "unit");
     const title = element("h4");
@@ -191,10 +223,13 @@
       const chip = element("span", "chip", units.category[row]);
       chip.style.setProperty("--dot", colors.get(units.category[row]) ?? colors.get("none"));
       title.append(chip);
-      if (units.is_significant[row] === false) title.append(element("span", "chance", " not better than chance"));
+      if (units.holds[row] === false) title.append(element("span", "denied", ` ${byId("gallery").dataset.denied}`));
     }
     made.append(title, element("div", "where", `${units.model[row]} · ${units.layer[row]} · unit ${units.unit[row]}`));
+    if (units.explanation[row] !== null) made.append(element("div", "explanation", units.explanation[row]));
     if (concept !== null) {
+      const believed = fidelity(row);
+      if (believed) made.append(believed);
       const scores = element("div", "scores");
       const q = units.q_value[row];
       const runnerUp = element("bdi", "", units.runner_up[row] ?? "none");
@@ -233,14 +268,14 @@
   const filter = () => {
     const fits = fitting(byId("search").value.trim().toLowerCase());
     const model = byId("model").value, layer = byId("layer").value, category = byId("category").value;
-    const significant = byId("significant").checked, sort = byId("sort").value;
+    const held = byId("held")?.checked, sort = byId("sort").value;
     chosen = [];
     for (let row = 0; row < total; row += 1) {
       if (!fits(row)) continue;
       if (model && units.model[row] !== model) continue;
       if (layer && units.layer[row] !== layer) continue;
       if (category && (units.category[row] !== category || units.concept[row] === null)) continue;
-      if (significant && !units.is_significant[row]) continue;
+      if (held && !units.holds[row]) continue;
       chosen.push(row);
     }
     if (sort !== "unit") chosen.sort((a, b) => (units[sort][b] ?? -Infinity) - (units[sort][a] ?? -Infinity));
@@ -254,10 +289,10 @@
     filter();
     writeAddress("units");
   };
-  // those that a bar stands for; of all layers where the bar is, since none is called so
-  const showUnits = ({ concept, model, layer }) => {
+  // those that a bar or a point stands for; of all layers where the bar is, since none is called so
+  const showUnits = ({ concept, model, layer, unit }) => {
     byId("filters").reset();
-    byId("search").value = `"${asItWas(concept)}"`;
+    byId("search").value = unit === undefined ? `"${asItWas(concept)}"` : unit;
     for (const [filter, value] of [["model", asItWas(model)], ["layer", asItWas(layer)]]) {
       if ([...byId(filter).options].some((option) => option.value === value)) byId(filter).value = value;
     }
@@ -273,5 +308,6 @@
 
   if (address().state) readAddress();
   filter();
+  for (const part of document.querySelectorAll("[data-labels]")) part.hidden = part.dataset.labels !== byId("counted").value;
   draw().then(() => address().state && showSection());  // only now is each section at its place
 })();

@@ -1,4 +1,4 @@
-"""Bars of units, one a concept: in full colour those whose label is better than chance."""
+"""Bars of units, one a concept: in full colour those whose label counts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from neuronlake.reports.drawing.encodings import BAR_STEP, category_color, name_axis
+from neuronlake.reports.drawing.encodings import BAR_STEP, LONGEST_KEY, category_color, name_axis
+from neuronlake.reports.drawing.verdicts import Verdict
 
-_BETTER, _NOT_BETTER = "yes, q < 0.05", "no"
+_NO = "no"
 _PALE = 0.4
 
 
@@ -18,27 +19,28 @@ def concept_bars(
     chart: alt.Chart,
     every: pl.DataFrame,
     colors: Mapping[str, str],
+    verdict: Verdict | None,
     *,
     longest_bar: Any,
     categories: Any,
     order: str = "units",
 ) -> Any:
-    """A bar of units a concept, with its number; in full colour the units whose label is better than chance.
+    """A bar of units a concept, with its number; in full colour the units whose label counts.
 
-    All is in full colour where none is known to be, and there is no key to full and pale.
+    Where all labels count all is in full colour, with no key to full and pale.
 
     Args:
-        chart: of columns concept, category, units, significant.
+        chart: of columns concept, category, units, held.
         every: the rows of all panels that stand beside it.
         colors: of the categories.
+        verdict: which labels count; None for all.
         longest_bar: end of the scale.
         categories: those to explain.
         order: the column that puts the bars in order, highest first.
     """
-    knows_chance = every["significant"].count() > 0
     tooltip = [alt.Tooltip("concept:N"), alt.Tooltip("category:N"), alt.Tooltip("units:Q")]
-    if knows_chance:
-        tooltip.append(alt.Tooltip("significant:Q", title="better than chance"))
+    if verdict:
+        tooltip.append(alt.Tooltip("held:Q", title=verdict.title.lower()))
     base = chart.encode(
         y=alt.Y(
             "concept:N",
@@ -57,14 +59,16 @@ def concept_bars(
     )
     bar = base.mark_bar(cursor="pointer", size=BAR_STEP - 3)
     bars = bar.encode(x=units)
-    some = "isValid(datum.significant) && datum.significant != datum.units"
-    said = f"{some} ? datum.significant + ' of ' + datum.units : '' + datum.units"
+    some = "isValid(datum.held) && datum.held != datum.units"
+    said = f"{some} ? datum.held + ' of ' + datum.units : '' + datum.units" if verdict else "'' + datum.units"
     text = chart.transform_calculate(shown=said).encode(y=base.encoding.y)
     counts = text.mark_text(align="left", dx=4).encode(x="units:Q", text="shown:N")
-    if not knows_chance:
+    if not verdict:
         return bars + counts
-    parts = [(_NOT_BETTER, bars), (_BETTER, bar.encode(x="significant:Q"))]
-    keyed = [part.transform_calculate(certainty=f"'{name}'").encode(opacity=_certainty()) for name, part in parts]
+    yes = f"yes, {verdict.criterion}"
+    opacity = _certainty(verdict.one, yes)
+    parts = [(_NO, bars), (yes, bar.encode(x="held:Q"))]
+    keyed = [part.transform_calculate(certainty=f"'{name}'").encode(opacity=opacity) for name, part in parts]
     return alt.layer(*keyed, counts)
 
 
@@ -73,8 +77,15 @@ def with_room(most: Any) -> float:
     return 1.3 * most
 
 
-def _certainty() -> alt.Opacity:
-    """Opacity of the parts of the bars, _BETTER and _NOT_BETTER, with the key to both."""
-    key = alt.Legend(orient="top", columns=2, symbolType="square", symbolFillColor="gray", symbolStrokeWidth=0)
-    scale = alt.Scale(domain=[_BETTER, _NOT_BETTER], range=[1, _PALE])
-    return alt.Opacity("certainty:O", title="label better than chance", scale=scale, legend=key)
+def _certainty(title: str, yes: str) -> alt.Opacity:
+    """Opacity of the two parts of the bars, with the key to both."""
+    key = alt.Legend(
+        orient="top",
+        columns=2,
+        labelLimit=LONGEST_KEY,
+        symbolType="square",
+        symbolFillColor="gray",
+        symbolStrokeWidth=0,
+    )
+    scale = alt.Scale(domain=[yes, _NO], range=[1, _PALE])
+    return alt.Opacity("certainty:O", title=title, scale=scale, legend=key)

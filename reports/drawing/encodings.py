@@ -14,7 +14,7 @@ from neuronlake.reports.drawing.colors import MODEL_COLORS
 # pixels for a bar, with the gap below it
 BAR_STEP = 19
 _KEY_COLUMNS = alt.ExprRef("containerSize()[0] < 400 ? 2 : 3")
-_LONGEST_LEGEND = 300
+LONGEST_KEY = 300
 # pixels; a longer name or title is cut, and the tooltip has it whole
 _LONGEST_NAME = 150
 _LONGEST_TITLE = 320
@@ -73,7 +73,7 @@ def model_color(models: list[str]) -> alt.Color:
         "model:N",
         title=None,
         scale=alt.Scale(domain=models, range=colors),
-        legend=alt.Legend(orient="bottom", columns=1, labelLimit=_LONGEST_LEGEND, symbolType="square"),
+        legend=alt.Legend(orient="bottom", columns=1, labelLimit=LONGEST_KEY, symbolType="square"),
     )
 
 

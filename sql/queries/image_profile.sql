@@ -42,6 +42,8 @@ select
     excited.activation,
     labels.concept,
     labels.is_significant,
+    labels.confidence,
+    labels.holds,
     excited.path as image
 from excited
 inner join store.layers using (layer_id)

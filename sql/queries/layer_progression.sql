@@ -1,4 +1,5 @@
--- How does what a model learned change with depth: distinct concepts, significance, and categories (own: not Broden's)?
+-- How does what a model learned change with depth: distinct concepts, how far to believe them, and categories (own: not
+-- Broden's)?
 --   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 with categories as (
     select
@@ -30,6 +31,11 @@ select
     layer_summary.dead,
     layer_summary.significant,
     layer_summary.significant / nullif(layer_summary.labelled, 0) as significant_share,
+    layer_summary.held,
+    layer_summary.held / nullif(layer_summary.labelled, 0) as held_share,
+    layer_summary.mean_held_out_correlation,
+    layer_summary.mean_ceiling,
+    layer_summary.mean_confidence,
     layer_summary.concepts,
     layer_summary.top_concept,
     layer_summary.top_units,

@@ -4,6 +4,7 @@
 --   rank: 1 for the concept with the most units; equal counts share a rank
 --   mean_similarity: mean score of those labels
 --   significant: how many of those labels are better than chance (q < 0.05); null where none has a q_value
+--   held: how many of those labels hold, see unit_labels; null where that is not known of any
 select
     unit_labels.scoring,
     unit_labels.model,
@@ -21,7 +22,8 @@ select
     any_value(scorings.probe) as probe,
     any_value(scorings.pooling) as pooling,
     any_value(scorings.position) as position,
-    any_value(scorings.setting) as setting
+    any_value(scorings.setting) as setting,
+    sum(unit_labels.holds::integer)::bigint as held
 from unit_labels
 inner join scorings using (scoring)
 where unit_labels.concept is not null

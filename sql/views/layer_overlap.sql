@@ -4,6 +4,10 @@
 --   only_a: concepts of the first layer alone
 --   only_b: concepts of the second layer alone
 --   jaccard: shared concepts as a share of all concepts of the two layers
+--   held_shared: as shared, of labels that hold, see unit_labels; this and what follows is null where that is unknown
+--   held_only_a: as only_a, of labels that hold
+--   held_only_b: as only_b, of labels that hold
+--   held_jaccard: as jaccard, of labels that hold
 with layer_concepts as (
     select
         any_value(scorings.model) as model,
@@ -15,7 +19,11 @@ with layer_concepts as (
         any_value(scorings.probe) as probe,
         any_value(scorings.pooling) as pooling,
         scorings.setting,
-        coalesce(list(distinct unit_labels.concept) filter (unit_labels.concept is not null), []) as concepts
+        coalesce(list(distinct unit_labels.concept) filter (unit_labels.concept is not null), []) as concepts,
+        case
+            when count(unit_labels.holds) > 0
+                then coalesce(list(distinct unit_labels.concept) filter (unit_labels.holds), [])
+        end as held_concepts
     from scorings
     inner join unit_labels using (scoring)
     group by scorings.scoring, scorings.setting
@@ -32,6 +40,9 @@ counts as (
         len(list_intersect(a.concepts, b.concepts)) as shared,
         len(a.concepts) as concepts_a,
         len(b.concepts) as concepts_b,
+        len(list_intersect(a.held_concepts, b.held_concepts)) as held_shared,
+        len(a.held_concepts) as held_concepts_a,
+        len(b.held_concepts) as held_concepts_b,
         a.method,
         a.encoder,
         a.concept_set,
@@ -59,5 +70,9 @@ select
     pooling,
     position_a,
     position_b,
-    setting
+    setting,
+    held_shared,
+    held_concepts_a - held_shared as held_only_a,
+    held_concepts_b - held_shared as held_only_b,
+    held_shared / nullif(held_concepts_a + held_concepts_b - held_shared, 0) as held_jaccard
 from counts

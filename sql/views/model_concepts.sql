@@ -4,6 +4,7 @@
 --   layers: layers that hold such units
 --   rank: 1 for the concept with the most units; equal counts share a rank
 --   significant: how many of those labels are better than chance (q < 0.05); null where none has a q_value
+--   held: how many of those labels hold, see unit_labels; null where that is not known of any
 select
     model,
     concept,
@@ -20,7 +21,8 @@ select
     any_value(concept_set) as concept_set,
     any_value(probe) as probe,
     any_value(pooling) as pooling,
-    setting
+    setting,
+    sum(held)::bigint as held
 from concept_frequency
 group by
     setting,

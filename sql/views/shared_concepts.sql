@@ -3,6 +3,8 @@
 --   model_names: their names, in alphabetical order
 --   units: units with this label, over all those models
 --   fewest: units with this label in the model that has the fewest
+--   held: how many of those labels hold, see unit_labels; null where that is not known of any
+--   held_models: how many of the models have a unit whose label of this concept holds; null where held is
 select
     concept,
     category,
@@ -15,7 +17,9 @@ select
     any_value(concept_set) as concept_set,
     any_value(probe) as probe,
     any_value(pooling) as pooling,
-    setting
+    setting,
+    sum(held)::bigint as held,
+    case when count(held) > 0 then count(*) filter (held > 0) end as held_models
 from model_concepts
 group by
     setting,

@@ -124,7 +124,7 @@ def test_charts_are_written_for_papers(tiny_warehouse: Path, tmp_path: Path) -> 
         done = cli("report", "--format", file_format, "-o", tmp_path / file_format, "-w", tiny_warehouse)
         files = [Path(line) for line in done.stdout.splitlines()]
         assert files == [tmp_path / file_format / f"{path.stem}.{file_format}" for path in files]
-        assert len(files) == 5
+        assert len(files) == 6
         assert files[0].read_bytes().startswith(beginning)
 
 

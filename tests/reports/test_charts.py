@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import vl_convert
 import neuronlake
 from neuronlake.ingest.importers.label_files import ImportOptions
 from neuronlake.ingest.importers.labels import import_labels
-from neuronlake.reports import charts, figures
+from neuronlake.reports import charts, fidelity, figures
 from neuronlake.reports.drawing.colors import CATEGORY_COLORS, category_colors
+from neuronlake.reports.drawing.verdicts import HOLDS, Verdict
 from neuronlake.reports.figures import Kind
 from neuronlake.reports.pictures import ReportError, write_charts
 from neuronlake.sql.warehouse import Warehouse
@@ -52,16 +54,16 @@ def bars(picture: str) -> list[tuple[str, int, float]]:
 
 
 def frame(rows: list[tuple[str, str, int, int | None]]) -> pl.DataFrame:
-    """Rows of model, concept, units and significant, over all layers."""
-    columns = {"model": pl.String, "concept": pl.String, "units": pl.Int64, "significant": pl.Int64}
+    """Rows of model, concept, units and held, over all layers."""
+    columns = {"model": pl.String, "concept": pl.String, "units": pl.Int64, "held": pl.Int64}
     return pl.DataFrame(rows, columns, orient="row").with_columns(
-        layer=pl.lit(charts.ALL_LAYERS), category=pl.lit("object"), counted=pl.coalesce("significant", "units")
+        layer=pl.lit(charts.ALL_LAYERS), category=pl.lit("object"), counted=pl.coalesce("held", "units")
     )
 
 
-def learnt(concepts: pl.DataFrame, model: str) -> str:
+def learnt(concepts: pl.DataFrame, model: str, verdict: Verdict | None = HOLDS) -> str:
     """The bars of a model's concepts as SVG."""
-    return svg(charts.learnt_concepts(concepts, model, CATEGORY_COLORS))
+    return svg(charts.learnt_concepts(concepts, model, CATEGORY_COLORS, verdict))
 
 
 def test_a_key_tells_full_colour_from_pale(drawn: dict[str, str]) -> None:
@@ -69,10 +71,77 @@ def test_a_key_tells_full_colour_from_pale(drawn: dict[str, str]) -> None:
         assert {"label better than chance", "yes, q < 0.05", "no"} <= set(texts(drawn[name])), name
 
 
-def test_labels_that_say_nothing_of_chance_have_no_such_key() -> None:
-    picture = learnt(frame([("a", "cat", 3, None)]), "a")
-    assert not any("chance" in text for text in texts(picture))
-    assert "null" not in picture
+def test_the_key_of_judged_labels_is_of_their_confidence(warehouse: Warehouse, tmp_path: Path) -> None:
+    """Of alpha's three cat two hold, of beta's two dog one."""
+    write_charts(warehouse, tmp_path, "svg", setting=5)
+    for name, number in (("learnt-0", "2 of 3"), ("learnt-1", "1 of 2"), ("own-0", "2 of 3")):
+        written = texts((tmp_path / f"{name}.svg").read_text(encoding="utf-8"))
+        assert {"label that holds", "yes, confidence at least 0.5", "no", number} <= set(written), name
+        assert not any("chance" in text for text in written)
+
+
+def test_where_all_labels_count_there_is_no_such_key() -> None:
+    for held in (None, 1):
+        picture = learnt(frame([("a", "cat", 3, held)]), "a", None)
+        assert not any(word in text for text in texts(picture) for word in ("chance", "hold", "yes", "of 3"))
+        assert bars(picture) == [("cat", 3, bars(picture)[0][2])]
+        assert "null" not in picture
+
+
+def test_shared_concepts_are_drawn_by_the_labels_that_count() -> None:
+    rows = [("dog", 1, "alpha", 1, 4), ("dog", 1, "beta", 2, 9)]
+    counts = pl.DataFrame(rows, ["concept", "place", "model", "counted", "units"], orient="row")
+    picture = svg(charts.shared_concepts(counts, ["alpha", "beta"], HOLDS))
+    assert "units with labels that hold (confidence at least 0.5)" in texts(picture)
+    assert {"2", "1"} <= set(texts(picture)) and not {"4", "9"} & set(texts(picture))
+
+
+def points(picture: str) -> int:
+    """How many units a chart shows."""
+    return len(re.findall('aria-roledescription="circle"', picture))
+
+
+def of_units(rows: list[tuple[str, int, float, float, bool | None]], judged: int) -> pl.DataFrame:
+    """Units of the model a: layer, number, held-out correlation, ceiling and whether the label holds."""
+    columns = ["layer", "unit", "held_out_correlation", "ceiling", "holds"]
+    given = pl.DataFrame(rows, columns, orient="row").with_columns(
+        model=pl.lit("a"), concept=pl.lit("cat"), confidence=pl.lit(0.5), judged=pl.lit(judged)
+    )
+    return given.with_columns(pl.col("holds").cast(pl.Boolean))
+
+
+def test_a_judged_unit_is_a_point_below_or_above_the_diagonal(warehouse: Warehouse, tmp_path: Path) -> None:
+    write_charts(warehouse, tmp_path, "svg", setting=5)
+    pictures = [(tmp_path / f"fidelity-{model}.svg").read_text(encoding="utf-8") for model in (0, 1)]
+    assert [points(picture) for picture in pictures] == [4, 2]
+    assert all("held-out correlation" in texts(picture) and "ceiling" in texts(picture) for picture in pictures)
+    first = re.search(r'aria-label="ceiling: 0.6; held-out correlation: 0.5;[^"]*"', pictures[0])
+    assert first and "concept: cat" in first[0] and "unit: 0" in first[0]
+
+
+def test_points_tell_by_their_colour_whether_the_label_holds() -> None:
+    rows = [("fc", 0, 0.5, 0.6, True), ("fc", 1, 0.1, 0.6, False), ("fc", 2, 0.2, 0.6, None)]
+    picture = svg(fidelity.held_out_and_ceiling(of_units(rows, 3), "a", HOLDS))
+    assert {"label that holds", "yes, confidence at least 0.5", "no", "not known"} <= set(texts(picture))
+    plain = svg(fidelity.held_out_and_ceiling(of_units([(*row[:4], None) for row in rows], 3), "a", None))
+    assert not {"yes, confidence at least 0.5", "not known"} & set(texts(plain))
+    assert points(plain) == points(picture) == 3
+
+
+def test_a_chart_of_some_of_the_units_says_so_and_one_of_all_does_not() -> None:
+    rows = [("fc", unit, 0.1, 0.2, True) for unit in range(3)]
+    some = texts(svg(fidelity.held_out_and_ceiling(of_units(rows, 4000), "a", HOLDS)))
+    assert "3 of 4,000 units, as many of each layer" in some
+    assert not any("units" in text for text in texts(svg(fidelity.held_out_and_ceiling(of_units(rows, 3), "a", HOLDS))))
+
+
+def test_a_chart_of_points_is_small_with_long_names_and_digits_too() -> None:
+    rows = [("layer4.2.conv3", unit, unit / 3000, unit / 1201, True) for unit in range(1200)]
+    shark = "great white shark, man-eater, man-eating shark, Carcharodon carcharias"
+    units = of_units(rows, 9000).with_columns(
+        pl.col("held_out_correlation", "ceiling").cast(pl.Float32), concept=pl.lit(shark)
+    )
+    assert len(json.dumps(fidelity.held_out_and_ceiling(units, "a", HOLDS).to_dict())) < 300_000
 
 
 def test_the_key_has_only_the_categories_that_occur(drawn: dict[str, str]) -> None:
@@ -120,10 +189,12 @@ def test_long_names_are_cut_and_stay_two() -> None:
 def test_labels_of_one_model_alone_say_in_which_layers_models_were_compared(
     warehouse: Warehouse, drawn: dict[str, str], tmp_path: Path
 ) -> None:
-    assert "labels that no other model has; in the layers that all have: early" in " ".join(texts(drawn["own-0"]))
+    assert "labels better than chance, in no other model; in the layers that all have: early" in " ".join(
+        texts(drawn["own-0"])
+    )
     write_charts(warehouse, tmp_path, "svg", setting=5)
     other = " ".join(texts((tmp_path / "own-0.svg").read_text(encoding="utf-8")))
-    assert "labels that no other model has; compared over different layers, here: late" in other
+    assert "labels that hold, in no other model; compared over different layers, here: late" in other
 
 
 JAVASCRIPT = ["constructor", "toString", "__proto__", "hasOwnProperty", "valueOf", "cat"]
@@ -141,20 +212,22 @@ def test_words_of_javascript_are_drawn_like_all_others(word: str) -> None:
     measured.columns = ["model", "layer", "position", "concepts", "units"]
     mixed = [(word, layer, layers.index(layer), name, 2, 0.5) for layer in layers for name in (word, "object")]
     mix = pl.DataFrame(mixed, ["model", "layer", "position", "category", "units", "share"], orient="row")
-    shared = [(concept, place, model, 3) for place, concept in enumerate(["dog", word]) for model in (*models, "third")]
-    counts = pl.DataFrame(shared, ["concept", "place", "model", "units"], orient="row")
+    shared = [
+        (concept, place, model, 3, 3) for place, concept in enumerate(["dog", word]) for model in (*models, "third")
+    ]
+    counts = pl.DataFrame(shared, ["concept", "place", "model", "counted", "units"], orient="row")
     pairs = pl.DataFrame(
         [(word, a, layers.index(a), "other", b, layers.index(b), 1, 0.5) for a in layers for b in layers], orient="row"
     )
     pairs.columns = ["model_a", "layer_a", "position_a", "model_b", "layer_b", "position_b", "shared", "jaccard"]
     for chart, marks in (
-        (charts.learnt_concepts(concepts, word, colors), 4),
-        (charts.own_concepts(only, word, colors), 4),
+        (charts.learnt_concepts(concepts, word, colors, HOLDS), 4),
+        (charts.own_concepts(only, word, colors, HOLDS), 4),
         (charts.layer_measure(measured, "concepts", "Concepts", "concepts", "d"), 4),
         (charts.category_mix(mix, word, colors), 4),
-        (charts.shared_concepts(counts.filter(pl.col("model") != "third"), models), 4),
-        (charts.shared_concepts(counts, [*models, "third"]), 6),
-        (charts.layer_similarity(pairs, word, "other"), 4),
+        (charts.shared_concepts(counts.filter(pl.col("model") != "third"), models, HOLDS), 4),
+        (charts.shared_concepts(counts, [*models, "third"], HOLDS), 6),
+        (charts.layer_similarity(pairs, word, "other", HOLDS), 4),
     ):
         picture = svg(chart)
         assert len(re.findall(r'aria-roledescription="(?:bar|rect mark)" d="M[^"]*h[1-9]', picture)) == marks
@@ -164,7 +237,7 @@ def test_words_of_javascript_are_drawn_like_all_others(word: str) -> None:
 def test_the_numbers_of_a_layer_with_a_word_of_javascript_for_its_name_have_their_own_scale() -> None:
     everywhere = frame([("a", "cat", 40, 10), ("a", "dog", 20, 10)])
     there = frame([("a", "cat", 4, 1), ("a", "dog", 2, 1)]).with_columns(layer=pl.lit("__proto__"))
-    chart = charts.learnt_concepts(pl.concat([everywhere, there]), "a", CATEGORY_COLORS).to_dict()
+    chart = charts.learnt_concepts(pl.concat([everywhere, there]), "a", CATEGORY_COLORS, HOLDS).to_dict()
     (layer,) = chart["params"]
     (marked,) = {row["layer"] for rows in chart["datasets"].values() for row in rows} - {charts.ALL_LAYERS}
     picture = vl_convert.vegalite_to_svg(chart | {"width": 420, "params": [layer | {"value": marked}]}, "6.1")

@@ -51,7 +51,7 @@ def test_a_figure_beside_another_needs_no_place_of_its_own(
     monkeypatch.setattr(figures, "FIGURES", (*FIGURES, dataclasses.replace(REPEATED, beside="learnt")))
     neuronlake.write_report(warehouse, tmp_path / "page.html")
     drawn = re.findall(r'data-spec="([^"]*)"', (tmp_path / "page.html").read_text())
-    assert drawn[:4] == ["learnt-0", "learnt-1", "repeated", "layers-concepts"]
+    assert drawn[:6] == ["learnt-0", "learnt-1", "learnt-all-0", "learnt-all-1", "repeated", "repeated-all"]
 
 
 @pytest.mark.parametrize("lost", [kind.name for kind in FIGURES])
@@ -64,12 +64,12 @@ def test_a_figure_that_only_the_page_knows_is_an_error(lost: str, monkeypatch: p
 def test_a_row_of_the_table_is_a_chart_with_the_sql_behind_it(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Most repeated by setting 5 is cat in three units of alpha and dog in two of beta."""
+    """Most repeated by setting 5 is cat in three units of alpha and dog in two of beta; one of each does not hold."""
     monkeypatch.setattr(figures, "FIGURES", (REPEATED,))
     chart = neuronlake.charts(warehouse, setting=5)["repeated"].to_dict()
     (rows,) = chart["datasets"].values()
-    assert [(row["model"], row["units"]) for row in rows] == [("alpha", 3), ("beta", 2)]
-    ((figure,),) = figures.figures(answers_of(warehouse, 5)).values()
+    assert [(row["model"], row["counted"], row["units"]) for row in rows] == [("alpha", 2, 3), ("beta", 1, 2)]
+    (figure,) = figures.figures(answers_of(warehouse, 5))
     assert warehouse.sql(figure.sql).pl().equals(figure.frame)
 
 
@@ -77,7 +77,7 @@ def test_a_figure_may_ask_a_view_which_answers_with_its_rows_of_the_setting(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(figures, "FIGURES", (Kind("learnt", ("model_concepts",), bars),))
-    ((figure,),) = figures.figures(answers_of(warehouse, 5)).values()
+    (figure,) = figures.figures(answers_of(warehouse, 5))
     assert sorted(figure.frame.select("model", "concept", "units").rows()) == [
         ("alpha", "cat", 3),
         ("alpha", "dog", 1),
@@ -88,11 +88,41 @@ def test_a_figure_may_ask_a_view_which_answers_with_its_rows_of_the_setting(
 
 def test_one_model_is_compared_with_none(tmp_path: Path) -> None:
     with small_warehouse.build(tmp_path / "w.duckdb") as warehouse:
-        assert all(figures.figures(answers_of(warehouse, 1)).values())
-        warehouse.execute("delete from store.labels where scoring_id in (3, 4)")
-        warehouse.execute("delete from store.scorings where scoring_id in (3, 4)")
-        alone = figures.figures(answers_of(warehouse, 1))
+        assert all(figures.placed_figures(answers_of(warehouse, 5)).values())
+        warehouse.execute("delete from store.labels where scoring_id = 6")
+        warehouse.execute("delete from store.scorings where scoring_id = 6")
+        alone = figures.placed_figures(answers_of(warehouse, 5))
     assert [name for name, drawn in alone.items() if not drawn] == ["shared", "overlap", "own"]
+
+
+def test_the_page_has_each_figure_that_counts_labels_for_those_that_hold_and_for_all(warehouse: Warehouse) -> None:
+    placed = figures.placed_figures(answers_of(warehouse, 5))
+    labels = {figure.key: figure.labels for drawn in placed.values() for figure in drawn}
+    assert {key for key in labels if labels[key] == "held"} == {
+        *("learnt-0", "learnt-1", "shared", "overlap-0", "own-0"),
+    }
+    assert {key for key in labels if labels[key] == "all"} == {
+        *("learnt-all-0", "learnt-all-1", "shared-all", "overlap-all-0", "own-all-0"),
+    }
+    assert {key.partition("-")[0] for key in labels if labels[key] is None} == {"layers", "mix", "fidelity"}
+    assert set(neuronlake.charts(warehouse, setting=5)) == {key for key in labels if labels[key] != "all"}
+
+
+def test_where_nothing_tells_labels_apart_the_page_counts_all(tmp_path: Path) -> None:
+    with small_warehouse.build(tmp_path / "w.duckdb") as warehouse:
+        warehouse.execute("delete from store.fidelities")
+        warehouse.execute("update store.labels set p_value = null, q_value = null")
+        placed = figures.placed_figures(answers_of(warehouse, 5))
+    assert {figure.labels for drawn in placed.values() for figure in drawn} == {None}
+    assert [name for name, drawn in placed.items() if not drawn] == ["fidelity"]
+
+
+def test_the_sql_of_each_figure_gives_its_rows_for_all_labels_too(warehouse: Warehouse) -> None:
+    """What counts all labels differs from what counts those that hold: alpha's cat is 3 units, of which 2 hold."""
+    drawn = {figure.key: figure for figure in figures.placed_figures(answers_of(warehouse, 5))["shared"]}
+    for figure in drawn.values():
+        assert warehouse.sql(figure.sql).pl().equals(figure.frame)
+    assert [drawn[key].frame["counted"].to_list() for key in ("shared", "shared-all")] == [[1, 1], [1, 2]]
 
 
 def test_every_question_of_a_report_is_a_view_or_a_named_query() -> None:

@@ -84,17 +84,18 @@ def eventually(page: Page, condition: str) -> None:
         time.sleep(0.02)
 
 
-def is_drawn(page: Page, place: int) -> bool:
-    """Whether the canvas of a chart holds more than one colour."""
+def is_drawn(page: Page, place: int, which: str = ".plot") -> bool:
+    """Whether the canvas of a chart, of those that are shown, holds more than one colour."""
     return page.evaluate(
-        """(place) => {
-            const canvas = document.querySelectorAll(".plot canvas")[place];
+        """([place, which]) => {
+            const shown = [...document.querySelectorAll(which)].filter((plot) => !plot.closest("[hidden]"));
+            const canvas = shown[place].querySelector("canvas");
             const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
             const colours = new Set();
             for (let i = 0; i < data.length; i += 4) colours.add(data.slice(i, i + 4).join());
             return colours.size > 3;
         }""",
-        place,
+        [place, which],
     )
 
 
@@ -120,9 +121,15 @@ pytestmark = pytest.mark.slow
 
 def test_every_chart_is_drawn_with_no_message_and_no_request(two_models: Path, tmp_path: Path, open_page) -> None:
     opened = open_page(report(two_models, tmp_path / "page.html"))
-    plots = opened.page.locator(".plot").count()
-    assert plots >= 9
+    plots = opened.page.locator(".plot:visible").count()
+    assert plots >= 11
     assert all(is_drawn(opened.page, place) for place in range(plots))
+    opened.page.select_option("#counted", "all")
+    counting = "[data-labels=all] .plot"
+    eventually(opened.page, f"[...document.querySelectorAll('{counting}')].every((plot) => plot.firstChild)")
+    plots = opened.page.locator(counting).count()
+    assert plots >= 5
+    assert all(is_drawn(opened.page, place, counting) for place in range(plots))
     assert opened.messages == []
     assert [url for url in opened.requests if not url.startswith("data:")] == [(tmp_path / "page.html").as_uri()]
 
@@ -132,7 +139,7 @@ def test_screenshots_of_each_section_are_left_to_look_at(two_models: Path, tmp_p
     folder.mkdir(exist_ok=True)
     for scheme in ("light", "dark"):
         page: Page = open_page(report(two_models, tmp_path / "page.html"), color_scheme=scheme).page
-        for section in ("learnt", "layers", "models", "method"):
+        for section in ("learnt", "layers", "fidelity", "models", "method"):
             picture = folder / f"{section}-{scheme}.png"
             page.locator(f"#{section}").screenshot(path=picture)
             assert picture.stat().st_size > 10_000
@@ -201,6 +208,139 @@ def test_pictures_are_shown_with_the_place_where_the_unit_fired(two_models: Path
     assert page.evaluate("document.querySelector('.unit img').naturalWidth") > 0
     page.select_option("#layer", "fc")
     eventually(page, "document.querySelectorAll('.unit .ring').length === 0")
+
+
+@pytest.fixture(scope="module")
+def small_page(small_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small warehouse's judged setting: of alpha's three cat two hold and its dog, of beta's two dog one."""
+    return report(small_file, tmp_path_factory.mktemp("small") / "page.html")
+
+
+def text_of(page: Page, place: str) -> str:
+    """What a reader sees of a place."""
+    return page.inner_text(place).replace("\u00a0", " ")
+
+
+def test_labels_that_hold_are_counted_until_the_reader_asks_for_all(small_page: Path, open_page) -> None:
+    opened = open_page(small_page)
+    page: Page = opened.page
+    assert "alpha: cat (2), dog (1)" in text_of(page, "header")
+    assert "beta: dog (1)" in text_of(page, "header")
+    assert "counting labels that hold (confidence at least 0.5)" in text_of(page, "header")
+    assert "4\nlabels that hold, of 6" in text_of(page, "header")
+    drawn = ["learnt-0", "learnt-1", "shared", "overlap-0", "own-0"]
+    shown = (
+        "[...document.querySelectorAll('[data-labels] .plot')].filter((plot) => plot.offsetWidth && plot.querySelector"
+    )
+    shown += "('canvas')).map((plot) => plot.dataset.spec)"
+    assert page.evaluate(shown) == drawn
+
+    page.locator("#learnt .counted").select_option("all")
+    everything = [key.replace("-", "-all-") if "-" in key else f"{key}-all" for key in drawn]
+    eventually(page, f"JSON.stringify({shown}) === {json.dumps(json.dumps(everything, separators=(',', ':')))!s}")
+    assert "alpha: cat (3), dog (1)" in text_of(page, "header")
+    assert "beta: dog (2)" in text_of(page, "header")
+    assert "counting all labels" in text_of(page, "header")
+    # one choice for the whole page, which the address has
+    assert page.evaluate("[...document.querySelectorAll('.counted')].map((choice) => choice.value)") == ["all"] * 3
+    assert page.evaluate("location.hash") == "#learnt?count=all"
+    other = open_page(small_page, address="#learnt?count=all")
+    assert other.page.evaluate(shown) == everything
+    assert "beta: dog (2)" in text_of(other.page, "header")
+    assert opened.messages == other.messages == []
+
+
+def test_units_of_judged_labels_come_by_confidence_and_say_how_far_to_believe_them(small_page: Path, open_page) -> None:
+    page: Page = open_page(small_page).page
+    assert page.input_value("#sort") == "confidence"
+    cards = page.locator(".unit").all_inner_texts()
+    confidences = [re.search(r"confidence ([\d.]+)", card) for card in cards]
+    assert [found[1] for found in confidences if found] == ["0.90", "0.75", "0.63", "0.50", "0.30", "0.25"]
+    assert "confidence 0.90 · held-out 0.50 of 0.60 · stable 5 of 5" in cards[0]
+    assert "confidence 0.30 · held-out 0.10 of 0.40 · stable 1 of 5" in cards[4]
+    assert ["does not hold" in card for card in cards] == [False] * 4 + [True] * 2 + [False]
+    assert not any("chance" in card for card in cards)
+    page.check("text=labels that hold only")
+    assert page.text_content("#count") == "4 of 7 units"
+    assert page.evaluate("location.hash") == "#units?held=yes"
+    page.select_option("#sort", "held_out_correlation")
+    assert "held-out 0.50" in page.locator(".unit .fidelity").first.inner_text()
+
+
+def test_how_far_to_believe_it_has_a_point_a_unit_in_the_chosen_layer(
+    two_models: Path, tmp_path: Path, open_page
+) -> None:
+    opened = open_page(report(two_models, tmp_path / "page.html"))
+    page: Page = opened.page
+    said = text_of(page, "#fidelity")
+    for word in ("Held-out correlation", "ceiling", "Stability", "Confidence", "pseudo-units"):
+        assert word in said
+    page.select_option("#layer-of-fidelity", "layer1")
+    assert page.evaluate("location.hash") == "#fidelity?points=layer1"
+    specs = page.evaluate("JSON.parse(document.getElementById('specs').textContent)")
+    for name, units in (("fidelity-0", 64 + 1000), ("fidelity-1", 64 + 365)):
+        points = max(specs[name]["datasets"].values(), key=len)
+        assert len(points) == units
+        assert len(json.dumps(specs[name])) < 300_000
+
+
+def test_a_click_on_a_point_shows_its_unit(small_page: Path, open_page) -> None:
+    """beta has two judged units: 0, lower left, and 2, further up and to the right."""
+    page: Page = open_page(small_page).page
+    canvas = page.locator(".plot[data-spec='fidelity-1'] canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    found: set[str] = set()
+    for x in range(50, int(box["width"]), 5):
+        for y in range(60, int(box["height"]) - 30, 5):
+            page.mouse.move(box["x"] + x, box["y"] + y)
+            tooltip = page.locator("#vg-tooltip-element.visible")
+            if tooltip.count():
+                found.add(re.sub(r"\s+", " ", tooltip.inner_text()))
+                place = (x, y)
+    assert any("unit 2" in text and "ceiling 0.40" in text for text in found), found
+    page.mouse.click(box["x"] + place[0], box["y"] + place[1])
+    eventually(page, "document.querySelector('#search').value === '2'")
+    assert page.locator(".unit .where").all_inner_texts() == ["beta · head · unit 2"]
+
+
+def test_published_correlations_alone_say_what_they_are_and_no_more(
+    small_file: Path, tmp_path: Path, open_page
+) -> None:
+    path = Path(shutil.copy(small_file, tmp_path / "w.duckdb"))
+    with neuronlake.open(path, write=True) as warehouse:
+        warehouse.execute("update store.fidelities set ceiling = null, stability = null, confidence = null")
+        warehouse.execute("update store.labels set p_value = null, q_value = null")
+    opened = open_page(report(path, tmp_path / "page.html"))
+    said = text_of(opened.page, "#fidelity")
+    assert "Held-out correlation is how well a label predicts its unit on images that did not choose it.\n" in said
+    assert not any(word in said for word in ("Stability", "Confidence", "pseudo-units", "fifth"))
+    assert "The ceiling of these units is not known" in said
+    assert opened.page.locator("#sort option").all_inner_texts()[0] == "held-out correlation"
+    assert "held-out 0.50" in opened.page.locator(".unit .fidelity").first.inner_text()
+    assert opened.page.locator(".counted, #held").count() == 0
+    assert "judges them" not in text_of(opened.page, "header")
+    assert opened.messages == []
+
+
+def test_labels_that_were_not_judged_are_shown_by_q_and_the_page_says_what_judges_them(
+    small_file: Path, tmp_path: Path, open_page
+) -> None:
+    with neuronlake.open(small_file, write=False) as opened:
+        neuronlake.write_report(opened, tmp_path / "page.html", setting=1)
+    page: Page = open_page(tmp_path / "page.html").page
+    assert "cli score --fidelity judges them" in text_of(page, "header")
+    assert "counting labels better than chance (q < 0.05)" in text_of(page, "header")
+    assert page.locator("#fidelity").count() == 0
+    assert page.input_value("#sort") == "similarity"
+    assert page.locator("#sort option").all_inner_texts() == ["similarity", "margin", "number"]
+    cards = page.locator(".unit").all_inner_texts()
+    assert not any("confidence" in card or "hold" in card for card in cards)
+    # dog of q 0.2, cat of 0.06 and mystery of 0.5
+    assert sum("not better than chance" in card for card in cards) == 3
+    page.check("text=better than chance only")
+    assert page.text_content("#count") == "8 of 13 units"
 
 
 def test_each_chart_shows_sql_that_answers(two_models: Path, tmp_path: Path, open_page) -> None:
@@ -276,6 +416,7 @@ def test_labels_without_images_and_without_significance_still_make_a_page(
         warehouse.execute("delete from store.top_images")
         warehouse.execute("delete from store.thumbnails")
         warehouse.execute("update store.labels set p_value = null, q_value = null")
+        warehouse.execute("delete from store.fidelities")
     opened = open_page(report(path, tmp_path / "page.html"))
     assert "holds no images" in (opened.page.text_content("#units") or "")
     assert "q unknown" in (opened.page.locator(".unit .scores").first.text_content() or "")
@@ -287,6 +428,7 @@ def test_dead_units_say_so(tiny_warehouse: Path, tmp_path: Path, open_page) -> N
     with neuronlake.open(path, write=True) as warehouse:
         warehouse.execute("delete from store.label_terms")
         warehouse.execute("update store.labels set similarity = null, q_value = null")
+        warehouse.execute("delete from store.fidelities")
         warehouse.execute("update store.units set status = 'dead'")
     opened = open_page(report(path, tmp_path / "page.html"))
     assert opened.page.locator(".unit h4").first.text_content() == "no label: dead"
@@ -412,7 +554,7 @@ def test_the_address_holds_the_filters_and_opens_the_same_view(labelled: Path, o
     other.page.click("nav a[href='#learnt']")
     eventually(other.page, f"location.hash === '#learnt?{state}'")
     assert other.page.locator(".unit .where").all_text_contents() == cards
-    other.page.evaluate("location.hash = '#units?text=cathedral&model=nobody&better=yes'")
+    other.page.evaluate("location.hash = '#units?text=cathedral&model=nobody&held=yes'")
     eventually(other.page, "document.querySelector('#count').textContent === '2 of 26 units'")
     other.page.click("text=Clear")
     eventually(other.page, "location.hash === '#units'")
@@ -470,7 +612,7 @@ def test_words_of_javascript_are_names_like_all_others(word: str, tmp_path: Path
     page: Page = opened.page
     page.select_option("#layer-of-charts", word)
     eventually(page, "document.querySelectorAll('.plot canvas').length === document.querySelectorAll('.plot').length")
-    assert all(is_drawn(page, place) for place in range(page.locator(".plot").count()))
+    assert all(is_drawn(page, place) for place in range(page.locator(".plot:visible").count()))
     assert opened.messages == []
     page.locator(".plot canvas").first.scroll_into_view_if_needed()
     box = page.locator(".plot canvas").first.bounding_box()

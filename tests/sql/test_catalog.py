@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neuronlake.sql.catalog import View, in_reading_order, views
+from neuronlake.sql.catalog import View, describe, in_reading_order, views
 
 
 def named(**bodies: str) -> dict[str, View]:
@@ -25,3 +25,10 @@ def test_views_that_read_each_other_are_an_error_that_names_them() -> None:
 def test_our_views_have_an_order() -> None:
     names = [view.name for view in views()]
     assert names.index("scorings") < names.index("unit_labels") < names.index("layer_summary")
+
+
+def test_a_column_may_be_described_in_several_lines() -> None:
+    described = describe("unit_labels")
+    (line,) = [line for line in described.splitlines() if line.startswith("  p_value: ")]
+    assert line.endswith("in scorings that were not judged, whose best score is at least as high")
+    assert described.splitlines()[0].endswith("has a row without a concept.")

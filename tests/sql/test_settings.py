@@ -122,7 +122,7 @@ def test_a_file_with_the_views_of_an_older_version_is_read_with_ours(tmp_path: P
         connection.execute("comment on table store.migrations is 'older views'")
     before = path.read_bytes()
     with neuronlake.open(path, write=False) as warehouse:
-        assert warehouse.query("most_repeated_concept").fetchall() == [("alpha", "cat", 3), ("beta", "dog", 2)]
+        assert warehouse.query("most_repeated_concept").fetchall() == [("alpha", "cat", 3, 2), ("beta", "dog", 2, 1)]
     assert path.read_bytes() == before
     with neuronlake.open(path) as warehouse:
         assert warehouse.sql("select setting from newest_setting").fetchall() == [(5,)]
@@ -137,7 +137,7 @@ def test_a_setting_is_chosen_by_its_number_or_its_method(
 ) -> None:
     assert str(chosen_setting(warehouse, chosen)) == FIRST
     assert read_unit(warehouse, "alpha", "late", 0, chosen).label["concept"] == "dog"
-    assert warehouse.query("most_repeated_concept", setting=str(chosen)).fetchall()[1] == ("beta", "cat", 3)
+    assert warehouse.query("most_repeated_concept", setting=str(chosen)).fetchall()[1] == ("beta", "cat", 3, 2)
     assert len(export_descriptions(warehouse, tmp_path, chosen)) == 2
     assert "overlap-0" in neuronlake.charts(warehouse, chosen)
     neuronlake.write_report(warehouse, tmp_path / "page.html", chosen)
@@ -250,7 +250,7 @@ def test_the_command_line_names_the_setting_and_keeps_it_out_of_the_rows(tmp_pat
         return done.stdout, done.stderr.strip()
 
     assert cli("sql", "most_repeated_concept", "setting=soft_wpmi") == (
-        'model,concepts,units\nalpha,"dog, dotted",2\nbeta,cat,3\n',
+        "model,concepts,units,counted\nalpha,dotted,2,2\nbeta,cat,3,2\n",
         FIRST,
     )
     rows, said = cli("sql", "layer_summary", "--format", "json")
@@ -271,7 +271,7 @@ def test_the_headline_of_a_report_counts_the_labels_that_its_chart_counts(wareho
         warehouse.execute(f"update store.labels set q_value = {q_value}")
         neuronlake.write_report(warehouse, tmp_path / "page.html", 1)
         page = (tmp_path / "page.html").read_text()
-        (headline,) = re.findall(r"<bdi>alpha</bdi></b>:(.*?)</span>", page, re.DOTALL)
+        headline = re.findall(r"<bdi>alpha</bdi></b>:(.*?)</span>", page, re.DOTALL)[0]
         chart = pl.read_csv(write_charts(warehouse, tmp_path / "charts", "csv", 1)[0]).filter(layer="all layers")
         counted = chart.filter(pl.col("counted") > 0).select("concept", "counted").rows()
         assert re.findall(r"<bdi>(\w+)</bdi>&nbsp;\((\d+)\)", headline) == [(name, str(n)) for name, n in counted]

@@ -114,8 +114,11 @@ def test_without_q_values_nothing_is_said_of_significance(tmp_path: Path) -> Non
     with small_warehouse.build(tmp_path / "small.duckdb") as built:
         built.execute("update store.labels set p_value = null, q_value = null where scoring_id = 1")
         for view in ("concept_frequency", "layer_summary"):
-            answer = f"select distinct scoring, significant is null from {view} where scoring in (1, 2) order by 1"
-            assert select(built, answer) == [(1, True), (2, False)]
+            answer = (
+                "select distinct scoring, significant is null, held is null"
+                f" from {view} where scoring in (1, 2) order by 1"
+            )
+            assert select(built, answer) == [(1, True, True), (2, False, False)]
         answer = "select distinct is_significant from unit_labels where scoring = 1"
         assert select(built, answer) == [(None,)]
 
@@ -152,39 +155,39 @@ def test_a_unit_that_is_not_finite_has_no_label(warehouse: Warehouse) -> None:
 def test_concept_frequency_shares_are_of_all_units_and_ties_share_a_rank(warehouse: Warehouse) -> None:
     assert select(
         warehouse,
-        "select scoring, concept, category, units, share, rank, mean_similarity, significant"
+        "select scoring, concept, category, units, share, rank, mean_similarity, significant, held"
         " from concept_frequency order by scoring, rank, concept",
     ) == [
-        (1, "dotted", "texture", 2, 0.66667, 1, 0.8, 2),
-        (2, "dog", "object", 2, 0.5, 1, 0.55, 1),
-        (2, "cat", "object", 1, 0.25, 2, 0.8, 1),
-        (2, "mystery", "none", 1, 0.25, 2, 0.4, 0),
-        (3, "cat", "object", 2, 0.66667, 1, 0.5, 1),
-        (3, "dots", "texture", 1, 0.33333, 2, 0.9, 1),
-        (4, "cat", "object", 1, 0.33333, 1, 0.5, 1),
-        (4, "dog", "object", 1, 0.33333, 1, 0.7, 1),
-        (5, "cat", "object", 3, 0.75, 1, 0.5, 3),
-        (5, "dog", "none", 1, 0.25, 2, 0.2, 1),
-        (6, "dog", "none", 2, 0.66667, 1, 0.275, 2),
+        (1, "dotted", "texture", 2, 0.66667, 1, 0.8, 2, 2),
+        (2, "dog", "object", 2, 0.5, 1, 0.55, 1, 1),
+        (2, "cat", "object", 1, 0.25, 2, 0.8, 1, 1),
+        (2, "mystery", "none", 1, 0.25, 2, 0.4, 0, 0),
+        (3, "cat", "object", 2, 0.66667, 1, 0.5, 1, 1),
+        (3, "dots", "texture", 1, 0.33333, 2, 0.9, 1, 1),
+        (4, "cat", "object", 1, 0.33333, 1, 0.5, 1, 1),
+        (4, "dog", "object", 1, 0.33333, 1, 0.7, 1, 1),
+        (5, "cat", "object", 3, 0.75, 1, 0.5, 3, 2),  # judged: confidence decides, not q
+        (5, "dog", "none", 1, 0.25, 2, 0.2, 1, 1),
+        (6, "dog", "none", 2, 0.66667, 1, 0.275, 2, 1),
     ]
 
 
 def test_model_concepts_counts_over_layers_within_a_setting(warehouse: Warehouse) -> None:
     assert select(
         warehouse,
-        "select setting, model, concept, units, layers, rank, significant from model_concepts"
+        "select setting, model, concept, units, layers, rank, significant, held from model_concepts"
         " order by setting, model, rank, concept",
     ) == [
-        (1, "alpha", "dog", 2, 1, 1, 1),
-        (1, "alpha", "dotted", 2, 1, 1, 2),
-        (1, "alpha", "cat", 1, 1, 3, 1),
-        (1, "alpha", "mystery", 1, 1, 3, 0),
-        (1, "beta", "cat", 3, 2, 1, 2),  # two units of early and one of head
-        (1, "beta", "dog", 1, 1, 2, 1),
-        (1, "beta", "dots", 1, 1, 2, 1),
-        (5, "alpha", "cat", 3, 1, 1, 3),
-        (5, "alpha", "dog", 1, 1, 2, 1),
-        (5, "beta", "dog", 2, 1, 1, 2),
+        (1, "alpha", "dog", 2, 1, 1, 1, 1),
+        (1, "alpha", "dotted", 2, 1, 1, 2, 2),
+        (1, "alpha", "cat", 1, 1, 3, 1, 1),
+        (1, "alpha", "mystery", 1, 1, 3, 0, 0),
+        (1, "beta", "cat", 3, 2, 1, 2, 2),  # two units of early and one of head
+        (1, "beta", "dog", 1, 1, 2, 1, 1),
+        (1, "beta", "dots", 1, 1, 2, 1, 1),
+        (5, "alpha", "cat", 3, 1, 1, 3, 2),
+        (5, "alpha", "dog", 1, 1, 2, 1, 1),
+        (5, "beta", "dog", 2, 1, 1, 2, 1),
     ]
 
 
@@ -192,12 +195,12 @@ def test_shared_concepts_never_adds_up_settings(warehouse: Warehouse) -> None:
     """alpha learned cat under both settings and beta under the first alone; dog is shared under each of the two."""
     assert select(
         warehouse,
-        "select setting, concept, category, models, model_names, units, fewest, method from shared_concepts"
-        " order by setting, concept",
+        "select setting, concept, category, models, model_names, units, fewest, method, held, held_models"
+        " from shared_concepts order by setting, concept",
     ) == [
-        (1, "cat", "object", 2, "alpha, beta", 4, 1, "soft_wpmi"),
-        (1, "dog", "object", 2, "alpha, beta", 3, 1, "soft_wpmi"),
-        (5, "dog", "none", 2, "alpha, beta", 3, 1, "cos_similarity"),
+        (1, "cat", "object", 2, "alpha, beta", 4, 1, "soft_wpmi", 3, 2),
+        (1, "dog", "object", 2, "alpha, beta", 3, 1, "soft_wpmi", 2, 2),
+        (5, "dog", "none", 2, "alpha, beta", 3, 1, "cos_similarity", 2, 2),
     ]
 
 
@@ -213,6 +216,35 @@ def test_layer_overlap_compares_each_pair_of_layers_of_two_models_once(warehouse
         (1, "alpha", "late", "beta", "head", 2, 1, 0, 0.66667),
         (5, "alpha", "late", "beta", "head", 1, 1, 0, 0.5),
     ]
+
+
+def test_layers_are_compared_by_labels_that_hold_too(tmp_path: Path) -> None:
+    """late: dog - cat -, against early: dots cat -, and head: dog - cat."""
+    columns = "layer_a, layer_b, held_shared, held_only_a, held_only_b, held_jaccard"
+    answer = f"select {columns} from layer_overlap where setting = 1 order by position_a, position_b"
+    with small_warehouse.build(tmp_path / "small.duckdb") as warehouse:
+        assert select(warehouse, answer) == [
+            ("early", "early", 0, 1, 2, 0.0),
+            ("early", "head", 0, 1, 2, 0.0),
+            ("late", "early", 1, 1, 1, 0.33333),
+            ("late", "head", 2, 0, 0, 1.0),
+        ]
+        same_name = "select layer, held_shared, held_only_a, held_only_b, held_jaccard from model_overlap"
+        assert select(warehouse, same_name) == [("early", 0, 1, 2, 0.0)]
+        assert ask(warehouse, "layer_similarity", "layer_b, shared, only_a, jaccard", setting="1")[2:] == [
+            ("early", 1, 1, 0.33333),
+            ("head", 2, 0, 1.0),
+        ]
+        assert ask(warehouse, "layer_similarity", "layer_b, shared, only_a, jaccard", setting="1", all_labels="true")[
+            2:
+        ] == [("early", 1, 2, 0.25), ("head", 2, 1, 0.66667)]
+        # where nothing is known of one layer, all labels are compared
+        warehouse.execute("update store.labels set q_value = null where scoring_id = 2")
+        assert select(warehouse, answer)[2:] == [("late", "early", *4 * [None]), ("late", "head", *4 * [None])]
+        assert ask(warehouse, "layer_similarity", "layer_b, shared, only_a, jaccard", setting="1")[2:] == [
+            ("early", 1, 2, 0.25),
+            ("head", 2, 1, 0.66667),
+        ]
 
 
 def test_model_overlap_compares_layers_of_the_same_name(warehouse: Warehouse) -> None:
@@ -369,16 +401,22 @@ def test_queries_take_the_newest_setting_where_none_is_given(warehouse: Warehous
     ]
 
 
-def test_most_repeated_concept_names_all_that_tie(warehouse: Warehouse) -> None:
-    assert ask(warehouse, "most_repeated_concept", "model, concepts, units", setting="1") == [
-        ("alpha", "dog, dotted", 2),
-        ("beta", "cat", 3),
+def test_most_repeated_concept_counts_labels_that_hold_and_names_all_that_tie(warehouse: Warehouse) -> None:
+    columns = "model, concepts, counted, units"
+    assert ask(warehouse, "most_repeated_concept", columns, setting="1") == [
+        ("alpha", "dotted", 2, 2),
+        ("beta", "cat", 2, 3),
+    ]
+    assert ask(warehouse, "most_repeated_concept", columns, setting="1", all_labels="true") == [
+        ("alpha", "dog, dotted", 2, 2),
+        ("beta", "cat", 3, 3),
     ]
 
 
 def test_most_repeated_concept_names_five_and_counts_the_rest(tmp_path: Path) -> None:
     with small_warehouse.build(tmp_path / "small.duckdb") as warehouse:
         warehouse.execute("insert into store.labels (scoring_id, unit) values (5, 4), (5, 5)")
+        warehouse.execute("delete from store.fidelities")
         warehouse.execute("delete from store.label_terms where scoring_id in (5, 6)")
         warehouse.execute(
             "insert into store.label_terms select scoring_id, unit, 0, unit + 1, 1, null from store.labels"
@@ -390,7 +428,29 @@ def test_most_repeated_concept_names_five_and_counts_the_rest(tmp_path: Path) ->
         ]
 
 
-def test_most_learnt_concepts_counts_labels_better_than_chance_where_that_is_known(tmp_path: Path) -> None:
+def test_judged_labels_are_counted_by_their_confidence_and_others_by_q(tmp_path: Path) -> None:
+    """By q alone all labels of setting 5 would hold. Without either, they are all counted."""
+    columns = "model, concept, counted, units, significant, held, rank"
+    with small_warehouse.build(tmp_path / "small.duckdb") as warehouse:
+        assert ask(warehouse, "most_learnt_concepts", columns) == [
+            ("alpha", "cat", 2, 3, 3, 2, 1),
+            ("alpha", "dog", 1, 1, 1, 1, 2),
+            ("beta", "dog", 1, 2, 2, 1, 1),
+        ]
+        everything = ask(warehouse, "most_learnt_concepts", columns, all_labels="true")
+        assert [row[2:4] for row in everything] == [(3, 3), (1, 1), (2, 2)]
+        warehouse.execute("update store.fidelities set confidence = null")
+        by_q = ask(warehouse, "most_learnt_concepts", columns)
+        assert [row[2:6] for row in by_q] == [(3, 3, 3, 3), (1, 1, 1, 1), (2, 2, 2, 2)]
+        warehouse.execute("update store.labels set q_value = null")
+        assert [row[2:6] for row in ask(warehouse, "most_learnt_concepts", columns)] == [
+            (3, 3, None, None),
+            (1, 1, None, None),
+            (2, 2, None, None),
+        ]
+
+
+def test_most_learnt_concepts_counts_labels_better_than_chance_where_none_was_judged(tmp_path: Path) -> None:
     """Of alpha's two dog and two dotted, one and two are better than chance."""
     with small_warehouse.build(tmp_path / "small.duckdb") as warehouse:
         columns = "concept, counted, units, rank"
@@ -413,22 +473,81 @@ def test_most_learnt_concepts_counts_labels_better_than_chance_where_that_is_kno
 
 
 def test_shared_concept_counts_puts_what_both_know_well_first(warehouse: Warehouse) -> None:
-    assert ask(warehouse, "shared_concept_counts", "place, concept, model, units", setting="1") == [
-        (1, "cat", "alpha", 1),
-        (1, "cat", "beta", 3),
-        (2, "dog", "alpha", 2),
-        (2, "dog", "beta", 1),
+    columns = "place, concept, model, counted, units"
+    assert ask(warehouse, "shared_concept_counts", columns, setting="1") == [
+        (1, "cat", "alpha", 1, 1),
+        (1, "cat", "beta", 2, 3),
+        (2, "dog", "alpha", 1, 2),
+        (2, "dog", "beta", 1, 1),
     ]
+    everything = ask(warehouse, "shared_concept_counts", columns, setting="1", all_labels="true")
+    assert [row[3] for row in everything] == [1, 3, 2, 1]
+    assert len(ask(warehouse, "shared_concept_counts", columns, setting="1", top="1")) == 2
+
+
+def test_a_concept_that_holds_in_one_model_alone_is_not_shared(tmp_path: Path) -> None:
+    """Both have units labelled dog; that of beta no longer holds."""
+    with small_warehouse.build(tmp_path / "small.duckdb") as warehouse:
+        warehouse.execute("update store.labels set q_value = 0.5 where scoring_id = 4")
+        assert {row[0] for row in ask(warehouse, "shared_concept_counts", "concept", setting="1")} == {"cat"}
+        everything = ask(warehouse, "shared_concept_counts", "concept", setting="1", all_labels="true")
+        assert {row[0] for row in everything} == {"cat", "dog"}
+        answer = "select concept, models, held, held_models from shared_concepts where setting = 1 order by concept"
+        assert select(warehouse, answer) == [("cat", 2, 2, 2), ("dog", 2, 1, 1)]
 
 
 def test_unique_concepts_are_those_of_one_model_in_the_layers_that_both_have(warehouse: Warehouse) -> None:
     """Both have a layer early: dotted dotted, and dots cat cat. That alpha has a cat elsewhere counts no more."""
-    columns = "model, concept, category, units, significant, compared_layers, is_same_layers"
+    columns = "model, concept, category, counted, units, significant, held, compared_layers, is_same_layers"
     assert ask(warehouse, "unique_concepts", columns, setting="1") == [
-        ("alpha", "dotted", "texture", 2, 2, "early", True),
-        ("beta", "cat", "object", 2, 1, "early", True),
-        ("beta", "dots", "texture", 1, 1, "early", True),
+        ("alpha", "dotted", "texture", 2, 2, 2, 2, "early", True),
+        ("beta", "cat", "object", 1, 2, 1, 1, "early", True),
+        ("beta", "dots", "texture", 1, 1, 1, 1, "early", True),
     ]
+
+
+def test_a_concept_that_holds_in_one_model_alone_is_its_own(tmp_path: Path) -> None:
+    """Setting 5: both models have dog, of which alpha's holds no more; no label cat of beta is asked for."""
+    with small_warehouse.build(tmp_path / "small.duckdb") as warehouse:
+        warehouse.execute("update store.fidelities set confidence = 0.4 where scoring_id = 5 and unit = 3")
+        assert ask(warehouse, "unique_concepts", "model, concept, counted, units") == [
+            ("alpha", "cat", 2, 3),
+            ("beta", "dog", 1, 2),
+        ]
+        assert ask(warehouse, "unique_concepts", "model, concept, counted", all_labels="true") == [("alpha", "cat", 3)]
+
+
+def test_held_out_and_ceiling_has_a_row_for_each_judged_unit(warehouse: Warehouse) -> None:
+    columns = "model, layer, unit, concept, held_out_correlation, ceiling, confidence, holds, judged"
+    assert ask(warehouse, "held_out_and_ceiling", columns) == [
+        ("alpha", "late", 0, "cat", 0.5, 0.6, 0.9, True, 4),
+        ("alpha", "late", 1, "cat", 0.1, 0.4, 0.3, False, 4),
+        ("alpha", "late", 2, "cat", 0.4, 0.5, 0.5, True, 4),
+        ("alpha", "late", 3, "dog", 0.2, 0.3, 0.75, True, 4),
+        ("beta", "head", 0, "dog", 0.0, 0.2, 0.25, False, 2),
+        ("beta", "head", 2, "dog", 0.3, 0.4, 0.625, True, 2),
+    ]
+    assert ask(warehouse, "held_out_and_ceiling", columns, setting="1") == []
+
+
+def test_of_too_many_judged_units_the_small_layers_stay_whole(tmp_path: Path) -> None:
+    """Layers of 2 and of 100 judged units, 12 of them asked for: 2 of the one, 10 of the other, always the same."""
+    with small_warehouse.build(tmp_path / "small.duckdb") as warehouse:
+        warehouse.execute("update store.layers set model_id = 1 where layer_id = 4")
+        for table in ("labels", "fidelities"):
+            warehouse.execute(f"delete from store.{table} where scoring_id = 5")
+        warehouse.execute("insert into store.labels (scoring_id, unit) select 5, range from range(100)")
+        warehouse.execute(
+            "insert into store.fidelities (scoring_id, unit, held_out_correlation, ceiling)"
+            " select 5, range, 0.1, 0.2 from range(100)"
+        )
+        drawn = ask(warehouse, "held_out_and_ceiling", "layer, unit, judged", setting="5", top="12")
+        assert [row[0] for row in drawn].count("head") == 2
+        assert len(drawn) == 12
+        assert {row[2] for row in drawn} == {102}
+        assert ask(warehouse, "held_out_and_ceiling", "layer, unit, judged", setting="5", top="12") == drawn
+        late = [unit for layer, unit, _ in drawn if layer == "late"]
+        assert max(late) - min(late) > 50  # from all over the layer
 
 
 def test_unique_concepts_of_models_without_a_layer_in_common_say_so(warehouse: Warehouse) -> None:
@@ -442,6 +561,16 @@ def test_units_for_concept_finds_words_in_either_case(warehouse: Warehouse) -> N
         ("alpha", "early", 1, "dotted"),
     ]
     assert ask(warehouse, "units_for_concept", "concept", concept="dot", setting="1") == []
+
+
+def test_units_for_concept_puts_the_most_likely_first_in_each_layer(warehouse: Warehouse) -> None:
+    """By similarity alone unit 2, of 0.9, would come first."""
+    columns = "model, layer, unit, similarity, held_out_correlation, confidence, holds"
+    assert ask(warehouse, "units_for_concept", columns, concept="cat") == [
+        ("alpha", "late", 0, 0.3, 0.5, 0.9, True),
+        ("alpha", "late", 2, 0.9, 0.4, 0.5, True),
+        ("alpha", "late", 1, 0.3, 0.1, 0.3, False),
+    ]
 
 
 @pytest.mark.parametrize("word", ["ärger", "C++", "dot", "Ärger (c++)-dot"])
@@ -505,6 +634,15 @@ def test_layer_progression_goes_from_early_to_late(warehouse: Warehouse) -> None
         ("beta", "early", 3, 0, 0.66667, 2, 0.33333, 0.66667, 0.0, 0.0),
         ("beta", "head", 2, 1, 1.0, 2, 0.0, 1.0, 0.0, 0.0),
     ]
+
+
+def test_layer_progression_has_the_means_of_what_was_judged(warehouse: Warehouse) -> None:
+    columns = "layer, held, held_share, mean_held_out_correlation, mean_ceiling, mean_confidence"
+    assert ask(warehouse, "layer_progression", columns) == [
+        ("late", 3, 0.75, 0.3, 0.45, 0.6125),
+        ("head", 1, 0.5, 0.15, 0.3, 0.4375),
+    ]
+    assert ask(warehouse, "layer_progression", columns, setting="1")[1] == ("late", 2, 0.5, None, None, None)
 
 
 def test_category_mix_is_category_by_layer_of_one_setting(warehouse: Warehouse) -> None:
@@ -663,5 +801,5 @@ def test_a_missing_parameter_is_named_with_what_it_is(warehouse: Warehouse) -> N
 
 
 def test_an_unknown_parameter_is_answered_with_those_there_are(warehouse: Warehouse) -> None:
-    with pytest.raises(NeuronlakeError, match="has no parameter 'tpo'; it takes setting, top"):
+    with pytest.raises(NeuronlakeError, match="has no parameter 'tpo'; it takes setting, all_labels, top"):
         warehouse.query("most_frequent_concepts", tpo="3")

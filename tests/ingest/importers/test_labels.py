@@ -76,7 +76,7 @@ def test_a_results_folder_becomes_scorings_with_their_settings(warehouse: Wareho
             ("layer4", 0, "kitchen", "scene", 0.5),
         ]
     ]
-    assert warehouse.query("most_repeated_concept").fetchall() == [("resnet18-places365", "dotted", 2)]
+    assert warehouse.query("most_repeated_concept").fetchall() == [("resnet18-places365", "dotted", 2, 2)]
     assert [str(fault) for fault in verify(warehouse)] == []
 
 
