@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch.nn.functional import normalize
 
+from neuronlake.ingest.judging.judge import judged
 from neuronlake.ingest.labelers.base import LayerData, Shared
-from neuronlake.ingest.labelers.registry import METHODS
 from neuronlake.ingest.machines.chunks import Chunk, ChunkImage
 from neuronlake.ingest.machines.extraction import BatchLimit, decoded_ahead, extract_chunk
 from neuronlake.ingest.networks.lending import evaluated
@@ -123,7 +125,7 @@ def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
 
 
 def _seconds_of_scoring(plan: Plan, units: int) -> float:
-    """One layer's similarities and p-values, from a part of the images and concepts, scaled up."""
+    """One layer's labels and their fidelity, from a part of the images and concepts, scaled up."""
     generator = torch.Generator().manual_seed(0)
     images, concepts = len(plan.probe.images), len(plan.concept_set.concepts)
     some_images, some_concepts = min(images, _TIMED_IMAGES), min(concepts, _TIMED_CONCEPTS)
@@ -132,8 +134,9 @@ def _seconds_of_scoring(plan: Plan, units: int) -> float:
         normalize(torch.randn(count, dimensions, generator=generator), dim=1) for count in (some_images, some_concepts)
     )
     labels = torch.randint(some_concepts, (some_images,), generator=generator)
-    shared = Shared(tuple(plan.concept_set.texts[:some_concepts]), images_of, texts_of, labels).to(plan.device)
+    texts, folds = tuple(plan.concept_set.texts[:some_concepts]), torch.arange(some_images) % 5
+    shared = Shared(texts, images_of, texts_of, labels, folds).to(plan.device)
     activations = torch.rand(some_images, units, generator=generator).to(plan.device)
     began = time.perf_counter()
-    METHODS[plan.scoring.method].make(plan.scoring).label(LayerData(activations, shared))
+    judged(plan.scoring, Path(tempfile.gettempdir()))(LayerData(activations, shared))
     return (time.perf_counter() - began) * (images / some_images) * (concepts / some_concepts)
