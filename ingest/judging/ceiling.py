@@ -89,8 +89,9 @@ def _moments(features: Tensor, activations: Tensor, rows: Tensor) -> _Moments:
     dimensions, units = features.shape[1], activations.shape[1]
     total = _Moments(0, *(torch.zeros(size, dtype=torch.float64) for size in _sizes(dimensions, units)))
     for block in rows.split(_ROWS_AT_ONCE):
-        x, a = features[block], activations[block]
-        sums = (x.sum(dim=0), a.sum(dim=0), x.T @ x, x.T @ a, a.square().sum(dim=0))
+        # activations stand unit by unit
+        x, a = features[block], activations.T.index_select(1, block)
+        sums = (x.sum(dim=0), a.sum(dim=1), x.T @ x, (a @ x).T, a.square().sum(dim=1))
         total = total.plus(_Moments(len(block), *(each.cpu().double() for each in sums)))
     return total
 

@@ -60,7 +60,11 @@ class Shared:
 
     def of_images(self, rows: Tensor, take: Take) -> Shared:
         """The same of some images."""
-        return self._each(lambda found: take(found, rows), *_OF_IMAGES)
+        some = self._each(lambda found: take(found, rows), *_OF_IMAGES)
+        if some.image_features is not None and some.concept_features is not None:
+            # multiplied once for all images
+            vars(some)["cosines"] = self.cosines.of_images(rows, some.image_features)
+        return some
 
     def signals(self, terms: Tensor, weights: Tensor) -> Tensor:
         """What labels predict of each image.
@@ -78,7 +82,8 @@ class Shared:
         weights = weights * (terms >= 0)
         if self.image_features is not None and self.concept_features is not None:
             directions = (self.concept_features[terms.clamp_min(0)] * weights[:, :, None]).sum(dim=1)
-            return self.image_features @ directions.T
+            # laid out label by label, as activations are unit by unit
+            return (directions @ self.image_features.T).T
         assert self.image_labels is not None
         return ((self.image_labels[:, None, None] == terms) * weights).sum(dim=2)
 

@@ -56,11 +56,17 @@ class Cosines:
         text_features: (concepts, dimensions) float32, rows of length 1.
     """
 
-    def __init__(self, image_features: Tensor, text_features: Tensor) -> None:
+    def __init__(self, image_features: Tensor, text_features: Tensor, whole: Tensor | None = None) -> None:
         self.image_features = image_features
         self.text_features = text_features
         size = 4 * image_features.shape[0] * text_features.shape[0]
-        self._whole = image_features @ text_features.T if size <= _limit(_KEPT_BYTES, self.device) else None
+        if whole is None and size <= _limit(_KEPT_BYTES, self.device):
+            whole = image_features @ text_features.T
+        self._whole = whole
+
+    def of_images(self, rows: Tensor, image_features: Tensor) -> Cosines:
+        """Those of some images, whose features are given; not multiplied again where they are kept."""
+        return Cosines(image_features, self.text_features, None if self._whole is None else self._whole[rows])
 
     @property
     def device(self) -> torch.device:
