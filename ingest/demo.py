@@ -49,10 +49,12 @@ def demo_recipe() -> Recipe:
         models=("efficientnet-lite0-imagenet", "efficientnet-lite1-imagenet"),
         layers=("_blocks.4", "_blocks.10", "_fc"),
         probes=(str(make_probe(cache_folder() / f"demo-{_crops_version()}" / "photographs")),),
-        concepts=("broden", "common:1000"),
+        concepts=("broden", "imagenet"),
         encoder="conse",
         parameters={"top_k": 10},
         keep_concepts=50,
+        # the label of a crop is its photograph, whose crops would tell each other's activations
+        keep_together="label",
     )
 
 

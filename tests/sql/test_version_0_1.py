@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import shutil
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from hashlib import sha256
@@ -25,7 +24,6 @@ from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-EXAMPLE = Path(__file__).parents[2] / "warehouse.duckdb.example"
 SCHEMA = 4
 ANSWERS: dict[str, Any] = json.loads(gzip.decompress((GOLDEN / "version_0_1.json.gz").read_bytes()))
 # what counted all labels, as it still does if it is told to
@@ -157,22 +155,6 @@ def test_evaluating_again_gives_the_measures_of_then(writable: Warehouse) -> Non
     """The method's function and its parameters are read back from what was stored."""
     neuronlake.evaluate(writable, "net", "body", setting="wpmi")
     assert view_differences(writable, "evaluations") == []
-
-
-def test_the_example_has_the_rows_of_then(tmp_path: Path) -> None:
-    """One that is brought up to date, not made anew; without cosines, which each processor adds up in its own way."""
-    path = Path(shutil.copy(EXAMPLE, tmp_path / "example.duckdb"))
-    with open_warehouse(path, write=True) as opened:
-        found = {name: view_digest(opened, name, answer["columns"]) for name, answer in ANSWERS["example"].items()}
-    assert found == {name: (answer["rows"], answer["digest"]) for name, answer in ANSWERS["example"].items()}
-
-
-def view_digest(warehouse: Warehouse, view: str, columns: list[str]) -> tuple[int, str]:
-    """How many rows a view has, and a digest that does not depend on their order; numbers count to float32."""
-    kinds = {row[0]: row[1] for row in warehouse.sql(f"describe {view}").fetchall()}
-    cells = ", ".join(f"{name}::float" if kinds[name] == "DOUBLE" else name for name in columns)
-    digest = f"select count(*), sum(md5_number_lower(row({cells})::varchar))::varchar from {view}"
-    return warehouse.sql(digest).fetchall()[0]
 
 
 def view_differences(warehouse: Warehouse, view: str) -> list[str]:
