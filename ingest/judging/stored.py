@@ -15,7 +15,7 @@ from neuronlake.ingest.encoders.loading import load_stored_encoder
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.judging.judge import Judge, judged
-from neuronlake.ingest.labelers.base import Label, LayerActivations, Shared
+from neuronlake.ingest.labelers.base import Label, LabelledLayer, LayerActivations, Shared
 from neuronlake.ingest.labelers.labelling import Inputs, image_folds, live_activations, shared_inputs
 from neuronlake.ingest.labelers.registry import METHODS
 from neuronlake.ingest.labelers.rows import fidelity_rows, stored_labels
@@ -73,33 +73,35 @@ def judge_stored(
     Returns:
         A line for what could not be judged.
     """
-    done = 0
     notes: list[str] = []
-    progress("Judging labels", 0, len(rows))
-    for _, group in groupby(rows, key=_shared_key):
-        of_group = list(group)
-        inputs = (
-            _imported(warehouse, of_group, kept_together, notes, trust_code=trust_code)
-            if of_group[0]["is_imported"]
-            else _computed(warehouse, of_group[0], kept_together)
-        )
+    done = 0
+    progress("Judging labels", done, len(rows))
+    for _, of_group in groupby(rows, key=_shared_key):
+        alike = list(of_group)
+        if alike[0]["is_imported"]:
+            group = _imported(warehouse, alike, kept_together, notes, trust_code=trust_code)
+        else:
+            group = _computed(warehouse, alike[0], kept_together)
+        if not group.places:  # judged once the concepts can be embedded
+            done += len(alike)
+            continue
         for row, labelled in zip(
-            of_group, label(inputs.judge, inputs.shared, _layers(warehouse, of_group, inputs)), strict=True
+            alike, label(group.judge, group.shared, _layers(warehouse, alike, group)), strict=True
         ):
-            fidelity = labelled.labels.fidelity
-            assert fidelity is not None
-            judgement = Judgement(
-                row["scoring_id"],
-                row["probe_id"],
-                row["encoder_id"],
-                len(inputs.image_ids),
-                None if row["is_imported"] else kept_together,
-            )
-            with warehouse.transaction():
-                scorings.insert_judgement(warehouse, judgement, fidelity_rows(labelled.live, fidelity))
+            _write(warehouse, row, labelled, len(group.image_ids), kept_together)
             done += 1
             progress("Judging labels", done, len(rows))
     return tuple(dict.fromkeys(notes))
+
+
+def _write(warehouse: Warehouse, row: Row, labelled: LabelledLayer, images: int, kept_together: str) -> None:
+    """What was found out of one scoring."""
+    fidelity = labelled.labels.fidelity
+    assert fidelity is not None
+    kept = None if row["is_imported"] else kept_together
+    judgement = Judgement(row["scoring_id"], row["probe_id"], row["encoder_id"], images, kept)
+    with warehouse.transaction():
+        scorings.insert_judgement(warehouse, judgement, fidelity_rows(labelled.live, fidelity))
 
 
 def _shared_key(row: Row) -> tuple[object, ...]:

@@ -166,7 +166,8 @@ def live_activations(
     warehouse: Warehouse, layer: StoredLayer, probe_id: int, image_ids: np.ndarray
 ) -> LayerActivations:
     """The live units of a layer."""
-    live = features.live_units(warehouse, layer.layer_id, probe_id)
+    # labels of another tool may be of the first units only
+    live = [unit for unit in features.live_units(warehouse, layer.layer_id, probe_id) if unit < layer.units]
     values = features.activations(warehouse, layer.layer_id, live, image_ids)
     return LayerActivations(layer, live, torch.from_numpy(values))
 

@@ -179,6 +179,8 @@ def imported(warehouse: Warehouse, tmp_path: Path) -> Warehouse:
 
 def test_imported_labels_are_compared_by_their_texts(imported: Warehouse, tmp_path: Path) -> None:
     """Two of four are right; that the tool never said wheel is no reason to leave that unit out."""
+    for table in ("judgements", "fidelities"):
+        imported.execute(f"delete from store.{table} where scoring_id <> 1 and scoring_id <> 2")  # noqa: S608
     truth = names_file(tmp_path / "names.csv", {0: "cat", 1: "dog", 2: "sky", 3: "wheel"})
     found = evaluate_layer(imported, MODEL, "fc", truth=truth, setting="milan")
     assert [row[:3] for row in found.measures.select("measure", "value", "units").rows()] == [("top_1", 0.5, 4)]
@@ -208,8 +210,10 @@ def test_the_confidence_of_imported_labels_is_measured_once_they_are_judged(
         (scoring, "milan", pytest.approx(0.3), 0),
         (scoring, "milan", pytest.approx(0.9), 1),
     ]
-    # cat has an embedding, dog has one too, and "a dog" has none
-    assert values(found.measures, "cosine") == [(pytest.approx(1, abs=1e-5), 1)]
+    # "a dog" was embedded so that its label could be judged; cat is cat
+    ((cosine, units),) = values(found.measures, "cosine")
+    assert units == 2
+    assert 0 < cosine < 1
 
 
 def test_a_setting_that_cannot_be_measured_does_not_keep_the_others_from_it(
