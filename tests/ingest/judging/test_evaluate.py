@@ -180,7 +180,7 @@ def imported(warehouse: Warehouse, tmp_path: Path) -> Warehouse:
 def test_imported_labels_are_compared_by_their_texts(imported: Warehouse, tmp_path: Path) -> None:
     """Two of four are right; that the tool never said wheel is no reason to leave that unit out."""
     for table in ("judgements", "fidelities"):
-        imported.execute(f"delete from store.{table} where scoring_id <> 1 and scoring_id <> 2")  # noqa: S608
+        imported.execute(f"delete from store.{table} where scoring_id <> 1 and scoring_id <> 2")
     truth = names_file(tmp_path / "names.csv", {0: "cat", 1: "dog", 2: "sky", 3: "wheel"})
     found = evaluate_layer(imported, MODEL, "fc", truth=truth, setting="milan")
     assert [row[:3] for row in found.measures.select("measure", "value", "units").rows()] == [("top_1", 0.5, 4)]
