@@ -69,8 +69,8 @@ def score(
 ) -> None:
     """Score stored activations again, with other concepts, method or parameters; no image is looked at.
 
-    The same settings twice do nothing; each result stands beside the old ones as a setting of its own. With --fidelity no
-    label is made: those that are there are judged, of any setting and of other tools too.
+    The same settings twice do nothing; each result stands beside the old ones as a setting of its own. With --fidelity
+    no label is made: those that are there are judged, of any setting and of other tools too.
     """
     options = locals() | {"parameter": numbers(parameter)}  # before anything else has a name here
     from neuronlake.ingest.recipe import ScoreRecipe, recipe_of

@@ -80,8 +80,8 @@ def _measures(
     """All measures by the names of the table ``store.fidelities``; each (units,) float32."""
     shared = layer.shared
     terms, weights = _terms(labels, layer.activations.device)
-    without = dict(chosen_without(choose, layer, scratch)) if choose else {}
-    chosen = {fold: _terms(other, terms.device) for fold, other in without.items()}
+    without = chosen_without(choose, layer, scratch) if choose else ()
+    chosen = {fold: _terms(other, terms.device) for fold, other in without}  # their matrices are let go
     whole: list[Fidelity] = []
     held: list[Fidelity] = []
     for units in _blocks(layer.activations):
