@@ -238,7 +238,7 @@ class ScoreRecipe(_Settings):
         encoder: name of the encoder, or where it is, as for `Recipe`; the newest where None.
         trust_code: run code that only the warehouse names, and read files that hold code.
         concepts: concept sets, joined; those of the newest scoring where empty.
-        keep_together: as for `Recipe`.
+        keep_together: as for `Recipe`; as the probe's labels were judged last where None.
         fidelity: only judge labels that are there and were not judged so, of the models and layers; nothing is scored.
         seed: of the pseudo-units.
         engine: what scores: ``local``, this process, or ``ray``, a cluster.
@@ -258,7 +258,7 @@ class ScoreRecipe(_Settings):
     parameters: _Numbers = field(default_factory=dict[str, "int | float"])
     keep_concepts: _Kept = None
     null_draws: Annotated[int, _whole(1)] = DEFAULT_DRAWS
-    keep_together: KeepTogether = "image"
+    keep_together: Annotated[KeepTogether | None, _takes("image or label")] = None
     seed: Annotated[int, _whole(0)] = 0
     fidelity: _Flag = False
     device: _Text = "auto"

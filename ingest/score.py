@@ -86,7 +86,8 @@ def score(
     layers = [StoredLayer(*row) for row in chosen.select("layer_id", "units", "layer_fingerprint").iter_rows()]
     concept_set = _concept_set(warehouse, recipe, first, has_embeddings=has_embeddings)
     with warehouse.transaction():  # new concepts come with their embeddings, or not at all
-        basis = _basis(warehouse, concept_set, first, recipe.keep_together)
+        kept_together = recipe.keep_together or scorings.way_of_judging(warehouse, first["probe_id"])
+        basis = _basis(warehouse, concept_set, first, kept_together)
         pending = pending_layers(warehouse, basis, layers, scoring)
         if pending:
             embed_concepts(
@@ -111,20 +112,34 @@ def _judge(warehouse: Warehouse, recipe: ScoreRecipe, progress: Progress, comman
     same = ScoreRecipe(fidelity=True, **{name: getattr(recipe, name) for name in _OF_JUDGING})
     if odd := [name for name in vars(same) if getattr(recipe, name) != getattr(same, name)]:
         raise ScoringError(f"fidelity is of the labels that are there, however they were made; leave out {odd[0]}")
+    _require_labelled(warehouse, recipe)
     device = resolve_device(recipe.device)
     machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers)
     rows = scorings.unjudged(warehouse, recipe.models, recipe.layers, recipe.keep_together).to_dicts()
-    judged = [row for row in rows if row["probe_id"] is not None]
-    notes: tuple[str, ...] = ()
-    if judged:
+    with_images = [row for row in rows if row["probe_id"] is not None]
+    done, notes = 0, tuple[str, ...]()
+    if with_images:
         with recorded_run(warehouse, command, device, as_json(recipe)) as (_, timing):
-            notes = judge_stored(
-                warehouse, judged, recipe.keep_together, machine.label, progress, trust_code=recipe.trust_code
-            )
+            done, notes = judge_stored(warehouse, with_images, machine.label, progress, trust_code=recipe.trust_code)
             timing.score = time.perf_counter() - started
-    if len(judged) < len(rows):
-        notes += (f"{len(rows) - len(judged)} scorings have no activations and embeddings here to be judged by",)
-    return ScoreSummary(len(rows), len(judged), time.perf_counter() - started, notes)
+    if without := len(rows) - len(with_images):
+        notes += (f"{without} scorings have no activations and embeddings here to be judged by",)
+    return ScoreSummary(len(rows), done, time.perf_counter() - started, notes)
+
+
+def _require_labelled(warehouse: Warehouse, recipe: ScoreRecipe) -> None:
+    """Refuse names of models and layers that have no labels.
+
+    Raises:
+        ScoringError: one has none.
+    """
+    labelled = warehouse.sql("select model, layer from scorings").pl()
+    for column, names in (("model", recipe.models), ("layer", recipe.layers)):
+        known: list[str] = sorted(set(labelled[column].to_list()))
+        for name in names:
+            if name not in known:
+                hint = did_you_mean(name, known, then=f"it holds {', '.join(known) or 'none'}")
+                raise ScoringError(f"{warehouse.path} holds no labels of {column} {name!r}; {hint}")
 
 
 def _concept_set(

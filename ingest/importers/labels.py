@@ -26,8 +26,6 @@ from neuronlake.sql.store import runs, scorings
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import Progress, no_progress
 
-# images that judge labels which none of them chose are kept together in no way
-_KEPT_TOGETHER = "image"
 # what CLIP-Dissect's args.txt says in a word, beside target_layers
 _NAMES_IN_ARGS = ("target_model", "clip_model", "similarity_fn", "concept_set", "d_probe")
 
@@ -117,10 +115,10 @@ def _import_file(
 
 def _judge(warehouse: Warehouse, model: str, layers: Sequence[str], progress: Progress) -> tuple[str, ...]:
     """Judge the imported labels of these layers that can be and were not."""
-    unjudged = scorings.unjudged(warehouse, [model], layers, _KEPT_TOGETHER).to_dicts()
+    unjudged = scorings.unjudged(warehouse, [model], layers).to_dicts()
     rows = [row for row in unjudged if row["is_imported"] and row["probe_id"] is not None]
     machine = LocalMachine(resolve_device("auto"))
-    return judge_stored(warehouse, rows, _KEPT_TOGETHER, machine.label, progress) if rows else ()
+    return judge_stored(warehouse, rows, machine.label, progress)[1] if rows else ()
 
 
 def _fill(path: Path, options: ImportOptions, defaults: ImportOptions, layers: set[str]) -> ImportOptions:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# of the probes that it was fitted on; beyond them the last known advantage of more images counts
-_FEWEST_IMAGES, _MOST_IMAGES = 400, 5_000
+# of the probes that it was fitted on; no more is known of larger ones
+_MOST_IMAGES = 5_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def confidences(measures: Mapping[str, Tensor], images: int) -> Tensor:
         images: by which they were measured.
     """
     root, stability = measures["cubed_correlation"].clamp_min(0).sqrt(), measures["stability"]
-    logarithm = math.log(min(max(images, _FEWEST_IMAGES), _MOST_IMAGES))
+    logarithm = math.log(min(max(images, 1), _MOST_IMAGES))
 
     def odds(fit: Fit) -> Tensor:
         known = stability.nan_to_num(0.0)

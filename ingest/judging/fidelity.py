@@ -40,6 +40,7 @@ class Fidelity:
 
 def fidelity(activations: Tensor, signals: Tensor, folds: Tensor) -> Fidelity:
     """All measures of each column."""
+    activations, signals = _scaled(activations), _scaled(signals)
     unit_top, signal_top = top_share(activations, folds), top_share(signals, folds)
     is_constant = (_centred(activations, folds) == 0).all(dim=0)
     found = (
@@ -59,7 +60,7 @@ def joined(parts: list[Fidelity]) -> Fidelity:
 
 def correlations(activations: Tensor, signals: Tensor, folds: Tensor) -> Tensor:
     """Pearson's correlation, of what is above and below the means of each fold."""
-    return cosines(_centred(activations, folds), _centred(signals, folds))
+    return cosines(_centred(_scaled(activations), folds), _centred(_scaled(signals), folds))
 
 
 def cubed_correlations(activations: Tensor, signals: Tensor, folds: Tensor) -> Tensor:
@@ -67,7 +68,8 @@ def cubed_correlations(activations: Tensor, signals: Tensor, folds: Tensor) -> T
 
     Of one fold it is what the method cos_similarity_cubed of CLIP-Dissect (Oikarinen & Weng, ICLR 2023) scores by.
     """
-    return cosines(_scaled(_centred(activations, folds)).pow(3), _scaled(_centred(signals, folds)).pow(3))
+    centred = (_scaled(_centred(_scaled(values), folds)) for values in (activations, signals))
+    return cosines(*(values.pow(3) for values in centred))
 
 
 def cosines(activations: Tensor, signals: Tensor) -> Tensor:

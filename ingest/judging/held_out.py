@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def can_be_left_out(folds: Tensor) -> bool:
 
 
 def rows_in(scratch: Path) -> Take:
-    """Copies rows of a matrix; to a file in a folder where they are many."""
+    """Copies rows of a matrix; to a file in a folder, or where there is none elsewhere, where they are many."""
+    # another machine of a cluster may not see it
+    folder = scratch if scratch.is_dir() else Path(tempfile.gettempdir())
 
     def take(matrix: Tensor, rows: Tensor) -> Tensor:
         if matrix.dim() == 1 or matrix.device.type != "cpu":
@@ -46,7 +49,7 @@ def rows_in(scratch: Path) -> Take:
         by_column = matrix.stride(0) == 1
         stored = matrix.T if by_column else matrix
         shape = (stored.shape[0], len(rows)) if by_column else (len(rows), stored.shape[1])
-        copied = torch.from_numpy(empty_matrix(*shape, scratch))
+        copied = torch.from_numpy(empty_matrix(*shape, folder))
         torch.index_select(stored, int(by_column), rows, out=copied)
         return copied.T if by_column else copied
 

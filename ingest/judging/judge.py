@@ -113,7 +113,7 @@ def _measures(
 def _left_out_signals(shared: Shared, chosen: Mapping[int, tuple[Tensor, Tensor]], units: slice) -> Tensor:
     """Of each image what the label predicts that was chosen without its fold, (images, units) float32.
 
-    Each label's signal is brought to mean 0 and deviation 1 over all images, so that none outweighs the others.
+    Each label's signal is brought to a deviation of 1 over all images, so that none outweighs the others.
     """
     folds = _folds(shared)
     joined_signals: Tensor | None = None
@@ -121,8 +121,7 @@ def _left_out_signals(shared: Shared, chosen: Mapping[int, tuple[Tensor, Tensor]
         signals = shared.signals(terms[units], weights[units])
         if joined_signals is None:
             joined_signals = torch.empty_like(signals)
-        signals = signals - signals.mean(dim=0)
-        deviation = signals.square().mean(dim=0).sqrt()
+        deviation = (signals - signals.mean(dim=0)).square().mean(dim=0).sqrt()
         rows = folds == fold
         joined_signals[rows] = signals[rows] / deviation.clamp_min(torch.finfo(torch.float32).tiny)
     assert joined_signals is not None

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from neuronlake import NeuronlakeError
 from neuronlake.ingest.encoders.loading import load_stored_encoder
 from neuronlake.ingest.encoders.prompts import embed_texts
-from neuronlake.ingest.encoders.protocol import EncoderError
 from neuronlake.ingest.judging.judge import Judge, judged
 from neuronlake.ingest.labelers.base import Label, LabelledLayer, LayerActivations, Shared
 from neuronlake.ingest.labelers.labelling import Inputs, image_folds, live_activations, shared_inputs
@@ -51,12 +51,11 @@ class _Group:
 def judge_stored(
     warehouse: Warehouse,
     rows: Sequence[Row],
-    kept_together: str,
     label: Label,
     progress: Progress,
     *,
     trust_code: bool = False,
-) -> tuple[str, ...]:
+) -> tuple[int, tuple[str, ...]]:
     """Judge the labels of scorings; each is one transaction.
 
     Labels of another tool are judged by their concepts' cosines where the encoder has embedded these or can be had;
@@ -65,40 +64,45 @@ def judge_stored(
     Args:
         warehouse: open for writing.
         rows: of `scorings.unjudged`, which have images to be judged by.
-        kept_together: what images have in common that are left out together: ``image`` or ``label``.
         label: the machine's.
         progress: called with a stage, the number done and the total.
         trust_code: run code that only the warehouse names, to have an encoder.
 
     Returns:
-        A line for what could not be judged.
+        How many were judged, and a line for what could not be.
     """
     notes: list[str] = []
-    done = 0
+    done = judged_rows = 0
     progress("Judging labels", done, len(rows))
     for _, of_group in groupby(rows, key=_shared_key):
         alike = list(of_group)
-        if alike[0]["is_imported"]:
-            group = _imported(warehouse, alike, kept_together, notes, trust_code=trust_code)
-        else:
-            group = _computed(warehouse, alike[0], kept_together)
-        if not group.places:  # judged once the concepts can be embedded
+        group = _group(warehouse, alike, notes, trust_code=trust_code)
+        if group is None:
             done += len(alike)
             continue
-        for row, labelled in zip(
-            alike, label(group.judge, group.shared, _layers(warehouse, alike, group)), strict=True
-        ):
-            _write(warehouse, row, labelled, len(group.image_ids), kept_together)
-            done += 1
+        labelled_layers = label(group.judge, group.shared, _layers(warehouse, alike, group))
+        for row, labelled in zip(alike, labelled_layers, strict=True):
+            _write(warehouse, row, labelled, len(group.image_ids))
+            done, judged_rows = done + 1, judged_rows + 1
             progress("Judging labels", done, len(rows))
-    return tuple(dict.fromkeys(notes))
+    return judged_rows, tuple(dict.fromkeys(notes))
 
 
-def _write(warehouse: Warehouse, row: Row, labelled: LabelledLayer, images: int, kept_together: str) -> None:
+def _group(warehouse: Warehouse, rows: Sequence[Row], notes: list[str], *, trust_code: bool) -> _Group | None:
+    """What alike scorings are judged with; None where nothing would come of it, with a note."""
+    if rows[0]["is_imported"]:
+        return _imported(warehouse, rows, notes, trust_code=trust_code)
+    if (method := rows[0]["method"]) not in METHODS:
+        notes.append(f"labels of {method} are not judged, since this version has no such method")
+        return None
+    return _computed(warehouse, rows[0])
+
+
+def _write(warehouse: Warehouse, row: Row, labelled: LabelledLayer, images: int) -> None:
     """What was found out of one scoring."""
     fidelity = labelled.labels.fidelity
     assert fidelity is not None
-    kept = None if row["is_imported"] else kept_together
+    kept = None if row["is_imported"] else row["kept_together"]
     judgement = Judgement(row["scoring_id"], row["probe_id"], row["encoder_id"], images, kept)
     with warehouse.transaction():
         scorings.insert_judgement(warehouse, judgement, fidelity_rows(labelled.live, fidelity))
@@ -106,11 +110,13 @@ def _write(warehouse: Warehouse, row: Row, labelled: LabelledLayer, images: int,
 
 def _shared_key(row: Row) -> tuple[object, ...]:
     """What scorings have in common that are judged with the same things."""
-    names = ("is_imported", "method", "parameters", "prompts", "null_draws", "seed", "probe_id", "encoder_id")
+    names = ["is_imported", "probe_id", "encoder_id", "kept_together"]
+    if not row["is_imported"]:
+        names += ["method", "parameters", "prompts", "null_draws", "seed"]
     return (*(str(row[name]) for name in names), row["concept_set_id"])
 
 
-def _computed(warehouse: Warehouse, row: Row, kept_together: str) -> _Group:
+def _computed(warehouse: Warehouse, row: Row) -> _Group:
     """What a scoring of ours was made from."""
     scoring = Scoring(
         method=row["method"],
@@ -120,17 +126,18 @@ def _computed(warehouse: Warehouse, row: Row, kept_together: str) -> _Group:
         seed=row["seed"],
         keep_concepts=None,
     )
-    inputs = Inputs(row["probe_id"], row["encoder_id"], row["concept_set_id"], kept_together)
+    inputs = Inputs(row["probe_id"], row["encoder_id"], row["concept_set_id"], row["kept_together"])
     image_ids, shared = shared_inputs(warehouse, inputs, scoring.prompts, METHODS[scoring.method].needs)
     _, numbers = concepts.stored_set(warehouse, inputs.concept_set_id)
     places = {number: place for place, number in enumerate(numbers)}
     return _Group(judged(scoring, warehouse.path.parent), image_ids, shared, places)
 
 
-def _imported(
-    warehouse: Warehouse, rows: Sequence[Row], kept_together: str, notes: list[str], *, trust_code: bool
-) -> _Group:
-    """The newest images and embeddings of the layers, and embeddings of the labels' concepts."""
+def _imported(warehouse: Warehouse, rows: Sequence[Row], notes: list[str], *, trust_code: bool) -> _Group | None:
+    """The newest images and embeddings of the layers, and embeddings of the labels' concepts.
+
+    None where no concept can be embedded, or no more than when the labels were judged so before.
+    """
     row = rows[0]
     terms = [scorings.label_terms(warehouse, each["scoring_id"]) for each in rows]
     numbers: list[int] = sorted({number for frame in terms for number in frame["concept_id"].to_list()})
@@ -138,15 +145,20 @@ def _imported(
     if missing:
         try:
             _embed(warehouse, row, missing, trust_code=trust_code)
-        except EncoderError as error:
-            notes.append(f"{len(missing)} imported labels have no fidelity, since their encoder cannot be had: {error}")
+        except NeuronlakeError as error:
+            which = f"imported labels of {len(missing)} concepts"
+            notes.append(f"{which} have no fidelity, since these cannot be embedded: {error}")
+            if all(each["was_judged"] for each in rows):
+                return None
     known, vectors = features.embedded_concepts(warehouse, row["encoder_id"], _PLAIN, numbers)
+    if not known:
+        return None
     image_ids, images = features.image_features(warehouse, row["encoder_id"], row["probe_id"])
     shared = Shared(
         tuple(map(str, known)),
         torch.from_numpy(images),
         torch.from_numpy(vectors),
-        folds=image_folds(warehouse, image_ids, kept_together),
+        folds=image_folds(warehouse, image_ids, row["kept_together"]),
     )
     places = {number: place for place, number in enumerate(known)}
     return _Group(Judge(None, None, 0, 0, warehouse.path.parent), image_ids, shared, places)

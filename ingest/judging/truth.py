@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -54,13 +55,22 @@ def _named_in_table(path: Path, text: str) -> dict[int, str]:
         EvaluationError: it lacks a column, or a unit is no number.
     """
     reader = csv.DictReader(text.splitlines())
+    try:
+        return _names(path, reader)
+    except csv.Error as error:
+        raise EvaluationError(f"{path} cannot be read as a csv file: {error}") from error
+
+
+def _names(path: Path, reader: csv.DictReader[str]) -> dict[int, str]:
+    """The names in its rows."""
     if not {"unit", "name"} <= set(reader.fieldnames or ()):
         raise EvaluationError(f"{path} has no columns unit and name but {', '.join(reader.fieldnames or ()) or 'none'}")
     names: dict[int, str] = {}
     for row in reader:
-        if not (row["unit"] or "").strip().isdigit():
-            raise EvaluationError(f"{path} line {reader.line_num}: {row['unit']!r} is no unit's number")
-        names[int(row["unit"])] = row["name"] or ""
+        unit = (row["unit"] or "").strip()
+        if not re.fullmatch("[0-9]{1,9}", unit):
+            raise EvaluationError(f"{path} line {reader.line_num}: {unit[:40]!r} is no unit's number")
+        names[int(unit)] = row["name"] or ""
     return {unit: name for unit, name in names.items() if name.strip()}
 
 

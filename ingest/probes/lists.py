@@ -65,7 +65,7 @@ def listed_images(
         if path in images:
             raise ProbeError(f"{file} lists {path} twice, the second time in row {row}; list each image once")
         source = FileBytes(folder.join(path))
-        images[path] = ProbeImage(path, _text(label), source, group=_text(group))
+        images[path] = ProbeImage(path, _text(label), source, group=_text(group) or None)
     return list(images.values())
 
 

@@ -1,11 +1,12 @@
--- Which labeler explains which layer best? Mean fidelity of each setting's labels, how many units it explains better
--- than every other setting (wins), and how many units none of them explains.
--- Settings are put beside each other only where the same images judged their labels.
+-- Which labeler explains which layer best? Mean fidelity of each setting's labels, how many units it explains best
+-- (wins; of equal ones the first), and how many units none of them explains.
+-- Settings are put beside each other only where the same images judged their labels, left out in the same way.
 --   $model: varchar = ; only of this model
 --   $layer: varchar = ; only this layer
 with judged as (
     select
         fidelity.*,
+        coalesce(fidelity.kept_together, 'image') as left_out_by,
         scorings.method,
         scorings.encoder,
         scorings.concept_set,
@@ -25,10 +26,11 @@ means as (
         layer,
         position,
         judged_probe,
+        left_out_by,
         method,
         encoder,
         concept_set,
-        count(held_out_correlation) as labels,
+        count(correlation) as labels,
         avg(correlation) as mean_correlation,
         avg(held_out_correlation) as mean_held_out_correlation,
         avg(ceiling) as mean_ceiling,
@@ -42,10 +44,11 @@ wins as (
     select
         scoring,
         judged_probe,
+        left_out_by,
         count(*) as wins
     from best_labels
     where scoring is not null
-    group by scoring, judged_probe
+    group by scoring, judged_probe, left_out_by
 ),
 
 unexplained as (
@@ -53,15 +56,17 @@ unexplained as (
         model,
         layer,
         judged_probe,
+        left_out_by,
         count(*) filter (concept is null) as unexplained
     from best_labels
-    group by model, layer, judged_probe
+    group by model, layer, judged_probe, left_out_by
 )
 
 select
     means.model,
     means.layer,
     means.judged_probe,
+    means.left_out_by,
     means.setting,
     means.method,
     means.encoder,
@@ -76,15 +81,20 @@ select
     unexplained.unexplained
 from means
 left join wins
-    on means.scoring = wins.scoring and means.judged_probe is not distinct from wins.judged_probe
+    on
+        means.scoring = wins.scoring
+        and means.judged_probe is not distinct from wins.judged_probe
+        and means.left_out_by = wins.left_out_by
 left join unexplained
     on
         means.model = unexplained.model
         and means.layer = unexplained.layer
         and means.judged_probe is not distinct from unexplained.judged_probe
+        and means.left_out_by = unexplained.left_out_by
 order by
     means.model asc,
     means.position asc,
     means.judged_probe asc,
+    means.left_out_by asc,
     means.mean_held_out_correlation desc,
     means.setting asc

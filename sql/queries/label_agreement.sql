@@ -85,15 +85,26 @@ embeddings as (
     where concept_embeddings.prompts = ['{}']
 ),
 
-cosines as (
+-- materialized: joined to each other first, all concepts with all would be made
+first_vectors as materialized (
     select
         concept_pairs.concept_a,
         concept_pairs.concept_b,
-        a.encoder_id,
-        list_inner_product(a.embedding, b.embedding) as cosine
+        embeddings.encoder_id,
+        embeddings.embedding
     from concept_pairs
-    inner join embeddings as a on concept_pairs.concept_a = a.concept
-    inner join embeddings as b on concept_pairs.concept_b = b.concept and a.encoder_id = b.encoder_id
+    inner join embeddings on concept_pairs.concept_a = embeddings.concept
+),
+
+cosines as (
+    select
+        first_vectors.concept_a,
+        first_vectors.concept_b,
+        first_vectors.encoder_id,
+        list_inner_product(first_vectors.embedding, embeddings.embedding) as cosine
+    from first_vectors
+    inner join embeddings
+        on first_vectors.concept_b = embeddings.concept and first_vectors.encoder_id = embeddings.encoder_id
 ),
 
 by_encoder as (

@@ -63,10 +63,21 @@ class Judgement:
     kept_together: str | None = None
 
 
-def unjudged(warehouse: Warehouse, models: Sequence[str], layers: Sequence[str], kept_together: str) -> pl.DataFrame:
+def unjudged(
+    warehouse: Warehouse, models: Sequence[str], layers: Sequence[str], kept_together: str | None = None
+) -> pl.DataFrame:
     """Scorings whose labels are to be judged, of some models and layers or of all: the step ``unjudged``."""
     names = {"models": list(models), "layers": list(layers)}
     return warehouse.step("unjudged", kept_together=kept_together, **names).pl()
+
+
+def way_of_judging(warehouse: Warehouse, probe_id: int) -> str:
+    """What was kept together when images of a probe were last left out: ``image`` or ``label``."""
+    newest = (
+        "select max_by(kept_together, scoring_id) from store.judgements"
+        " where probe_id = $probe_id and kept_together is not null"
+    )
+    return warehouse.scalar(newest, probe_id=probe_id) or "image"
 
 
 def label_terms(warehouse: Warehouse, scoring_id: int) -> pl.DataFrame:

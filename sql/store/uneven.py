@@ -53,6 +53,9 @@ def _forget(warehouse: Warehouse, probe: StoredProbe, key: str, number: int) -> 
     for table in _OF_SCORINGS:
         delete = f"delete from store.{table} where scoring_id in {scorings}"  # noqa: S608
         warehouse.execute(delete, number=number, probe_id=probe.probe_id)
+    judged_by = {"layer_id": None, "encoder_id": None, "probe_id": probe.probe_id, key: number}
+    for step in ("forget_fidelities", "forget_judgements"):
+        warehouse.run_step(step, **judged_by)
     for table in _OF_PROBE[key]:
         warehouse.execute(f"delete from store.{table} where {of_probe}", number=number, probe_id=probe.probe_id)  # noqa: S608
     of_images = f"{key} = $number and image_id between $first_image_id and $last_image_id"

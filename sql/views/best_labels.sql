@@ -1,9 +1,10 @@
 -- One row per unit that has judged labels: the one of highest held-out correlation, whatever the labeler, encoder and
 -- concepts. A unit whose labels none predict it has a row without a label: no lower end of a 95 % interval is above 0.
--- Labels are put beside each other only where the same images judged them; figures that came with imported labels are
--- beside each other too.
+-- Labels are put beside each other only where the same images judged them, left out in the same way; figures that came
+-- with imported labels are beside each other too.
 --   method: of the label; null where no label holds, as concept, explanation and what follows
 --   judged_probe: whose images judged the labels; null for figures that came with imported labels
+--   left_out_by: image, or label where all images of a label were left out together
 --   candidates: labels of the unit that were judged so
 --   scoring: that the label is of
 with best_of_units as (
@@ -12,6 +13,8 @@ with best_of_units as (
         fidelity.layer,
         fidelity.unit,
         fidelity.judged_probe,
+        -- labels that no image here chose are beside those that single images were left out of
+        coalesce(fidelity.kept_together, 'image') as left_out_by,
         count(*) as candidates,
         max_by(
             struct_pack(
@@ -33,7 +36,8 @@ with best_of_units as (
         fidelity.model,
         fidelity.layer,
         fidelity.unit,
-        fidelity.judged_probe
+        fidelity.judged_probe,
+        coalesce(fidelity.kept_together, 'image')
 )
 
 select
@@ -46,6 +50,7 @@ select
     case when best_of_units.best.is_above then best_of_units.best.held_out_correlation end as held_out_correlation,
     case when best_of_units.best.is_above then best_of_units.best.confidence end as confidence,
     best_of_units.judged_probe,
+    best_of_units.left_out_by,
     best_of_units.candidates,
     case when best_of_units.best.is_above then best_of_units.best.scoring end as scoring
 from best_of_units

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def test_what_is_there_already_is_judged_once_and_as_the_run_did(warehouse: Ware
 
 def test_only_the_models_and_layers_that_were_asked_for_are_judged(warehouse: Warehouse) -> None:
     forget(warehouse)
-    assert neuronlake.score(warehouse, fidelity=True, models="nobody").layers == 0
+    with pytest.raises(NeuronlakeError, match="holds no labels of model 'nobody'"):
+        neuronlake.score(warehouse, fidelity=True, models="nobody")
     assert neuronlake.score(warehouse, fidelity=True, layers="layer3").scored_layers == 1
     assert warehouse.sql("select distinct layer from fidelity").fetchall() == [("layer3",)]
 
@@ -104,15 +106,65 @@ def test_imported_labels_are_judged_by_the_images_here_and_by_nothing_where_thei
     assert rows["stability"].null_count() == rows["p_value"].null_count() == 3
     assert warehouse.sql("select distinct kept_together from fidelity where concept is null").fetchall() == []
     # an encoder that was imported without the network knows no other words
-    warehouse.execute(
-        "update store.encoders set source_kind = 'imported', location = null where dimensions is not null"
-    )
+    (kind, place) = warehouse.sql("select source_kind, location from store.encoders where dimensions > 0").fetchall()[0]
+    hide = "update store.encoders set source_kind = $kind, location = $place where dimensions > 0"
+    warehouse.execute(hide, kind="imported", place=None)
     (tmp_path / "words.csv").write_text(f"layer,unit,description\nfc,0,never heard\nfc,1,{ours['concept'][1]}\n")
     (found,) = import_labels(warehouse, tmp_path / "words.csv", ImportOptions(model=model, method="words"))
-    assert "1 imported labels have no fidelity" in found.notes[0]
+    assert "imported labels of 1 concepts have no fidelity" in found.notes[0]
     rows = warehouse.sql("select unit, correlation from unit_labels where method = 'words' order by unit").fetchall()
     assert rows == [(0, None), (1, pytest.approx(ours["correlation"][1]))]
     assert verify(warehouse) == []
+    # nothing comes of trying again, until the encoder is back
+    assert neuronlake.score(warehouse, fidelity=True).scored_layers == 0
+    warehouse.execute(hide, kind=kind, place=place)
+    assert neuronlake.score(warehouse, fidelity=True).scored_layers == 1
+    assert warehouse.scalar("select count(correlation) from unit_labels where method = 'words'") == 2
+    assert neuronlake.score(warehouse, fidelity=True).scored_layers == 0
+
+
+def import_two(warehouse: Warehouse, folder: Path) -> None:
+    """Labels of two units of a layer that was computed here."""
+    (folder / "theirs.csv").write_text("layer,unit,description\nfc,0,cat\nfc,1,dog\n")
+    model = warehouse.scalar("select name from store.models")
+    import_labels(warehouse, folder / "theirs.csv", ImportOptions(model=model, method="theirs"))
+
+
+def test_imported_labels_are_judged_by_newer_images_once_there_are_some(
+    warehouse: Warehouse, tiny_recipe: neuronlake.Recipe, tmp_path: Path
+) -> None:
+    import_two(warehouse, tmp_path)
+    judged = "select distinct judged_images from fidelity join scorings using (scoring) where method = 'theirs'"
+    assert warehouse.scalar(judged) == 20
+    neuronlake.ingest(warehouse, replace(tiny_recipe, layers=("fc",), limit=15))
+    assert neuronlake.score(warehouse, fidelity=True).scored_layers == 1
+    assert warehouse.scalar(judged) == 15
+
+
+def test_a_layer_that_is_made_anew_takes_what_it_said_of_imported_labels_with_it(
+    warehouse: Warehouse, tiny_recipe: neuronlake.Recipe, tmp_path: Path
+) -> None:
+    import_two(warehouse, tmp_path)
+    layer_id = warehouse.scalar("select layer_id from store.layers where name = 'fc'")
+    warehouse.execute("delete from store.activations where layer_id = $id and image_id = 3", id=layer_id)
+    warehouse.execute("update store.chunks set images = images - 1 where layer_id = $id and chunk = 0", id=layer_id)
+    summary = neuronlake.ingest(warehouse, tiny_recipe)
+    assert any("made anew" in note for note in summary.notes)
+    assert warehouse.scalar("select count(*) from fidelity join scorings using (scoring) where method = 'theirs'") == 0
+    assert neuronlake.score(warehouse, fidelity=True).scored_layers == 1
+    assert verify(warehouse) == []
+
+
+def test_the_way_in_which_images_are_left_out_stays_unless_it_is_asked_for(warehouse: Warehouse) -> None:
+    ways = "select distinct method, kept_together from fidelity join scorings using (scoring) order by all"
+    neuronlake.score(warehouse, fidelity=True, keep_together="label")
+    assert neuronlake.score(warehouse, fidelity=True).scored_layers == 0
+    neuronlake.score(warehouse, method="cos_similarity")
+    assert warehouse.sql(ways).fetchall() == [("cos_similarity", "label"), ("soft_wpmi(top_k=5)", "label")]
+    assert neuronlake.score(warehouse, fidelity=True, keep_together="image", layers="fc").scored_layers == 2
+    by_way = warehouse.query("compare_labelers").pl()
+    assert set(by_way.filter(layer="fc")["left_out_by"]) == {"image"}
+    assert set(by_way.filter(layer="layer3")["left_out_by"]) == {"label"}
 
 
 def test_published_figures_stay_when_labels_are_judged(warehouse: Warehouse, tmp_path: Path) -> None:
@@ -154,8 +206,6 @@ def test_images_of_a_group_or_a_label_are_left_out_together(warehouse: Warehouse
 def test_a_group_column_of_a_list_of_images_is_kept_and_tells_probes_apart(
     image_folder: Path, tiny_recipe: neuronlake.Recipe, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     def listed(name: str, header: str, groups: list[str]) -> str:
         images = sorted(image_folder.rglob("*.png"))
         lines = [
