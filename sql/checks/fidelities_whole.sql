@@ -1,4 +1,5 @@
--- What is known of a label's fidelity is of a judged scoring, once a unit, and within its range.
+-- What is known of a label's fidelity is of a judged scoring, once a unit and within its range; and where images judged
+-- it, of every live unit that has a label.
 with found as (
     select
         fidelities.*,
@@ -36,6 +37,23 @@ with found as (
     left join store.judgements using (scoring_id)
     left join store.labels
         on fidelities.scoring_id = labels.scoring_id and fidelities.unit = labels.unit
+),
+
+lacking as (
+    select
+        label_terms.scoring_id,
+        label_terms.unit
+    from store.label_terms
+    inner join store.scorings using (scoring_id)
+    inner join store.judgements using (scoring_id)
+    inner join store.units
+        on
+            scorings.layer_id = units.layer_id
+            and judgements.probe_id = units.probe_id
+            and label_terms.unit = units.unit
+    anti join store.fidelities
+        on label_terms.scoring_id = fidelities.scoring_id and label_terms.unit = fidelities.unit
+    where label_terms.position = 0 and units.status = 'live'
 )
 
 select
@@ -53,3 +71,13 @@ where
     or rows_of_unit > 1
     or len(odd_correlations) > 0
     or len(odd_shares) > 0
+union all
+select
+    scoring_id,
+    unit,
+    true as is_judged,
+    true as is_labelled,
+    0 as rows_of_unit,
+    [] as odd_correlations,
+    [] as odd_shares
+from lacking

@@ -19,6 +19,20 @@ with numbers as (
     from store.judgements
     union all
     select distinct
+        'judgements.probe_id' as reference,
+        'probes' as target,
+        probe_id as number
+    from store.judgements
+    where probe_id is not null
+    union all
+    select distinct
+        'judgements.encoder_id' as reference,
+        'encoders' as target,
+        encoder_id as number
+    from store.judgements
+    where encoder_id is not null
+    union all
+    select distinct
         'fidelities.scoring_id' as reference,
         'scorings' as target,
         scoring_id as number

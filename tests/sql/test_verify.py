@@ -119,6 +119,22 @@ FAULTS = {
         "update store.label_terms set position = 1 where scoring_id = 2 and unit = 2",
         "label_terms_whole",
     ),
+    "a judged label has no fidelity": (
+        "delete from store.fidelities where scoring_id = 5 and unit = 0",
+        "fidelities_whole",
+    ),
+    "a correlation is beyond 1": (
+        "update store.fidelities set correlation = 1.5 where scoring_id = 5 and unit = 0",
+        "fidelities_whole",
+    ),
+    "a fidelity is there twice": (
+        "insert into store.fidelities from store.fidelities where scoring_id = 5 limit 1",
+        "fidelities_whole",
+    ),
+    "a judging probe that is not there": (
+        "update store.judgements set probe_id = 77 where scoring_id = 5",
+        "references_valid",
+    ),
     "labels without a scoring": ("delete from store.scorings where scoring_id = 5", "references_valid"),
     "a label is not the best concept": (
         "update store.label_terms set concept_id = 1 where scoring_id = 2 and unit = 2",
