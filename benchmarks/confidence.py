@@ -112,7 +112,7 @@ def known_units(warehouse: neuronlake.Warehouse) -> pl.DataFrame:
         .with_columns(
             right=pl.col("concept") == pl.col("name"),
             root=pl.col("cubed_correlation").clip(0).sqrt(),
-            log_images=pl.col("judged_images").clip(400, 5_000).log(),
+            log_images=pl.col("judged_images").clip(1, 5_000).log(),
         )
         .sort(*CELL, "unit")
     )

@@ -86,6 +86,30 @@ def test_noise_is_predicted_by_nothing_and_significant_at_the_nominal_rate(metho
     assert (labels.fidelity.q < 0.05).sum() <= 3
 
 
+@pytest.mark.parametrize("images", [2, 8, 20, 100, 500])
+def test_few_images_make_no_label_of_noise_hold(images: int, tmp_path: Path) -> None:
+    shared = probe(images)
+    noise = torch.randn(images, 200, generator=torch.Generator().manual_seed(images)).clamp_min(0) ** 3
+    for method in ("soft_wpmi", "cos_similarity_cubed"):
+        labels = judged(resolve_scoring(method, null_draws=1), tmp_path)(LayerData(noise, shared))
+        assert labels.fidelity is not None
+        assert (labels.fidelity.measures["confidence"] >= 0.5).mean() <= 0.05
+
+
+def test_a_huge_offset_and_any_scale_leave_correlations_and_the_ceiling_as_they_are(tmp_path: Path) -> None:
+    shared = probe(2000)
+    units = planted(shared, 1, 1.0, units=4)
+    judge = judged(resolve_scoring("soft_wpmi", null_draws=1), tmp_path)
+    usual = judge(LayerData(units, shared)).fidelity
+    assert usual is not None
+    for odd in (units + 1e4, units * 1e18, units * 1e36, units * 1e-30):
+        found = judge(LayerData(odd, shared)).fidelity
+        assert found is not None
+        for name in ("correlation", "cubed_correlation", "held_out_correlation", "ceiling"):
+            # rounded activations may choose another label without a fold
+            np.testing.assert_allclose(found.measures[name], usual.measures[name], atol=0.02, err_msg=name)
+
+
 def test_units_with_a_meaning_are_significant_among_noise(tmp_path: Path) -> None:
     shared = probe(2000)
     noise = torch.randn(2000, 40, generator=torch.Generator().manual_seed(6))
