@@ -3,8 +3,9 @@
     python benchmarks/judging.py
     python benchmarks/judging.py --images 20000 --methods soft_wpmi
 
-The labeler alone, without pseudo-units; the same with five choices more, the measures and the ceiling; and what
-pseudo-units add to both. All in one process, each the best of several runs, on random activations and embeddings.
+The labeler alone, without pseudo-units: for the first layer of a run, with the cosines of images and concepts, and for a
+later one, for which these are kept; the same with five choices more, the measures and the ceiling; and what pseudo-units
+add. All in one process, each the best of several runs, on random activations and embeddings.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -58,18 +60,27 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     chosen = parser.parse_args()
     data = layer(chosen.images, chosen.units, chosen.concepts, chosen.dimensions, resolve_device(chosen.device))
-    print(f"{'method':22} {'label':>8} {'judge':>8} {'ratio':>6}   with 1,000 pseudo-units: {'label':>8} {'judge':>8}")
+    columns = ("first", "judged", "ratio", "later", "judged", "ratio", "1,000 pseudo-units: later", "judged")
+    print(f"{'method':22}", *(f"{column:>8}" for column in columns))
     for method in chosen.methods:
-        seconds: list[float] = []
-        for draws in (0, 1000):
-            scoring = resolve_scoring(method, null_draws=draws)
-            labeler = METHODS[method].make(scoring)
+        plain, full = (resolve_scoring(method, null_draws=draws) for draws in (0, 1000))
+        found: list[str] = []
+        for scoring, is_first in ((plain, True), (plain, False), (full, False)):
+            label = METHODS[method].make(scoring).label
             judge = judged(scoring, Path(tempfile.gettempdir()))
-            for work in (labeler.label, judge):
-                seconds.append(best_seconds(lambda work=work: work(data), chosen.repeats))
-        label, judging, label_null, judging_null = seconds
-        ratio = judging / label
-        print(f"{method:22} {label:8.2f} {judging:8.2f} {ratio:6.1f} {'':27}{label_null:8.2f} {judging_null:8.2f}")
+            seconds = [
+                best_seconds(lambda work=work, first=is_first: work(fresh(data) if first else data), chosen.repeats)
+                for work in (label, judge)
+            ]
+            found += [f"{each:8.2f}" for each in seconds]
+            if scoring is plain:
+                found.append(f"{seconds[1] / seconds[0]:8.1f}")
+        print(f"{method:22}", *found)
+
+
+def fresh(data: LayerData) -> LayerData:
+    """The same without what was made of it."""
+    return replace(data, shared=replace(data.shared))
 
 
 if __name__ == "__main__":

@@ -21,9 +21,12 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 # a unit's top images, and a signal's
 TOP_SHARE = 0.05
+# of a column's largest value
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,13 @@ class Fidelity:
 def fidelity(activations: Tensor, signals: Tensor, folds: Tensor) -> Fidelity:
     """All measures of each column."""
     activations, signals = _scaled(activations), _scaled(signals)
+    centred = _scaled(_centred(activations, folds)), _scaled(_centred(signals, folds))
     unit_top, signal_top = top_share(activations, folds), top_share(signals, folds)
-    is_constant = (_centred(activations, folds) == 0).all(dim=0)
+    is_constant = ~centred[0].any(dim=0)
     found = (
-        correlations(activations, signals, folds),
-        cubed_correlations(activations, signals, folds),
-        cosines(activations, signals),
+        _cosines(*centred),
+        _cosines(*map(_cubed, centred)),
+        _cosines(activations, signals),
         average_precisions(signals, unit_top, folds),
         *overlaps(unit_top, signal_top),
     )
@@ -60,7 +64,8 @@ def joined(parts: list[Fidelity]) -> Fidelity:
 
 def correlations(activations: Tensor, signals: Tensor, folds: Tensor) -> Tensor:
     """Pearson's correlation, of what is above and below the means of each fold."""
-    return cosines(_centred(_scaled(activations), folds), _centred(_scaled(signals), folds))
+    centred = (_scaled(_centred(_scaled(values), folds)) for values in (activations, signals))
+    return _cosines(*centred)
 
 
 def cubed_correlations(activations: Tensor, signals: Tensor, folds: Tensor) -> Tensor:
@@ -69,15 +74,7 @@ def cubed_correlations(activations: Tensor, signals: Tensor, folds: Tensor) -> T
     Of one fold it is what the method cos_similarity_cubed of CLIP-Dissect (Oikarinen & Weng, ICLR 2023) scores by.
     """
     centred = (_scaled(_centred(_scaled(values), folds)) for values in (activations, signals))
-    return cosines(*(values.pow(3) for values in centred))
-
-
-def cosines(activations: Tensor, signals: Tensor) -> Tensor:
-    """The cosine of activations and signals as they are."""
-    activations, signals = _scaled(activations), _scaled(signals)
-    product = (activations * signals).sum(dim=0)
-    lengths = activations.square().sum(dim=0).sqrt() * signals.square().sum(dim=0).sqrt()
-    return torch.where(lengths > 0, product / lengths, 0.0)
+    return _cosines(*map(_cubed, centred))
 
 
 def top_share(values: Tensor, folds: Tensor) -> Tensor:
@@ -135,16 +132,34 @@ def average_precisions(signals: Tensor, targets: Tensor, folds: Tensor) -> Tenso
     return total / weight.clamp_min(1)
 
 
+def _cosines(activations: Tensor, signals: Tensor) -> Tensor:
+    """The cosine of each column with the same column of the other; 0 where one has no length."""
+    product = (activations * signals).sum(dim=0)
+    lengths = (activations.square().sum(dim=0) * signals.square().sum(dim=0)).sqrt()
+    return torch.where(lengths > 0, product / lengths, 0.0)
+
+
+def _cubed(values: Tensor) -> Tensor:
+    """Third powers: multiplied, for a power takes four times as long."""
+    return values.square().mul_(values)
+
+
 def _centred(values: Tensor, folds: Tensor) -> Tensor:
-    """Less the mean of each fold, twice, so that what is constant comes out as 0 or nearly so."""
-    number = int(folds.max()) + 1
-    counts = torch.bincount(folds, minlength=number).clamp_min(1)[:, None]
+    """Less the mean of each fold, twice, for the digits; a column that hardly varies beside its size becomes 0.
+
+    Args:
+        values: (images, columns), of 1 at the largest.
+        folds: (images,) int64.
+    """
+    members = one_hot(folds).to(values.dtype)
+    shares = members / members.sum(dim=0).clamp_min(1)
     for _ in range(2):
-        sums = torch.zeros(number, values.shape[1], device=values.device).index_add_(0, folds, values)
-        values = values - (sums / counts)[folds]
-    return values
+        values = torch.addmm(values, members, shares.T @ values, alpha=-1)
+    low, high = values.aminmax(dim=0)
+    return values.mul_(torch.maximum(high, -low) > _ROUNDING)
 
 
 def _scaled(values: Tensor) -> Tensor:
     """Each column over its largest absolute value, so that its sixth powers stay in float32's range."""
-    return values / values.abs().amax(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
+    low, high = values.aminmax(dim=0)
+    return values / torch.maximum(high, -low).clamp_min(torch.finfo(torch.float32).tiny)
