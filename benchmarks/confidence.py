@@ -99,7 +99,7 @@ def label(warehouse: neuronlake.Warehouse, photos: Path, tar: Path) -> None:
 
 def known_units(warehouse: neuronlake.Warehouse) -> pl.DataFrame:
     """A row for each label of a unit whose class has images: what is known of it, and whether it is right."""
-    judged = warehouse.sql("from fidelity").pl()
+    judged = warehouse.sql("from fidelity where layer = $layer", layer=LAYER).pl()
     labels = warehouse.sql("select scoring, unit, similarity, margin, method, concept_set, probe from unit_labels").pl()
     rows = judged.join(labels, on=("scoring", "unit"))
     images = warehouse.sql("select distinct probe, label from top_images").pl()

@@ -3,9 +3,9 @@
     python benchmarks/judging.py
     python benchmarks/judging.py --images 20000 --methods soft_wpmi
 
-The labeler alone, without pseudo-units: for the first layer of a run, with the cosines of images and concepts, and for a
-later one, for which these are kept; the same with five choices more, the measures and the ceiling; and what pseudo-units
-add. All in one process, each the best of several runs, on random activations and embeddings.
+The labeler alone, without pseudo-units: for the first layer of a run, with the cosines of images and concepts, and for
+a later one, for which these are kept; the same with five choices more, the measures and the ceiling; and what
+pseudo-units add. All in one process, each the best of several runs, on random activations and embeddings.
 """
 
 from __future__ import annotations
