@@ -6,7 +6,7 @@
 with judged as (
     select
         fidelity.*,
-        coalesce(fidelity.kept_together, 'image') as left_out_by,
+        case when fidelity.judged_probe is not null then coalesce(fidelity.kept_together, 'image') end as left_out_by,
         scorings.method,
         scorings.encoder,
         scorings.concept_set,
@@ -84,13 +84,13 @@ left join wins
     on
         means.scoring = wins.scoring
         and means.judged_probe is not distinct from wins.judged_probe
-        and means.left_out_by = wins.left_out_by
+        and means.left_out_by is not distinct from wins.left_out_by
 left join unexplained
     on
         means.model = unexplained.model
         and means.layer = unexplained.layer
         and means.judged_probe is not distinct from unexplained.judged_probe
-        and means.left_out_by = unexplained.left_out_by
+        and means.left_out_by is not distinct from unexplained.left_out_by
 order by
     means.model asc,
     means.position asc,

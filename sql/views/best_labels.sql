@@ -4,7 +4,7 @@
 -- with imported labels are beside each other too.
 --   method: of the label; null where no label holds, as concept, explanation and what follows
 --   judged_probe: whose images judged the labels; null for figures that came with imported labels
---   left_out_by: image, or label where all images of a label were left out together
+--   left_out_by: image, or label where all images of a label were left out together; null as judged_probe is
 --   candidates: labels of the unit that were judged so
 --   scoring: that the label is of
 with best_of_units as (
@@ -14,7 +14,7 @@ with best_of_units as (
         fidelity.unit,
         fidelity.judged_probe,
         -- labels that no image here chose are beside those that single images were left out of
-        coalesce(fidelity.kept_together, 'image') as left_out_by,
+        case when fidelity.judged_probe is not null then coalesce(fidelity.kept_together, 'image') end as left_out_by,
         count(*) as candidates,
         max_by(
             struct_pack(
@@ -37,7 +37,7 @@ with best_of_units as (
         fidelity.layer,
         fidelity.unit,
         fidelity.judged_probe,
-        coalesce(fidelity.kept_together, 'image')
+        left_out_by
 )
 
 select

@@ -39,7 +39,7 @@ select
     fidelities.held_out_correlation,
     -- Fisher's z; greatest() passes over a null
     case
-        when judgements.images is not null
+        when judgements.images is not null and fidelities.held_out_correlation is not null
             then tanh(
                 atanh(least(greatest(fidelities.held_out_correlation, -0.999999), 0.999999))
                 - 1.96 / sqrt(greatest(judgements.images - 3, 1))
