@@ -84,6 +84,8 @@ def score(
         what = "judged" if fidelity else "scored"
         done = f"{summary.scored_layers} of {summary.layers} layers {what} in {summary.seconds:.0f} s"
         typer.echo(f"{done}, into {warehouse}", err=True)
+    elif fidelity:
+        typer.echo(f"nothing more to judge in {warehouse}", err=True)
     else:
         typer.echo(f"nothing to do: {warehouse} holds all of it", err=True)
     for note in summary.notes:

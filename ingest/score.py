@@ -123,7 +123,10 @@ def _judge(warehouse: Warehouse, recipe: ScoreRecipe, progress: Progress, comman
             done, notes = judge_stored(warehouse, with_images, machine.label, progress, trust_code=recipe.trust_code)
             timing.score = time.perf_counter() - started
     if without := len(rows) - len(with_images):
-        notes += (f"{without} scorings have no activations and embeddings here to be judged by",)
+        notes += (
+            f"{without} scorings are of layers without activations and embeddings here, so nothing can judge them; "
+            "`cli ingest` of the same model and layers makes these",
+        )
     return ScoreSummary(len(rows), done, time.perf_counter() - started, notes)
 
 

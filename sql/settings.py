@@ -121,6 +121,7 @@ def setting_note(warehouse: Warehouse, query: str, parameters: dict[str, str], a
     if len(mixed) < 2:
         return None
     newest = warehouse.scalar("select setting from newest_setting")
+    newest = newest if newest in mixed else mixed[-1]
     said = said.format(_listed(mixed))
     listing = hints.command("cli sql settings", warehouse.path)
     return f"note: {said}; `where setting = {newest}` picks one, `{listing}` lists them"

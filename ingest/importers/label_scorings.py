@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from neuronlake.ingest.concepts import concept_sets
-from neuronlake.ingest.importers.label_files import ImportedFileError, ImportOptions, LabelRow, Term
+from neuronlake.ingest.importers.label_files import UNKNOWN, ImportedFileError, ImportOptions, LabelRow, Term
 from neuronlake.ingest.networks.known_by_name import layer_positions
 from neuronlake.sql.store import concepts, scorings
 from neuronlake.sql.store.encoders import register_encoder
@@ -209,7 +209,7 @@ def _layer(warehouse: Warehouse, path: Path, options: ImportOptions, layer: Laye
     if known.units < layer.units:
         raise ImportedFileError(
             f"{path} has labels for {layer.units} units of {layer.name}, and {layer.name} of {options.model} has "
-            f"{known.units}"
+            f"{known.units}" + ("; say which layer the file is about with --layer" if layer.name == UNKNOWN else "")
         )
     # a file with more of the layers knows their order better
     move_later(warehouse, number, layer.position)

@@ -9,6 +9,7 @@ from functools import cache, partial
 import polars as pl
 import torch
 
+from neuronlake.ingest.concepts.builtin_sets import BUILTIN_SETS
 from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.judging.against_names import (
     Known,
@@ -147,12 +148,20 @@ class _Truth:
     """The known names of a layer's units.
 
     Raises:
-        EvaluationError: there is no such truth.
+        EvaluationError: there is no such truth, or it is a set of names for another number of units.
     """
 
     def __init__(self, warehouse: Warehouse, model: str, layer: str, truth: str) -> None:
         self.is_probe = truth == PROBE
         self._given = {} if self.is_probe else load_truth(truth)
+        units = warehouse.scalar(
+            "select max(units) from scorings where model = $model and layer = $layer", model=model, layer=layer
+        )
+        if truth in BUILTIN_SETS and units and units != len(self._given):
+            raise EvaluationError(
+                f"{truth} has names for {len(self._given):,} units and {layer} of {model} has {units:,}; "
+                "give the layer's own names as a file, or --truth probe"
+            )
         self._preferred = cache(partial(preferred_names, warehouse, model, layer))
 
     def names(self, probe: str) -> dict[int, str]:

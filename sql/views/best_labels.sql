@@ -1,8 +1,9 @@
 -- One row per unit that has judged labels: the one of highest held-out correlation, whatever the labeler, encoder and
--- concepts. A unit whose labels none predict it has a row without a label: no lower end of a 95 % interval is above 0.
+-- concepts. A unit that no label predicts has a row without a label: no lower end of a 95 % interval is above 0. What
+-- predicts best need not be the right word: that is what confidence says.
 -- Labels are put beside each other only where the same images judged them, left out in the same way; figures that came
 -- with imported labels are beside each other too.
---   method: of the label; null where no label holds, as concept, explanation and what follows
+--   method: of the label; null where none predicts the unit, as concept, explanation and what follows
 --   judged_probe: whose images judged the labels; null for figures that came with imported labels
 --   left_out_by: image, or label where all images of a label were left out together; null as judged_probe is
 --   candidates: labels of the unit that were judged so
