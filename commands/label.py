@@ -13,7 +13,6 @@ from neuronlake.commands.options import (
     Device,
     Engine,
     KeepConcepts,
-    KeepTogether,
     Method,
     OutputFormat,
     Parameter,
@@ -52,7 +51,15 @@ def score(
     method: Method = None,
     parameter: Parameter = None,
     keep_concepts: KeepConcepts = None,
-    keep_together: KeepTogether = None,
+    keep_together: Annotated[
+        str | None,
+        typer.Option(
+            metavar="image|label",
+            help="As for ingest; as the probe's labels were judged last if not given.",
+            show_default=False,
+            rich_help_panel="Labels",
+        ),
+    ] = None,
     fidelity: Annotated[
         bool | None,
         typer.Option(
