@@ -122,7 +122,8 @@ pytestmark = pytest.mark.slow
 def test_every_chart_is_drawn_with_no_message_and_no_request(two_models: Path, tmp_path: Path, open_page) -> None:
     opened = open_page(report(two_models, tmp_path / "page.html"))
     plots = opened.page.locator(".plot:visible").count()
-    assert plots >= 11
+    # none of these labels holds, so what the models share is drawn for all labels alone, behind the switch
+    assert plots >= 9
     assert all(is_drawn(opened.page, place) for place in range(plots))
     opened.page.select_option("#counted", "all")
     counting = "[data-labels=all] .plot"
