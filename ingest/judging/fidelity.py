@@ -43,14 +43,13 @@ class Fidelity:
 
 def fidelity(activations: Tensor, signals: Tensor, folds: Tensor) -> Fidelity:
     """All measures of each column."""
-    activations, signals = _scaled(activations), _scaled(signals)
-    centred = _scaled(_centred(activations, folds)), _scaled(_centred(signals, folds))
+    centred = _about_means(activations, folds), _about_means(signals, folds)
     unit_top, signal_top = top_share(activations, folds), top_share(signals, folds)
     is_constant = ~centred[0].any(dim=0)
     found = (
         _cosines(*centred),
         _cosines(*map(_cubed, centred)),
-        _cosines(activations, signals),
+        _cosines(_scaled(activations), _scaled(signals)),
         average_precisions(signals, unit_top, folds),
         *overlaps(unit_top, signal_top),
     )
@@ -64,8 +63,7 @@ def joined(parts: list[Fidelity]) -> Fidelity:
 
 def correlations(activations: Tensor, signals: Tensor, folds: Tensor) -> Tensor:
     """Pearson's correlation, of what is above and below the means of each fold."""
-    centred = (_scaled(_centred(_scaled(values), folds)) for values in (activations, signals))
-    return _cosines(*centred)
+    return _cosines(_about_means(activations, folds), _about_means(signals, folds))
 
 
 def cubed_correlations(activations: Tensor, signals: Tensor, folds: Tensor) -> Tensor:
@@ -73,8 +71,7 @@ def cubed_correlations(activations: Tensor, signals: Tensor, folds: Tensor) -> T
 
     Of one fold it is what the method cos_similarity_cubed of CLIP-Dissect (Oikarinen & Weng, ICLR 2023) scores by.
     """
-    centred = (_scaled(_centred(_scaled(values), folds)) for values in (activations, signals))
-    return _cosines(*map(_cubed, centred))
+    return _cosines(_cubed(_about_means(activations, folds)), _cubed(_about_means(signals, folds)))
 
 
 def top_share(values: Tensor, folds: Tensor) -> Tensor:
@@ -144,19 +141,15 @@ def _cubed(values: Tensor) -> Tensor:
     return values.square().mul_(values)
 
 
-def _centred(values: Tensor, folds: Tensor) -> Tensor:
-    """Less the mean of each fold, twice, for the digits; a column that hardly varies beside its size becomes 0.
-
-    Args:
-        values: (images, columns), of 1 at the largest.
-        folds: (images,) int64.
-    """
+def _about_means(values: Tensor, folds: Tensor) -> Tensor:
+    """Each column less the mean of each fold, and of 1 at the largest; 0 where it hardly varies beside its size."""
+    values = _scaled(values)
     members = one_hot(folds).to(values.dtype)
     shares = members / members.sum(dim=0).clamp_min(1)
-    for _ in range(2):
+    for _ in range(2):  # twice, for the digits
         values = torch.addmm(values, members, shares.T @ values, alpha=-1)
     low, high = values.aminmax(dim=0)
-    return values.mul_(torch.maximum(high, -low) > _ROUNDING)
+    return _scaled(values.mul_(torch.maximum(high, -low) > _ROUNDING))
 
 
 def _scaled(values: Tensor) -> Tensor:

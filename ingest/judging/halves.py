@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from neuronlake.ingest.judging.fidelity import TOP_SHARE
 from neuronlake.ingest.judging.measures import Measured, average_precisions, correlations, mean, measure
 from neuronlake.ingest.judging.scored import EvaluationError, Scored
 from neuronlake.ingest.labelers import similarity
 from neuronlake.ingest.labelers.similarity import Cosines, top_image_indices
-
-# a unit's top images in the half that verifies: those whose activation is in the highest 5 %
-_TOP_SHARE = 0.05
 
 
 def measures_of_halves(scored: Scored, seed: int) -> list[Measured]:
@@ -35,7 +33,7 @@ def measures_of_halves(scored: Scored, seed: int) -> list[Measured]:
     drawn = torch.randint(concepts - 1, (len(best),), generator=generator).to(best.device)
     drawn += drawn >= best[:, 0]  # any but the label
     activations = scored.activations[verifying]
-    top = top_image_indices(activations, max(1, round(_TOP_SHARE * len(verifying))))
+    top = top_image_indices(activations, max(1, round(TOP_SHARE * len(verifying))))
     is_top = torch.zeros_like(activations, dtype=torch.bool).scatter_(0, top.T, value=True)
     found: list[Measured] = []
     for name, chosen in (("label", best[:, 0]), ("runner_up", best[:, 1]), ("random", drawn)):

@@ -45,7 +45,8 @@ class Judge:
 
     def __call__(self, layer: LayerData) -> LayerLabels:
         """The labels of a layer with their fidelity."""
-        made = self.label(layer) if self.label else None
+        # labels that are there are made again for the pseudo-units that go with them, and for nothing else
+        made = self.label(layer) if self.label and (layer.labels is None or self.draws) else None
         labels = layer.labels or made
         assert labels is not None
         measures = _measures(layer, labels, self.choose, self.scratch)
@@ -90,9 +91,10 @@ def _measures(
         if chosen:
             signals = _left_out_signals(shared, chosen, units)
             held.append(fidelity(activations, signals, _folds(shared)))
-    found = {each.name: getattr(joined(whole), each.name) for each in fields(Fidelity)}
+    on_all = joined(whole)
+    found = {each.name: getattr(on_all, each.name) for each in fields(Fidelity)}
     # what was chosen by none of these images is held out from all of them
-    out = joined(held) if chosen else joined(whole)
+    out = joined(held) if chosen else on_all
     nothing = torch.full((len(terms),), torch.nan)
     is_known = bool(chosen) or choose is None
     found |= {f"held_out_{each.name}": getattr(out, each.name) if is_known else nothing for each in fields(Fidelity)}
