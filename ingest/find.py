@@ -9,10 +9,9 @@ import polars as pl
 import torch
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.encoders.loading import load_stored_encoder
+from neuronlake.ingest.encoders.loading import encoder_of_row
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.labelers import similarity
-from neuronlake.ingest.networks.weights import SourceKind
 from neuronlake.sql import hints
 from neuronlake.sql.settings import chosen_setting
 from neuronlake.sql.store import features
@@ -66,14 +65,8 @@ def find_units(
     first = layers.row(0, named=True)
     if first["method"] not in similarity.METHODS:
         raise FindError(f"{first['method']} of setting {shown.short} scores no text; choose another with --setting")
-    network = load_stored_encoder(
-        first["encoder"],
-        SourceKind(first["encoder_source_kind"]),
-        first["encoder_location"],
-        first["encoder_fingerprint"],
-        chosen=encoder if encoder != first["encoder"] else None,
-        trust_code=trust_code,
-    )
+    chosen = encoder if encoder != first["encoder"] else None
+    network = encoder_of_row(first, chosen=chosen, trust_code=trust_code)
     wanted = embed_texts(network, first["prompts"], [text])
     found = _score_layers(warehouse, layers, wanted, progress)
     if not found:

@@ -12,10 +12,10 @@ import polars as pl
 from neuronlake.ingest.concepts.concept_sets import ConceptSet, image_label_concepts, load_concepts
 from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.encoders.loading import (
+    encoder_of_row,
     in_some_precision,
     is_place,
     load_encoder,
-    load_stored_encoder,
 )
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import as_json, recorded_run
@@ -25,7 +25,6 @@ from neuronlake.ingest.labelers.labelling import Basis, Inputs, embed_concepts, 
 from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
 from neuronlake.ingest.labelers.settings import ScoringError
 from neuronlake.ingest.machines.base import choose_machine
-from neuronlake.ingest.networks.weights import SourceKind
 from neuronlake.ingest.recipe import ScoreRecipe, chosen_recipe
 from neuronlake.ingest.storing import register_concept_set
 from neuronlake.sql import hints
@@ -94,7 +93,7 @@ def score(
                 warehouse,
                 basis,
                 scoring.prompts,
-                lambda: encoder or _stored_encoder(first, recipe),
+                lambda: encoder or encoder_of_row(first, trust_code=recipe.trust_code),
                 progress,
             )
     if pending:
@@ -169,17 +168,6 @@ def _with_encoder_by_name(warehouse: Warehouse, recipe: ScoreRecipe) -> tuple[Sc
         names = ", ".join(stored.values()) or "no encoder"
         raise ScoringError(f"{spec} made none of the embeddings in {warehouse.path}; it holds those of {names}")
     return replace(recipe, encoder=stored[encoder.fingerprint]), encoder
-
-
-def _stored_encoder(layer: dict[str, str], recipe: ScoreRecipe) -> Encoder:
-    """The encoder of the chosen layers, from where the warehouse says that it is."""
-    return load_stored_encoder(
-        layer["encoder"],
-        SourceKind(layer["encoder_source_kind"]),
-        layer["encoder_location"],
-        layer["encoder_fingerprint"],
-        trust_code=recipe.trust_code,
-    )
 
 
 def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe, *, embedded: bool) -> pl.DataFrame:

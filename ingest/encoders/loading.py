@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from neuronlake.ingest.devices import PRECISIONS
 from neuronlake.ingest.encoders.clip import HUBS, open_clip_encoder, own_encoder
@@ -86,6 +88,21 @@ def load_stored_encoder(
             f"the weights of {chosen or name} are not those that made this file's embeddings; run `cli ingest` again"
         )
     return found
+
+
+def encoder_of_row(row: Mapping[str, Any], *, chosen: str | None = None, trust_code: bool = False) -> Encoder:
+    """The encoder of a row of the warehouse with columns encoder, encoder_source_kind, _location and _fingerprint.
+
+    Arguments and errors are those of `load_stored_encoder`.
+    """
+    return load_stored_encoder(
+        row["encoder"],
+        SourceKind(row["encoder_source_kind"]),
+        row["encoder_location"],
+        row["encoder_fingerprint"],
+        chosen=chosen,
+        trust_code=trust_code,
+    )
 
 
 def in_some_precision(encoder: Encoder, fingerprints: list[str]) -> Encoder | None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.encoders.loading import load_stored_encoder
+from neuronlake.ingest.encoders.loading import encoder_of_row
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.judging.judge import Judge, judged
 from neuronlake.ingest.labelers.base import Label, LabelledLayer, LayerActivations, Shared
@@ -20,7 +20,6 @@ from neuronlake.ingest.labelers.labelling import Inputs, image_folds, live_activ
 from neuronlake.ingest.labelers.registry import METHODS
 from neuronlake.ingest.labelers.rows import fidelity_rows, stored_labels
 from neuronlake.ingest.labelers.settings import Scoring
-from neuronlake.ingest.networks.weights import SourceKind
 from neuronlake.sql.store import concepts, encoders, features, scorings
 from neuronlake.sql.store.features import StoredLayer
 from neuronlake.sql.store.scorings import Judgement
@@ -166,14 +165,7 @@ def _imported(warehouse: Warehouse, rows: Sequence[Row], notes: list[str], *, tr
 
 def _embed(warehouse: Warehouse, row: Row, missing: dict[int, str], *, trust_code: bool) -> None:
     """Embed concepts with the encoder that embedded the images."""
-    encoder = load_stored_encoder(
-        row["encoder"],
-        SourceKind(row["encoder_source_kind"]),
-        row["encoder_location"],
-        row["encoder_fingerprint"],
-        trust_code=trust_code,
-    )
-    vectors = embed_texts(encoder, _PLAIN, list(missing.values()))
+    vectors = embed_texts(encoder_of_row(row, trust_code=trust_code), _PLAIN, list(missing.values()))
     found = {number: place for place, number in enumerate(missing) if vectors[place].norm() > 0}
     encoders.insert_concept_embeddings(
         warehouse, row["encoder_id"], _PLAIN, list(found), vectors[list(found.values())].numpy()
