@@ -30,12 +30,13 @@ def test_the_demo_makes_a_warehouse_and_a_page_and_says_what_to_do_next(tmp_path
     assert "open demo.html in a browser" in done.stderr
     assert (tmp_path / "demo.html").stat().st_size > 1_000_000
     with neuronlake.open(tmp_path / "demo.duckdb", write=False) as warehouse:
-        # unit 282 is ImageNet's tiger cat, and the probe holds a photograph of a cat
+        # unit 282 is ImageNet's tiger cat, and the probe holds a photograph of a cat; the tabby, the tiger cat and
+        # the Egyptian cat are neighbours in the encoder's space
         label = warehouse.sql(
-            "select concept, is_significant from unit_labels"
+            "select concept, holds from unit_labels"
             " where model = 'efficientnet-lite0-imagenet' and layer = '_fc' and unit = 282"
         ).fetchall()
-        assert label == [("cat", True)]
+        assert label == [("Egyptian cat", True)]
         assert warehouse.scalar("select count(*) from unit_labels") == 2272
     again = run_demo(tmp_path, environment)
     assert "nothing to do: demo.duckdb holds all of it" in again.stderr
