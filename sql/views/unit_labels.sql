@@ -18,6 +18,11 @@
 --   stability: share of the choices on four fifths of the images that are the label, or nearly coincide with it
 --   confidence: how likely the label is right, from 0 to 1; see docs/confidence.md
 --   holds: whether confidence is at least 0.5; where there is none, whether q_value is below 0.05; null without either
+--   intercept: what a sum adds to its weighted concepts to give the activation; null for other labels
+--   is_polysemantic: whether two concepts of the label, whose signals are unlike, each have a third or more of what the
+--     label explains; null where it was not judged
+--   monosemanticity: mean cosine of the image embeddings of two images that the unit fires on, weighted by its
+--     activations; null where it was not judged or no embeddings were at hand
 with first_terms as (
     select
         scoring_id,
@@ -64,7 +69,10 @@ select
     fidelities.ceiling,
     fidelities.stability,
     fidelities.confidence,
-    coalesce(fidelities.confidence >= 0.5, fidelities.q_value < 0.05, labels.q_value < 0.05) as holds
+    coalesce(fidelities.confidence >= 0.5, fidelities.q_value < 0.05, labels.q_value < 0.05) as holds,
+    labels.intercept,
+    fidelities.is_polysemantic,
+    fidelities.monosemanticity
 from store.labels
 inner join scorings on labels.scoring_id = scorings.scoring
 inner join store.scorings as keys on labels.scoring_id = keys.scoring_id

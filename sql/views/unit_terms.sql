@@ -3,6 +3,8 @@
 --   weight: how much the concept counts in a sum; 1 where a label is one concept
 --   operator: how a formula puts the concept to those before it; null in a sum
 --   term: the concept as it stands in the label's text
+--   share: of the variance that the label explains; below 0 where the concept only corrects others; null where it was
+--     not judged
 select
     scorings.scoring,
     scorings.model,
@@ -13,12 +15,24 @@ select
     label_terms.weight,
     label_terms.operator,
     case
-        when label_terms.operator is not null then label_terms.operator || ' ' || concepts.concept
-        when label_terms.position = 0 and label_terms.weight = 1 then concepts.concept
-        when label_terms.position = 0 then format('{:.2f} {}', label_terms.weight, concepts.concept)
-        else format('{:+.2f} {}', label_terms.weight, concepts.concept)
-    end as term,
-    scorings.setting
+        when label_terms.operator is not null then label_terms.operator || ' '
+        when label_terms.position = 0 and label_terms.weight = 1 then ''
+        -- two digits, and more before the point
+        else
+            case
+                when label_terms.weight < 0 then '- '
+                when label_terms.position > 0 then '+ '
+                else ''
+            end
+            || format(
+                case when abs(label_terms.weight) < 10 then '{:.2g} ' else '{:.0f} ' end, abs(label_terms.weight)
+            )
+    end
+    || concepts.concept as term,
+    scorings.setting,
+    fidelities.shares[label_terms.position + 1] as share
 from store.label_terms
 inner join scorings on label_terms.scoring_id = scorings.scoring
 inner join store.concepts using (concept_id)
+left join store.fidelities
+    on label_terms.scoring_id = fidelities.scoring_id and label_terms.unit = fidelities.unit

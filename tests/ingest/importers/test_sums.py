@@ -69,10 +69,10 @@ def test_the_first_concept_is_counted_and_the_explanation_is_all_of_them(warehou
     assert warehouse.sql(
         "select layer, unit, concept, category, similarity, explanation from unit_labels order by unit"
     ).fetchall() == [
-        ("layer4", 0, "reception", "scene", None, "2.75 reception +1.50 cuisine +0.25 counter"),
-        ("layer4", 1, "general store, indoor", "none", None, "1.50 general store, indoor -0.50 sky"),
+        ("layer4", 0, "reception", "scene", None, "2.8 reception + 1.5 cuisine + 0.25 counter"),
+        ("layer4", 1, "general store, indoor", "none", None, "1.5 general store, indoor - 0.5 sky"),
         ("layer4", 2, "lagoon", "none", None, "lagoon"),
-        ("layer4", 3, "kitchen", "scene", None, "1.50 kitchen +1.00 bar"),
+        ("layer4", 3, "kitchen", "scene", None, "1.5 kitchen + 1 bar"),
         ("layer4", 4, None, None, None, None),
     ]
 
