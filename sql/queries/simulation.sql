@@ -1,9 +1,9 @@
 -- What does the label of one unit predict of each image, and what does the unit do there?
--- One row per image that chose or judged the label, those first on which the two differ most: outcome is hit, false alarm
--- or miss for the 5 % of images that label or unit have highest, and outcome_rank counts false alarms and misses from the
--- worst. A sum predicts its intercept and weighted signals. Other labels have no scale of their own: their signal, such
--- as the cosine of the concept, is put on the activations' least-squares line, upwards even where the label is wrong.
--- No rows where nothing is predicted: the unit has no label or is dead, or images or concepts have no embeddings.
+-- One row per image that chose or judged the label, those first on which the two differ most. The outcome is hit, false
+-- alarm or miss for the 5 % of images that label or unit have highest; outcome_rank counts false alarms and misses from
+-- the worst. A sum predicts its intercept and weighted signals. Other labels have no scale of their own: their signal,
+-- such as the cosine of the concept, is put on the activations' least-squares line, upwards even where the label is
+-- wrong. No rows where nothing is predicted: the unit has no label or is dead, or images or concepts no embeddings.
 --   $model: text; name of the model
 --   $layer: text; name of the layer
 --   $unit: integer; number of the unit, from 0

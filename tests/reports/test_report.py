@@ -21,7 +21,8 @@ from neuronlake.ingest.importers.label_files import ImportOptions
 from neuronlake.ingest.importers.labels import import_labels
 from neuronlake.ingest.networks import models
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.reports.unit import read_unit, write_unit_page
+from neuronlake.reports.units.card import read_unit
+from neuronlake.reports.units.page import write_unit_page
 from tiny import ROOT, write_image
 
 NASTY = [

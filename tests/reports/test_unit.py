@@ -9,7 +9,8 @@ import pytest
 
 import neuronlake
 from neuronlake.reports.tables import print_unit
-from neuronlake.reports.unit import read_unit, write_unit_page
+from neuronlake.reports.units.card import read_unit
+from neuronlake.reports.units.page import write_unit_page
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from neuronlake.ingest.importers.labels import import_labels
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.export import export_descriptions
 from neuronlake.reports.pictures import write_charts
-from neuronlake.reports.unit import UnitError, read_unit
+from neuronlake.reports.units.card import UnitError, read_unit
 from neuronlake.sql import catalog
 from neuronlake.sql.settings import chosen_setting, setting_note, views_by_setting
 from neuronlake.sql.warehouse import Warehouse

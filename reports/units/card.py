@@ -1,17 +1,13 @@
-"""One unit: its label, its best concepts and its top images, for a terminal or as a page."""
+"""One unit: its label, its best concepts and its top images, for a terminal or a page."""
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from neuronlake import NeuronlakeError
-from neuronlake.reports.files import write_output
-from neuronlake.reports.templates import ENVIRONMENT, asset
 from neuronlake.sql.settings import Setting, all_settings, chosen_setting
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import did_you_mean
@@ -127,11 +123,3 @@ def _under(warehouse: Warehouse, settings: set[int]) -> str:
     """Where to find what the shown setting does not have."""
     others = [each.short for each in all_settings(warehouse) if each.number in settings]
     return f"it is under {', '.join(others)}: choose one with --setting"
-
-
-def write_unit_page(card: UnitCard, path: Path) -> None:
-    """Write the card as one HTML file that opens with no network."""
-    pictures = {number: base64.b64encode(webp).decode() for number, webp in card.pictures.items()}
-    rows = {"images": card.images.to_dicts(), "concepts": card.concepts.to_dicts()}
-    page = ENVIRONMENT.get_template("unit.html").render(card=card, pictures=pictures, style=asset("page.css"), **rows)
-    write_output(path, page.encode())
