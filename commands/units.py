@@ -12,7 +12,7 @@ from neuronlake.commands.terminal import open_quietly
 
 Model = Annotated[str, typer.Argument(help="Name of the model.")]
 Layer = Annotated[str, typer.Argument(help="Name of the layer.")]
-Number = Annotated[int, typer.Argument(min=0, metavar="UNIT", help="Number of the unit, from 0.")]
+Number = Annotated[int, typer.Argument(min=0, metavar="unit", help="Number of the unit, from 0.")]
 # false alarms, and misses, in a row of the page
 _SHOWN = 7
 OpenPage = Annotated[bool, typer.Option("--open", help="Show it as a page in the browser.")]

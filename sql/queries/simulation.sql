@@ -143,7 +143,11 @@ lines as (
     select
         avg(shown.activation) as mean_activation,
         avg(sums.signal) as mean_signal,
-        coalesce(abs(regr_slope(shown.activation, sums.signal)), 0) as slope
+        case
+            when stddev_pop(sums.signal) > 1e-6 * max(abs(sums.signal))
+                then abs(regr_slope(shown.activation, sums.signal))
+            else 0
+        end as slope
     from shown
     inner join sums using (image_id)
 ),

@@ -14,7 +14,20 @@ import polars as pl
 import pytest
 
 CLI = Path(sys.executable).parent / "cli"
-COMMANDS = ("ingest", "demo", "sql", "views", "status", "report", "unit", "find", "export", "verify", "import")
+COMMANDS = (
+    "ingest",
+    "demo",
+    "sql",
+    "views",
+    "status",
+    "report",
+    "unit",
+    "simulate",
+    "find",
+    "export",
+    "verify",
+    "import",
+)
 
 
 def cli(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

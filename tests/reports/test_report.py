@@ -23,6 +23,7 @@ from neuronlake.ingest.networks import models
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.units.card import read_unit
 from neuronlake.reports.units.page import write_unit_page
+from neuronlake.reports.units.predictions import read_simulation
 from tiny import ROOT, write_image
 
 NASTY = [
@@ -439,14 +440,24 @@ def test_dead_units_say_so(tiny_warehouse: Path, tmp_path: Path, open_page) -> N
 
 
 def test_a_unit_has_a_page_of_its_own(two_models: Path, tmp_path: Path, browser: Browser) -> None:
+    unit = ("resnet18-places365", "layer1", 3)
     with neuronlake.open(two_models, write=False) as warehouse:
-        card = read_unit(warehouse, "resnet18-places365", "layer1", 3)
-    write_unit_page(card, tmp_path / "unit.html")
+        card = read_unit(warehouse, *unit)
+        simulation = read_simulation(warehouse, *unit, card.setting.number, 7)
+    write_unit_page(card, tmp_path / "unit.html", simulation)
     page = browser.new_page()
     page.goto((tmp_path / "unit.html").as_uri())
     assert page.text_content("h1") == card.label["concept"]
-    assert page.locator("figure img").count() == 10
+    assert page.locator("figure img").count() == 10 + len(simulation.pictures)
     assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+    # the scatter has the colour of the text, and room on a telephone
+    dots = ".scatter .mark-symbol.role-mark path"
+    assert page.locator(dots).count() == 20 + len(simulation.pictures)
+    assert page.evaluate("getComputedStyle(document.querySelector('.scatter .role-axis-label text')).fill") == (
+        page.evaluate("getComputedStyle(document.body).color")
+    )
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.close()
 
 
