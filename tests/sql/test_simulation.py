@@ -103,6 +103,25 @@ def test_imported_labels_predict_by_the_images_that_judged_them(tiny_warehouse: 
             assert found["predicted"].mean() == pytest.approx(found["activation"].mean(), abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("method", "signal"),
+    [("linear", "squared"), ("linear", "labels"), ("correlation", "cubed")],
+)
+def test_sums_predict_as_the_judge_has_it(tiny_warehouse: Path, tmp_path: Path, method: str, signal: str) -> None:
+    with neuronlake.open(shutil.copy(tiny_warehouse, tmp_path / "w.duckdb"), write=True) as warehouse:
+        neuronlake.score(warehouse, method=method, parameters={"signal": signal}, layers="layer3", null_draws=20)
+        judged = warehouse.sql(
+            "select setting, model, unit, correlation from fidelity join newest_setting using (setting)"
+            " where correlation is not null order by unit limit 12"
+        ).fetchall()
+        assert len(judged) == 12
+        for setting, model, unit, correlation in judged:
+            found = simulated(warehouse, unit, model, "layer3", setting)
+            assert found.select(pl.corr("activation", "predicted")).item() == pytest.approx(correlation, abs=1e-4)
+            # by least squares, so that they are right in the mean
+            assert found["difference"].mean() == pytest.approx(0, abs=1e-4 * found["activation"].std())  # pyright: ignore
+
+
 # --- sums, with an intercept and a shape of their signals
 
 
