@@ -56,6 +56,6 @@ def test_a_label_of_several_concepts_is_shown_whole(
         warehouse.execute("insert into store.label_terms values (5, 0, 1, 1, 0.25, null)")
         card = read_unit(warehouse, "alpha", "late", 0)
     print_unit(card)
-    assert "cat +0.25 dog" in capsys.readouterr().out.splitlines()
+    assert "cat + 0.25 dog" in capsys.readouterr().out.splitlines()
     write_unit_page(card, tmp_path / "unit.html")
-    assert "<bdi>cat +0.25 dog</bdi>" in (tmp_path / "unit.html").read_text()
+    assert "<bdi>cat + 0.25 dog</bdi>" in (tmp_path / "unit.html").read_text()
