@@ -252,8 +252,8 @@
       if (believed) made.append(believed);
       const scores = element("div", "scores");
       const q = units.q_value[row];
-      const runnerUp = element("bdi", "", units.runner_up[row] ?? "none");
-      scores.append(`similarity ${units.similarity[row] ?? "unknown"} · q ${q ?? "unknown"} · then `, runnerUp);
+      scores.append(`similarity ${units.similarity[row] ?? "unknown"} · q ${q ?? "unknown"}`);
+      if (units.runner_up[row] !== null) scores.append(" · then ", element("bdi", "", units.runner_up[row]));
       if (units.margin[row] !== null) scores.append(` (−${units.margin[row]})`);
       made.append(scores);
     }

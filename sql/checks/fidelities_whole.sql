@@ -46,8 +46,9 @@ found as (
         ) as odd_proportions,
         coalesce(
             len(fidelities.shares) <> coalesce(terms.terms, 0)
-            -- what a label explains can be nothing, and then no share of it is a number
-            or (isfinite(list_sum(fidelities.shares)) and abs(list_sum(fidelities.shares) - 1) > 0.001),
+            or not isfinite(list_sum(fidelities.shares))
+            -- large ones that make up for each other have no more digits than others
+            or abs(list_sum(fidelities.shares) - 1) > 0.001 * greatest(1, list_max(fidelities.shares)),
             false
         ) as has_odd_shares,
         coalesce(fidelities.is_polysemantic, false)

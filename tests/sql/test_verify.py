@@ -137,6 +137,10 @@ FAULTS = {
         "update store.fidelities set shares = [0.5, 0.5] where scoring_id = 5 and unit = 0",
         "fidelities_whole",
     ),
+    "a share is NaN": (
+        "update store.fidelities set shares = ['nan'] where scoring_id = 5 and unit = 0",
+        "fidelities_whole",
+    ),
     "the shares of a label are not the whole": (
         "update store.fidelities set shares = [0.9] where scoring_id = 5 and unit = 0",
         "fidelities_whole",
@@ -243,9 +247,9 @@ def test_a_whole_warehouse_has_no_fault(path: Path) -> None:
 def test_sums_have_no_fault(tmp_path: Path) -> None:
     with small_sums.build(tmp_path / "w.duckdb") as warehouse:
         assert verify(warehouse) == []
-        # of a label that explains nothing no share is a number
-        nothing = "update store.fidelities set shares = ['nan', 'nan', 'nan'] where scoring_id = 7 and unit = 0"
-        warehouse.execute(f"{nothing}; update store.fidelities set is_polysemantic = false where unit = 0")
+        # single precision has no digits for a whole of 1 between these
+        large = "update store.fidelities set shares = [100000008, -100000000] where scoring_id = 7 and unit = 2"
+        warehouse.execute(large)
         assert verify(warehouse) == []
 
 
