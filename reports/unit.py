@@ -81,9 +81,8 @@ class UnitCard:
         known: list[str] = []
         if self.label["is_polysemantic"]:
             carrying = self.terms.filter(pl.col("share") >= 1 / 3)["concept"]
-            known.append(
-                f"polysemantic: {' and '.join(carrying)} each carry a third or more of what the label explains"
-            )
+            named = " and ".join(f'"{concept}"' for concept in carrying)
+            known.append(f"polysemantic: {named} each carry a third or more of what the label explains")
         if self.label["monosemanticity"] is not None:
             known.append(f"monosemanticity {self.label['monosemanticity']:.2f}")
         return "; ".join(known)

@@ -223,10 +223,11 @@
     made.title = "the weight of each concept in the label, to the left where the unit goes down with it · its share of "
       + "what the label explains, where that is known";
     units.terms[row].forEach((concept, place) => {
-      const share = units.shares[row][place];
+      const share = units.shares[row][place], name = element("bdi", "", concept);
+      name.title = concept;  // a long one is cut
       const bar = element("span", weights[place] < 0 ? "bar down" : "bar");
       bar.style.setProperty("--weight", weights[place]);
-      made.append(element("bdi", "", concept), bar, element("span", "", String(weights[place])),
+      made.append(name, bar, element("span", "", String(weights[place])),
         element("span", "", share === null ? "" : `${Math.round(100 * share)} %`));
     });
     return made;

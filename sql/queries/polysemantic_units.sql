@@ -1,6 +1,7 @@
 -- Which units stand for several things at once?
--- A label marks its unit so where two concepts with unlike signals each carry a third or more of what it explains; how
--- much that is at all, held_out_correlation says.
+-- A label marks its unit so where two concepts with unlike signals each carry a third or more of what it explains. How
+-- much that is at all, held_out_correlation says: those that are predicted best come first in a layer, and of those at
+-- its end a label may say nothing.
 --   $model: varchar = ; only of this model
 --   $layer: varchar = ; only this layer
 --   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
@@ -8,7 +9,8 @@ with carrying as (
     select
         scoring,
         unit,
-        list(concept order by share desc, position asc) as concepts,
+        -- many names have commas in them
+        string_agg(concept, '; ' order by share desc, position asc) as concepts,
         list(share order by share desc, position asc) as shares
     from unit_terms
     where share >= 1 / 3

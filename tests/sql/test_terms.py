@@ -100,7 +100,7 @@ def test_polysemantic_units_name_what_they_stand_for(warehouse: Warehouse) -> No
     """Cat has too little, and dots and dotted are two words for one thing."""
     (unit,) = warehouse.query("polysemantic_units").pl().to_dicts()
     assert (unit["model"], unit["layer"], unit["unit"]) == ("alpha", "late", 0)
-    assert unit["concepts"] == ["dog", "sky"]
+    assert unit["concepts"] == "dog; sky"
     assert unit["shares"] == pytest.approx([0.5, 0.4])
     assert (unit["held_out_correlation"], unit["monosemanticity"]) == (0.5, 0.25)
     assert ask(warehouse, "polysemantic_units", "unit", model="alpha", layer="late") == [(0,)]
