@@ -138,11 +138,15 @@ def print_unit(card: UnitCard) -> None:
     else:
         scores = f", {card.scores}" if card.scores else ""
         console.print(f"{label['concept']} ({label['category']}){scores}", highlight=False, markup=False)
-        for line in filter(None, (card.explanation, card.fidelity)):
+        for line in filter(None, (card.explanation, card.fidelity, card.meanings)):
             console.print(line, highlight=False, markup=False)
     console.print(str(card.setting), style="dim", highlight=False, markup=False, soft_wrap=True)
     if label["status"] == "dead":
         return  # all images are alike to it
+    if card.sum is not None:
+        console.print()
+        known = ("concept", "weight", "share") if card.sum["share"].count() > 0 else ("concept", "weight")
+        console.print(terminal_table(card.sum.select(known), title="the sum"))
     if not card.concepts.is_empty():
         console.print()
         console.print(terminal_table(card.concepts.select("concept", "similarity"), title="best concepts"))

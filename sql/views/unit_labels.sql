@@ -2,7 +2,7 @@
 -- A unit that is dead (the same activation for every image, to five digits) or not finite has a row without a concept.
 --   concept: the first concept of its label, the one that is counted
 --   category: texture, object, part, scene, material, color, a concept file's own, or none; null without a concept
---   explanation: the whole label as text; the concept alone where it is all
+--   explanation: the whole label as text; the concept alone where it is all and its weight is not negative
 --   similarity: score of the label; compares only within its scoring
 --   runner_up: the second best concept
 --   margin: similarity of the label minus that of the runner-up
@@ -39,7 +39,7 @@ longer_labels as (
         string_agg(term, ' ' order by position) as explanation
     from unit_terms
     group by scoring, unit
-    having count(*) > 1
+    having count(*) > 1 or min(weight) < 0
 )
 
 select

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import small_sums
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import neuronlake
@@ -306,6 +307,37 @@ def test_a_click_on_a_point_shows_its_unit(small_page: Path, open_page) -> None:
     page.mouse.click(box["x"] + place[0], box["y"] + place[1])
     eventually(page, "document.querySelector('#search').value === '2'")
     assert page.locator(".unit .where").all_inner_texts() == ["beta · head · unit 2"]
+
+
+def test_sums_are_bars_that_start_at_nought_and_every_concept_of_them_is_found(tmp_path: Path, open_page) -> None:
+    small_sums.build(tmp_path / "w.duckdb").close()
+    opened = open_page(report(tmp_path / "w.duckdb", tmp_path / "page.html"))
+    page: Page = opened.page
+    assert "by linear: a sum of a few concepts is the unit's label" in text_of(page, "#method")
+    page.fill("#search", "sky")
+    assert page.text_content("#count") == "1 of 7 units"
+    card = page.locator(".unit")
+    assert "polysemantic" in card.inner_text()
+    assert card.locator(".sum bdi").all_text_contents() == ["dog", "sky", "cat"]
+    assert card.locator(".sum span:not(.bar)").all_text_contents() == ["2", "50 %", "1.5", "40 %", "-0.5", "10 %"]
+    # where each begins and ends, as a share of the room for the 2.5 from -0.5 to 2
+    ends = page.evaluate(
+        """[...document.querySelectorAll(".unit .bar")].map((bar) => {
+            const room = bar.getBoundingClientRect().width, drawn = getComputedStyle(bar, "::before");
+            return [parseFloat(drawn.left) / room, (parseFloat(drawn.left) + parseFloat(drawn.width)) / room];
+        })"""
+    )
+    assert [pytest.approx(each, abs=0.01) for each in ends] == [[0.2, 1.0], [0.2, 0.8], [0.0, 0.2]]
+    page.fill("#search", "cat")
+    assert page.text_content("#count") == "2 of 7 units"
+    # as a click on the bar of a count does, which counts the first concept
+    page.fill("#search", '"cat"')
+    assert page.text_content("#count") == "1 of 7 units"
+    page.fill("#search", '"dog"')
+    assert page.locator(".unit", has_text="goes down with it").locator(".where").all_inner_texts() == [
+        "alpha · late · unit 3"
+    ]
+    assert opened.messages == []
 
 
 def test_published_correlations_alone_say_what_they_are_and_no_more(
