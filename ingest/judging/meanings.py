@@ -17,7 +17,7 @@ _ROWS_AT_ONCE = 2**13
 
 
 def term_shares(layer: LayerData, labels: LayerLabels) -> tuple[np.ndarray, np.ndarray]:
-    """Of the variance that labels explain, the share of each of their concepts; and whether the unit fires on two unlike ones.
+    """The share of each concept of what its label explains; and whether the unit fires on two unlike ones.
 
     The share of a term of weight w, whose signal has the covariance c with the activation, is w c over the sum of
     these: for least squares they are the parts of R squared (Pratt, "Dividing the indivisible", 1987). One below 0 is
