@@ -18,11 +18,11 @@
 --   stability: share of the choices on four fifths of the images that are the label, or nearly coincide with it
 --   confidence: how likely the label is right, from 0 to 1; see docs/confidence.md
 --   holds: whether confidence is at least 0.5; where there is none, whether q_value is below 0.05; null without either
---   intercept: what a sum adds to its weighted concepts to give the activation; null for other labels
---   is_polysemantic: whether two concepts of the label, whose signals are unlike, each have a third or more of what the
---     label explains; null where it was not judged
---   monosemanticity: mean cosine of the image embeddings of two images that the unit fires on, weighted by its
---     activations; null where it was not judged or no embeddings were at hand
+--   intercept: what a sum adds to its weighted concepts to give the activation; null for labels that are no sum
+--   is_polysemantic: whether two concepts of the label, both with positive weights and with unlike signals, each have a
+--     third or more of what the label explains; null where it was not judged
+--   monosemanticity: mean cosine of the embeddings of two images that the unit fires on, weighted by how far above its
+--     mean it is at both; null where it was not judged or no embeddings were at hand
 with first_terms as (
     select
         scoring_id,
