@@ -153,6 +153,5 @@ def write_unit_page(card: UnitCard, path: Path) -> None:
     """Write the card as one HTML file that opens with no network."""
     pictures = {number: base64.b64encode(webp).decode() for number, webp in card.pictures.items()}
     rows = {"images": card.images.to_dicts(), "concepts": card.concepts.to_dicts()}
-    rows["terms"] = [] if card.sum is None else card.sum.to_dicts()
     page = ENVIRONMENT.get_template("unit.html").render(card=card, pictures=pictures, style=asset("page.css"), **rows)
     write_output(path, page.encode())
