@@ -27,7 +27,6 @@ def _page(template: str, card: UnitCard, simulation: Simulation | None) -> str:
     pictures = card.pictures | (simulation.pictures if simulation else {})
     return ENVIRONMENT.get_template(template).render(
         card=card,
-        terms=[] if card.sum is None else card.sum.to_dicts(),
         images=card.images.to_dicts(),
         concepts=card.concepts.to_dicts(),
         simulation=simulation,
