@@ -15,8 +15,8 @@ from neuronlake.ingest.encoders.loading import encoder_of_row
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.labelers import similarity
 from neuronlake.ingest.labelers.correlation import correlations
+from neuronlake.ingest.labelers.predicting.signals import shaped_cosines
 from neuronlake.ingest.labelers.registry import METHODS
-from neuronlake.ingest.labelers.signals import shaped_cosines
 from neuronlake.sql import hints
 from neuronlake.sql.settings import chosen_setting
 from neuronlake.sql.store import features

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from neuronlake.ingest.labelers.base import LayerData, LayerLabels
-from neuronlake.ingest.labelers.products import of_terms, units_of
+from neuronlake.ingest.labelers.predicting.products import of_terms, units_of
 
 # of what a label explains, each of two concepts has at least as much
 _MUCH = 1 / 3

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.labelers.settings import Scoring
-from neuronlake.ingest.labelers.signals import (
+from neuronlake.ingest.labelers.predicting.signals import (
     LABELS,
     ImageLabels,
     PlainCosines,
@@ -21,6 +20,7 @@ from neuronlake.ingest.labelers.signals import (
     of_some_images,
     shaped_cosines,
 )
+from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.labelers.similarity import Cosines
 from neuronlake.sql.store.features import StoredLayer
 

@@ -12,7 +12,8 @@
 --   is_significant: q_value below 0.05; null where there is no q_value
 --   status: live, dead or not finite
 --   correlation: of the unit's activations and the label's predicted signal, such as the cosines of its concept, over
---     all images; this and what follows is null in scorings that were not judged, see the view fidelity
+--     all images, whose weights and choice are by these images too; this and what follows is null in scorings that were
+--     not judged, see the view fidelity
 --   held_out_correlation: the same on images that did not choose the label
 --   ceiling: held-out correlation of the best linear readout of the image embedding
 --   stability: share of the choices on four fifths of the images that are the label, or nearly coincide with it
