@@ -196,7 +196,8 @@ def _insert_labels(warehouse: Warehouse, scoring_id: int, scoring: LayerScoring)
     )
     scorings.insert_labels(warehouse, scoring_id, labels, terms)
     if _has_matrix(rows):
-        matrix = terms.select("unit", "concept_id").join(labels, on="unit", maintain_order="left")
+        scores = labels.select("unit", "similarity")
+        matrix = terms.select("unit", "concept_id").join(scores, on="unit", maintain_order="left")
         scorings.insert_similarities(warehouse, scoring_id, matrix)
 
 
