@@ -22,8 +22,8 @@ from neuronlake.commands.options import (
     WarehouseFile,
     Workers,
     expanded,
-    numbers,
     pairs,
+    parameters,
 )
 from neuronlake.commands.terminal import progress_bars, readable_bytes, readable_seconds, resumable, typed_command
 from neuronlake.sql import hints
@@ -228,7 +228,7 @@ def ingest(
     The same command again goes on after an interruption, and does nothing once all is there.
     """
     options = locals() | {  # before anything else has a name here
-        "parameter": numbers(parameter),
+        "parameter": parameters(parameter),
         "directions": [pair for text in directions or [] for pair in pairs("--directions", [text]).items()] or None,
         "weights": pairs("--weights", weights) or None,
     }
@@ -248,11 +248,15 @@ def ingest(
         typer.echo(f"next: {hints.command('cli report', warehouse)}", err=True)
 
 
-def _takes_concepts(method: str) -> bool:
+def _takes_concepts(recipe: Recipe) -> bool:
     """Whether a method labels with concepts, and not with the images' own labels; an unknown one is told of later."""
-    from neuronlake.ingest.labelers.registry import METHODS
+    from neuronlake.ingest.labelers.registry import has_embeddings, resolve_scoring
+    from neuronlake.ingest.labelers.settings import ScoringError
 
-    return method not in METHODS or METHODS[method].has_embeddings
+    try:
+        return has_embeddings(resolve_scoring(recipe.method, recipe.parameters))
+    except ScoringError:
+        return True
 
 
 def _missing(recipe: Recipe, *, only_models: bool) -> str | None:
@@ -261,7 +265,7 @@ def _missing(recipe: Recipe, *, only_models: bool) -> str | None:
         "--model": recipe.models,
         "--layers": only_models or recipe.layers or recipe.directions,
         "--probe": only_models or recipe.probes,
-        "--concepts": only_models or recipe.concepts or not _takes_concepts(recipe.method),
+        "--concepts": only_models or recipe.concepts or not _takes_concepts(recipe),
     }
     return next((name for name, value in needed.items() if not value), None)
 

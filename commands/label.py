@@ -22,7 +22,7 @@ from neuronlake.commands.options import (
     WarehouseFile,
     Workers,
     expanded,
-    numbers,
+    parameters,
 )
 from neuronlake.commands.terminal import progress_bars, resumable, typed_command
 from neuronlake.sql import hints
@@ -79,7 +79,7 @@ def score(
     The same settings twice do nothing; each result stands beside the old ones as a setting of its own. With --fidelity
     no label is made: those that are there are judged, of any setting and of other tools too.
     """
-    options = locals() | {"parameter": numbers(parameter)}  # before anything else has a name here
+    options = locals() | {"parameter": parameters(parameter)}  # before anything else has a name here
     from neuronlake.ingest.recipe import ScoreRecipe, recipe_of
     from neuronlake.ingest.score import score as run
     from neuronlake.sql.opening import open_warehouse

@@ -60,7 +60,8 @@ Prompt = Annotated[
 Method = Annotated[
     str | None,
     typer.Option(
-        help="soft_wpmi, wpmi, rank_reorder, cos_similarity or cos_similarity_cubed.",
+        help="soft_wpmi, wpmi, rank_reorder, cos_similarity or cos_similarity_cubed: one concept a unit, as "
+        "CLIP-Dissect finds it; correlation: the one that predicts it best; linear: a sum of a few that predicts it.",
         show_default="soft_wpmi",
         rich_help_panel=_LABELS,
     ),
@@ -68,8 +69,8 @@ Method = Annotated[
 Parameter = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME=NUMBER",
-        help="A parameter of the method, such as top_k=50.",
+        metavar="NAME=VALUE",
+        help="A parameter of the method, such as top_k=50, concepts=2 or signal=cubed.",
         show_default=False,
         rich_help_panel=_LABELS,
     ),
@@ -149,16 +150,16 @@ def pairs(what: str, texts: list[str] | None) -> dict[str, str]:
     return pairs
 
 
-def numbers(texts: list[str] | None) -> dict[str, int | float] | None:
+def parameters(texts: list[str] | None) -> dict[str, int | float | str] | None:
     """The parameters of a method; None where none is given."""
     if not texts:
         return None
-    return {name: _number(name, value) for name, value in pairs("--parameter", texts).items()}
+    return {name: _value(value) for name, value in pairs("--parameter", texts).items()}
 
 
-def _number(name: str, text: str) -> int | float:
-    """A parameter's value."""
+def _value(text: str) -> int | float | str:
+    """A parameter's value: a number where it is one."""
     try:
         return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
     except ValueError:
-        raise UsageError(f"--parameter {name} takes a number, not {text!r}") from None
+        return text

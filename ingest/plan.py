@@ -14,7 +14,7 @@ from neuronlake.ingest.devices import batch_size_for, resolve_device
 from neuronlake.ingest.encoders.loading import load_encoder
 from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.encoders.protocol import Encoder
-from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
+from neuronlake.ingest.labelers.registry import has_embeddings, resolve_scoring
 from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.layers.directions import Directions, load_directions
@@ -69,9 +69,9 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     if not recipe.probes:
         raise RecipeError("name at least one --probe")
     check_probes(recipe.probes)
-    has_embeddings = METHODS[scoring.method].has_embeddings
-    concept_set = load_concepts(recipe.concepts) if has_embeddings else None
-    layers, encoder = load_networks(recipe, progress, has_encoder=has_embeddings)
+    is_embedded = has_embeddings(scoring)
+    concept_set = load_concepts(recipe.concepts) if is_embedded else None
+    layers, encoder = load_networks(recipe, progress, has_encoder=is_embedded)
     probe = load_probe(
         *recipe.probes,
         limit=recipe.limit,

@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.devices import Precision
-from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD
+from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD, Value
 from neuronlake.ingest.layers.pooling import Pooling
 from neuronlake.sql.words import did_you_mean
 
@@ -117,7 +117,9 @@ _Names = Annotated[
 _Flag = Annotated[bool, _takes("true or false")]
 # at least 2, which `resolve_scoring` gives the reason for
 _Kept = Annotated[int | None, _takes("a whole number of 2 or more", None, _LARGEST_WHOLE)]
-_Numbers = Annotated[Mapping[str, int | float], _takes("a table of names and numbers, such as { top_k = 50 }")]
+_Values = Annotated[
+    Mapping[str, Value], _takes("a table of names and values, such as { top_k = 50 } or { signal = 'cubed' }")
+]
 _Path = Annotated[Path, Field(strict=False), AfterValidator(Path.expanduser)]
 _Paths = Annotated[
     Mapping[str, _Path], _takes('a table of models and files, such as { resnet18-imagenet = "mine.safetensors" }')
@@ -205,7 +207,7 @@ class Recipe(_Settings):
     encoder: _Text = DEFAULT_ENCODER
     prompts: _Texts = ("{}",)
     method: _Text = DEFAULT_METHOD
-    parameters: _Numbers = field(default_factory=dict[str, "int | float"])
+    parameters: _Values = field(default_factory=dict[str, Value])
     pooling: Pooling = "mean"
     directions: _Directions = ()
     precision: Precision = "float32"
@@ -255,7 +257,7 @@ class ScoreRecipe(_Settings):
     concepts: _Texts = ()
     prompts: _Texts = ("{}",)
     method: _Text = DEFAULT_METHOD
-    parameters: _Numbers = field(default_factory=dict[str, "int | float"])
+    parameters: _Values = field(default_factory=dict[str, Value])
     keep_concepts: _Kept = None
     null_draws: Annotated[int, _whole(1)] = DEFAULT_DRAWS
     keep_together: Annotated[KeepTogether | None, _takes("image or label")] = None

@@ -157,7 +157,7 @@ def _notes(
         )
     top_k = plan.scoring.parameters.get("top_k")
     is_chosen = "top_k" in plan.recipe.parameters
-    if top_k and not is_chosen and len(plan.probe.images) < _IMAGES_PER_TOP_IMAGE * top_k:
+    if isinstance(top_k, int) and not is_chosen and len(plan.probe.images) < _IMAGES_PER_TOP_IMAGE * top_k:
         yield (
             f"the probe has {len(plan.probe.images)} images and {plan.scoring.method} looks at the "
             f"top {top_k:g} of each unit; with so few images a smaller --parameter top_k=N gives sharper labels"

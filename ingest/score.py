@@ -22,7 +22,7 @@ from neuronlake.ingest.history import as_json, recorded_run
 from neuronlake.ingest.judging.judge import judged
 from neuronlake.ingest.judging.stored import judge_stored
 from neuronlake.ingest.labelers.labelling import Basis, Inputs, embed_concepts, label_layers, pending_layers
-from neuronlake.ingest.labelers.registry import METHODS, resolve_scoring
+from neuronlake.ingest.labelers.registry import has_embeddings, resolve_scoring
 from neuronlake.ingest.labelers.settings import ScoringError
 from neuronlake.ingest.machines.base import choose_machine
 from neuronlake.ingest.recipe import ScoreRecipe, chosen_recipe
@@ -79,11 +79,11 @@ def score(
     device = resolve_device(recipe.device)
     machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers)
     recipe, encoder = _with_encoder_by_name(warehouse, recipe)
-    has_embeddings = METHODS[scoring.method].has_embeddings
-    chosen = _chosen_layers(warehouse, recipe, embedded=has_embeddings)
+    is_embedded = has_embeddings(scoring)
+    chosen = _chosen_layers(warehouse, recipe, embedded=is_embedded)
     first = chosen.row(0, named=True)
     layers = [StoredLayer(*row) for row in chosen.select("layer_id", "units", "layer_fingerprint").iter_rows()]
-    concept_set = _concept_set(warehouse, recipe, first, has_embeddings=has_embeddings)
+    concept_set = _concept_set(warehouse, recipe, first, is_embedded=is_embedded)
     with warehouse.transaction():  # new concepts come with their embeddings, or not at all
         kept_together = recipe.keep_together or scorings.way_of_judging(warehouse, first["probe_id"])
         basis = _basis(warehouse, concept_set, first, kept_together)
@@ -145,10 +145,10 @@ def _require_labelled(warehouse: Warehouse, recipe: ScoreRecipe) -> None:
 
 
 def _concept_set(
-    warehouse: Warehouse, recipe: ScoreRecipe, layer: dict[str, Any], *, has_embeddings: bool
+    warehouse: Warehouse, recipe: ScoreRecipe, layer: dict[str, Any], *, is_embedded: bool
 ) -> ConceptSet | None:
     """The concepts that the recipe names, or the images' own labels where no embedding is looked at."""
-    if has_embeddings:
+    if is_embedded:
         return load_concepts(recipe.concepts) if recipe.concepts else None
     return image_label_concepts(layer["probe"], features.probe_labels(warehouse, layer["probe_id"]))
 

@@ -14,8 +14,9 @@ from neuronlake.ingest.judging.ceiling import ceilings
 from neuronlake.ingest.judging.confidence import confidences
 from neuronlake.ingest.judging.fidelity import Fidelity, correlations, fidelity, joined
 from neuronlake.ingest.judging.held_out import can_be_left_out, chosen_without
+from neuronlake.ingest.judging.meanings import monosemanticity, term_shares
 from neuronlake.ingest.labelers.base import LabelOne, LayerData, LayerFidelity, LayerLabels, NullLabels, Shared
-from neuronlake.ingest.labelers.registry import METHODS
+from neuronlake.ingest.labelers.registry import labeler_of
 from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.labelers.significance import PseudoUnits, p_values, q_values
 
@@ -50,12 +51,15 @@ class Judge:
         labels = layer.labels or made
         assert labels is not None
         measures = _measures(layer, labels, self.choose, self.scratch)
+        shares, is_polysemantic = term_shares(layer, labels)
         correlation = torch.from_numpy(measures["correlation"])
         p = self._p(layer, made.null if made else None, correlation)
         known = ~p.isnan()
         q = p.clone()
         q[known] = q_values(p[known]) if known.any() else p[known]
-        return replace(labels, null=None, fidelity=LayerFidelity(measures, p.numpy(), q.numpy()))
+        return replace(
+            labels, null=None, fidelity=LayerFidelity(measures, shares, is_polysemantic, p.numpy(), q.numpy())
+        )
 
     def _p(self, layer: LayerData, null: NullLabels | None, correlation: Tensor) -> Tensor:
         """Share of pseudo-units whose own labels predict them at least as well; (units,) float64."""
@@ -69,10 +73,9 @@ class Judge:
 
 def judged(scoring: Scoring, scratch: Path) -> Judge:
     """A scoring's labeler, and the judge of its labels."""
-    make = METHODS[scoring.method].make
-    return Judge(
-        make(scoring).label, make(replace(scoring, null_draws=0)).label, scoring.null_draws, scoring.seed, scratch
-    )
+    without_draws = replace(scoring, null_draws=0)
+    label, choose = labeler_of(scoring).label, labeler_of(without_draws).label
+    return Judge(label, choose, scoring.null_draws, scoring.seed, scratch)
 
 
 def _measures(
@@ -86,7 +89,7 @@ def _measures(
     whole: list[Fidelity] = []
     held: list[Fidelity] = []
     for units in _blocks(layer.activations):
-        activations, signals = layer.activations[:, units], shared.signals(terms[units], weights[units])
+        activations, signals = layer.activations[:, units], shared.signals.predicted(terms[units], weights[units])
         whole.append(fidelity(activations, signals, torch.zeros_like(_folds(shared))))
         if chosen:
             signals = _left_out_signals(shared, chosen, units)
@@ -102,10 +105,11 @@ def _measures(
     found["ceiling"] = (
         ceilings(features, layer.activations, _folds(shared)) if features is not None and has_ceiling else nothing
     )
+    found["monosemanticity"] = nothing if features is None else monosemanticity(features, layer.activations)
     found["stability"] = _stability(shared, terms[:, 0], [other[:, 0] for other, _ in chosen.values()])
     found["confidence"] = confidences(found, len(layer.activations))
     has_label = (terms[:, 0] >= 0).cpu()
-    of_unit = ("ceiling",)
+    of_unit = ("ceiling", "monosemanticity")
     return {
         name: (values.cpu() if name in of_unit else values.cpu().masked_fill(~has_label, torch.nan)).numpy()
         for name, values in found.items()
@@ -120,7 +124,7 @@ def _left_out_signals(shared: Shared, chosen: Mapping[int, tuple[Tensor, Tensor]
     folds = _folds(shared)
     joined_signals: Tensor | None = None
     for fold, (terms, weights) in chosen.items():
-        signals = shared.signals(terms[units], weights[units])
+        signals = shared.signals.predicted(terms[units], weights[units])
         if joined_signals is None:
             joined_signals = torch.empty_like(signals)
         deviation = (signals - signals.mean(dim=0)).square().mean(dim=0).sqrt()
@@ -154,7 +158,7 @@ def _of_pseudo_units(shared: Shared, pseudo: PseudoUnits, null: NullLabels) -> I
             of_batch = slice(first, first + activations.shape[1])
             first = of_batch.stop
             device = activations.device
-            signals = shared.signals(terms[of_batch].to(device), weights[of_batch].to(device))
+            signals = shared.signals.predicted(terms[of_batch].to(device), weights[of_batch].to(device))
             yield correlations(activations, signals, folds).cpu()
 
 

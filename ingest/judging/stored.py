@@ -126,7 +126,7 @@ def _computed(warehouse: Warehouse, row: Row) -> _Group:
         keep_concepts=None,
     )
     inputs = Inputs(row["probe_id"], row["encoder_id"], row["concept_set_id"], row["kept_together"])
-    image_ids, shared = shared_inputs(warehouse, inputs, scoring.prompts, METHODS[scoring.method].needs)
+    image_ids, shared = shared_inputs(warehouse, inputs, scoring)
     _, numbers = concepts.stored_set(warehouse, inputs.concept_set_id)
     places = {number: place for place, number in enumerate(numbers)}
     return _Group(judged(scoring, warehouse.path.parent), image_ids, shared, places)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from neuronlake.ingest.labelers.settings import Scoring
+from neuronlake.ingest.labelers.signals import LABELS, ImageLabels, Signals, of_some_images, shaped_cosines
 from neuronlake.ingest.labelers.similarity import Cosines
 from neuronlake.sql.store.features import StoredLayer
 
@@ -41,6 +42,7 @@ class Shared:
         concept_features: (concepts, dimensions) float32, rows of length 1.
         image_labels: of each image its place in `concepts`, (images,) int64; -1 for none.
         folds: of each image the part of the probe that it is left out with, (images,) int64.
+        shape: of the concepts' signals, see `signals.SHAPES`; None for the cosines as they are.
     """
 
     concepts: tuple[str, ...]
@@ -48,6 +50,7 @@ class Shared:
     concept_features: Tensor | None = None
     image_labels: Tensor | None = None
     folds: Tensor | None = None
+    shape: str | None = None
 
     def _each(self, change: Callable[[Tensor], Tensor], *names: str) -> Shared:
         """The same with some of its tensors changed, as far as they are there."""
@@ -62,30 +65,18 @@ class Shared:
         """The same of some images."""
         some = self._each(lambda found: take(found, rows), *_OF_IMAGES)
         if some.image_features is not None and some.concept_features is not None:
-            # multiplied once for all images
+            # multiplied once for all images, and on one scale
             vars(some)["cosines"] = self.cosines.of_images(rows, some.image_features)
+            vars(some)["signals"] = of_some_images(self.signals, some.cosines)
         return some
 
-    def signals(self, terms: Tensor, weights: Tensor) -> Tensor:
-        """What labels predict of each image.
-
-        It is a weighted sum of the cosines of their concepts; where no embedding is looked at, of 1 for an image with
-        that label.
-
-        Args:
-            terms: (labels, most terms) int64, as in `LayerLabels`; -1 for none.
-            weights: (labels, most terms) float32.
-
-        Returns:
-            (images, labels) float32.
-        """
-        weights = weights * (terms >= 0)
-        if self.image_features is not None and self.concept_features is not None:
-            directions = (self.concept_features[terms.clamp_min(0)] * weights[:, :, None]).sum(dim=1)
-            # laid out label by label, as activations are unit by unit
-            return (directions @ self.image_features.T).T
+    @cached_property
+    def signals(self) -> Signals:
+        """Of every concept: its cosines, in the shape asked for; where no embedding is looked at, images' labels."""
+        if self.shape != LABELS and self.image_features is not None and self.concept_features is not None:
+            return shaped_cosines(self.cosines, self.shape)
         assert self.image_labels is not None
-        return ((self.image_labels[:, None, None] == terms) * weights).sum(dim=2)
+        return ImageLabels(self.image_labels, len(self.concepts))
 
     @cached_property
     def cosines(self) -> Cosines:
@@ -130,6 +121,8 @@ class LayerLabels:
         score: (units,) float32; compares only within the layer.
         runner_up: (units,) int64, the second best concept; -1 for none.
         runner_up_score: (units,) float32; NaN for none.
+        intercepts: (units,) float32, what is added to the weighted signals to give the activation; None where labels
+            predict none.
         operators: for each unit how each term is put to those before it; None where all labels are sums.
         matrix: (units, concepts) float32, the score of every concept; None where there is none.
         null: what the labeler says of the pseudo-units that go with the layer; None where it is not asked about any.
@@ -141,6 +134,7 @@ class LayerLabels:
     score: np.ndarray
     runner_up: np.ndarray
     runner_up_score: np.ndarray
+    intercepts: np.ndarray | None = None
     operators: tuple[tuple[str | None, ...], ...] | None = None
     matrix: np.ndarray | None = None
     null: NullLabels | None = None
@@ -167,11 +161,15 @@ class LayerFidelity:
     Attributes:
         measures: of `judging.fidelity` by name, on all images and held out, with ceiling, stability and confidence;
             each (units,) float32, NaN where it is not known.
+        shares: (units, most terms) float32, of what a label explains the share of each of its terms; NaN for none.
+        is_polysemantic: (units,) bool, whether two terms with unlike signals have much of that.
         p: (units,) float64; NaN where the labeler labels no pseudo-units.
         q: (units,) float64, the same over the layer's units.
     """
 
     measures: Mapping[str, np.ndarray]
+    shares: np.ndarray
+    is_polysemantic: np.ndarray
     p: np.ndarray
     q: np.ndarray
 
@@ -179,7 +177,10 @@ class LayerFidelity:
 class Labeler(Protocol):
     """Labels layers, one at a time. It is sent to other machines as it is, so it holds settings and no tensors."""
 
-    needs: ClassVar[frozenset[Need]]
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it asks for, with these settings."""
+        ...
 
     def __init__(self, scoring: Scoring) -> None:
         """With the settings of a scoring."""

@@ -6,7 +6,6 @@ Oikarinen & Weng, "CLIP-Dissect: Automatic Description of Neuron Representations
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,7 +21,11 @@ class ClipDissect:
     """The best column of a layer's unit-by-concept similarities."""
 
     scoring: Scoring
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.EMBEDDINGS})
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """See Labeler."""
+        return frozenset({Need.EMBEDDINGS})
 
     def label(self, layer: LayerData) -> LayerLabels:
         """See Labeler.

@@ -19,7 +19,7 @@ from neuronlake.ingest.labelers.base import (
     Need,
     Shared,
 )
-from neuronlake.ingest.labelers.registry import METHODS, changed_parameters
+from neuronlake.ingest.labelers.registry import METHODS, changed_parameters, labeler_of
 from neuronlake.ingest.labelers.rows import fidelity_rows, label_rows, term_rows
 from neuronlake.ingest.labelers.settings import Scoring, ScoringError
 from neuronlake.sql import hints
@@ -121,8 +121,7 @@ def label_layers(
     """
     if not layers:
         return
-    method = METHODS[scoring.method]
-    image_ids, shared = shared_inputs(warehouse, basis.inputs, scoring.prompts, method.needs)
+    image_ids, shared = shared_inputs(warehouse, basis.inputs, scoring)
     # a generator: the machine takes a layer's activations when it has a place for them
     activations = (live_activations(warehouse, layer, basis.inputs.probe_id, image_ids) for layer in layers)
     progress("Scoring layers", 0, len(layers))
@@ -131,19 +130,17 @@ def label_layers(
         progress("Scoring layers", done, len(layers))
 
 
-def shared_inputs(
-    warehouse: Warehouse, inputs: Inputs, prompts: Sequence[str], needs: frozenset[Need]
-) -> tuple[np.ndarray, Shared]:
-    """Numbers of the images, and what a labeler asks for of them and of the concepts.
+def shared_inputs(warehouse: Warehouse, inputs: Inputs, scoring: Scoring) -> tuple[np.ndarray, Shared]:
+    """Numbers of the images, and what a scoring's labeler asks for of them and of the concepts.
 
     Raises:
         ScoringError: no image of the probe could be read.
     """
-    texts = features.concept_texts(warehouse, inputs.concept_set_id)
+    texts, needs = features.concept_texts(warehouse, inputs.concept_set_id), labeler_of(scoring).needs
     if Need.EMBEDDINGS in needs:
         assert inputs.encoder_id is not None
         image_ids, images = features.image_features(warehouse, inputs.encoder_id, inputs.probe_id)
-        concepts = features.concept_features(warehouse, inputs.encoder_id, prompts, inputs.concept_set_id)
+        concepts = features.concept_features(warehouse, inputs.encoder_id, scoring.prompts, inputs.concept_set_id)
         shared = Shared(texts, torch.from_numpy(images), torch.from_numpy(concepts))
     else:
         image_ids, shared = features.readable_images(warehouse, inputs.probe_id), Shared(texts)
@@ -154,7 +151,8 @@ def shared_inputs(
         places = {text: place for place, text in enumerate(texts)}
         labels = features.image_labels(warehouse, image_ids)
         shared = replace(shared, image_labels=torch.tensor([places.get(label or "", -1) for label in labels]))
-    return image_ids, replace(shared, folds=image_folds(warehouse, image_ids, inputs.kept_together))
+    folds = image_folds(warehouse, image_ids, inputs.kept_together)
+    return image_ids, replace(shared, folds=folds, shape=scoring.signal)
 
 
 def image_folds(warehouse: Warehouse, image_ids: np.ndarray, kept_together: str) -> Tensor:

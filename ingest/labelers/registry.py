@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from neuronlake.ingest.encoders.prompts import checked_prompts
-from neuronlake.ingest.labelers import similarity
+from neuronlake.ingest.labelers import correlation, linear, similarity
 from neuronlake.ingest.labelers.base import Labeler, Need
 from neuronlake.ingest.labelers.clip_dissect import ClipDissect
-from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD, Scoring, ScoringError
+from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD, Scoring, ScoringError, Value
+from neuronlake.ingest.labelers.signals import SHAPES
 from neuronlake.sql.words import did_you_mean
 
-# Where a parameter of any method makes sense; the lower bound is part of it.
+# Where a parameter of any method makes sense; bounds are part of it.
 _RANGES = {
     "a": (1e-6, 1e6),
     "p_start": (0.0, 1.0),
@@ -20,7 +21,11 @@ _RANGES = {
     "p": (1e-6, 100.0),
     "top_fraction": (1e-9, 1.0),
     "min_norm": (1e-30, 1e30),
+    "concepts": (1, 50),
+    "gain": (0.0, 1.0),
+    "signed": (0, 1),
 }
+_CHOICES = {"signal": SHAPES}
 
 
 @dataclass(frozen=True)
@@ -37,19 +42,9 @@ class Method:
 
     labeler: str
     make: type[Labeler]
-    parameters: Mapping[str, int | float] = field(default_factory=dict[str, "int | float"])
+    parameters: Mapping[str, Value] = field(default_factory=dict[str, Value])
     has_matrix: bool = False
     has_null: bool = False
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """What its labeler asks for."""
-        return self.make.needs
-
-    @property
-    def has_embeddings(self) -> bool:
-        """Whether it looks at embeddings: then it labels with concepts of a set, and else with the images' labels."""
-        return Need.EMBEDDINGS in self.needs
 
 
 METHODS: dict[str, Method] = {
@@ -61,12 +56,25 @@ METHODS: dict[str, Method] = {
         has_null=True,
     )
     for name in similarity.METHODS
+} | {
+    "correlation": Method("correlation", correlation.Correlation, correlation.DEFAULTS, has_matrix=True, has_null=True),
+    "linear": Method("linear", linear.Linear, linear.DEFAULTS),
 }
+
+
+def labeler_of(scoring: Scoring) -> Labeler:
+    """The labeler with the settings of a scoring."""
+    return METHODS[scoring.method].make(scoring)
+
+
+def has_embeddings(scoring: Scoring) -> bool:
+    """Whether it looks at embeddings: then it labels with concepts of a set, and else with the images' own labels."""
+    return Need.EMBEDDINGS in labeler_of(scoring).needs
 
 
 def resolve_scoring(
     method: str = DEFAULT_METHOD,
-    parameters: Mapping[str, int | float] | None = None,
+    parameters: Mapping[str, Value] | None = None,
     prompts: Sequence[str] = ("{}",),
     null_draws: int = DEFAULT_DRAWS,
     seed: int = 0,
@@ -82,7 +90,7 @@ def resolve_scoring(
         choice = f"choose from {', '.join(METHODS)}"
         raise ScoringError(f"there is no method {method!r}; {did_you_mean(method, METHODS, then=choice)}")
     chosen = METHODS[method]
-    given: dict[str, int | float] = {}
+    given: dict[str, Value] = {}
     for name, value in (parameters or {}).items():
         if name not in chosen.parameters:
             raise ScoringError(f"{method} has no parameter {name!r}; it has {', '.join(chosen.parameters) or 'none'}")
@@ -91,19 +99,28 @@ def resolve_scoring(
     if keep_concepts is not None and keep_concepts < 2:
         raise ScoringError("--keep-concepts must be at least 2: the label and its runner-up")
     checked = checked_prompts(prompts)
-    return Scoring(
+    scoring = Scoring(
         method=method,
         parameters={**chosen.parameters, **given},
-        prompts=checked if chosen.has_embeddings else (),
+        prompts=(),
         null_draws=null_draws if chosen.has_null else 0,
         seed=seed,
         keep_concepts=keep_concepts if chosen.has_matrix else None,
     )
+    return replace(scoring, prompts=checked) if has_embeddings(scoring) else scoring
 
 
-def _check_parameter(name: str, value: float, default: float) -> None:
+def _check_parameter(name: str, value: Value, default: Value) -> None:
     """Refuse what the method's formula cannot take."""
-    if isinstance(default, int) and (value != value // 1 or value < 1):
+    if isinstance(default, str):
+        choices = _CHOICES[name]
+        if value not in choices:
+            choice = f"choose from {', '.join(choices)}"
+            raise ScoringError(f"parameter {name} is not {value!r}; {did_you_mean(str(value), choices, then=choice)}")
+        return
+    if isinstance(value, str):
+        raise ScoringError(f"parameter {name} takes a number, not {value!r}")
+    if isinstance(default, int) and (value != value // 1 or (value < 1 and name not in _RANGES)):
         raise ScoringError(f"parameter {name} must be a whole number above 0, not {value:g}")
     low, high = _RANGES.get(name, (-1e6, 1e6))
     if not low <= value <= high:
@@ -113,4 +130,5 @@ def _check_parameter(name: str, value: float, default: float) -> None:
 def changed_parameters(scoring: Scoring) -> str:
     """The parameters that differ from the method's defaults, as a reader knows them: ``top_k=50``."""
     defaults = METHODS[scoring.method].parameters
-    return ", ".join(f"{name}={value:g}" for name, value in scoring.parameters.items() if value != defaults[name])
+    changed = {name: value for name, value in scoring.parameters.items() if value != defaults[name]}
+    return ", ".join(f"{name}={value if isinstance(value, str) else f'{value:g}'}" for name, value in changed.items())

@@ -18,6 +18,7 @@ def label_rows(units: int, live: list[int], labels: LayerLabels, concept_ids: np
             "similarity": labels.score.astype(np.float32),
             "runner_up_id": concept_ids[labels.runner_up],
             "runner_up_similarity": labels.runner_up_score.astype(np.float32),
+            "intercept": np.full(len(live), np.nan, np.float32) if labels.intercepts is None else labels.intercepts,
         }
     ).with_columns(
         pl.col("runner_up_id").replace(-1, None),
@@ -32,10 +33,16 @@ def fidelity_rows(live: list[int], fidelity: LayerFidelity) -> pl.DataFrame:
     numbers = {
         "unit": np.array(live, dtype=np.int32),
         **fidelity.measures,
+        # as many as the label has terms
+        "shares": [shares[~np.isnan(shares)] for shares in fidelity.shares],
+        "is_polysemantic": fidelity.is_polysemantic,
         "p_value": fidelity.p.astype(np.float32),
         "q_value": fidelity.q.astype(np.float32),
     }
-    return pl.DataFrame(numbers).with_columns(pl.col(pl.Float32).fill_nan(None))
+    return pl.DataFrame(numbers, schema_overrides={"shares": pl.List(pl.Float32)}).with_columns(
+        pl.col(pl.Float32).fill_nan(None),
+        pl.when(pl.col("shares").list.len() > 0).then("shares"),
+    )
 
 
 def term_rows(live: list[int], labels: LayerLabels, concept_ids: np.ndarray) -> pl.DataFrame:

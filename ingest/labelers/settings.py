@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from neuronlake import NeuronlakeError
 
+# Of a parameter of a method.
+Value = int | float | str
+
 DEFAULT_METHOD = "soft_wpmi"
 DEFAULT_DRAWS = 1000
 
@@ -29,11 +32,17 @@ class Scoring:
     """
 
     method: str
-    parameters: dict[str, int | float]
+    parameters: dict[str, Value]
     prompts: tuple[str, ...]
     null_draws: int
     seed: int
     keep_concepts: int | None
+
+    @property
+    def signal(self) -> str | None:
+        """What a concept predicts of an image, see `signals.SHAPES`; None for the cosine as it is."""
+        signal = self.parameters.get("signal")
+        return None if signal is None else str(signal)
 
     def fingerprint(self, layer: str, probe: str, encoder: str | None, concept_set: str) -> str:
         """sha256 over the fingerprints of all that the numbers of one scoring depend on."""

@@ -83,10 +83,11 @@ class Cosines:
         """How many."""
         return self.text_features.shape[0]
 
-    def block(self, images: Tensor | slice, concepts: slice) -> Tensor:
+    def block(self, images: Tensor | slice, concepts: Tensor | slice) -> Tensor:
         """(images, concepts) float32; perhaps a view, so not to be changed."""
         if self._whole is not None:
-            return self._whole[:, concepts][images]
+            # what is a slice comes first, for that copies nothing
+            return self._whole[:, concepts][images] if isinstance(concepts, slice) else self._whole[images][:, concepts]
         return self.image_features[images] @ self.text_features[concepts].T
 
     def concept_blocks(self, rows: int) -> Iterator[slice]:

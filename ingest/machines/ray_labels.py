@@ -49,7 +49,7 @@ def label_with_ray(
         remote = ray.remote(**shared_out.needs)(_label)
         # arrays, because Ray lets workers read them in shared memory, and copies tensors
         arrays = {name: found.numpy() for name, found in vars(shared).items() if isinstance(found, torch.Tensor)}
-        put = ray.put((shared.concepts, arrays))
+        put = ray.put((Shared(shared.concepts, shape=shared.shape), arrays))
 
         def give(layer: LayerActivations) -> tuple[StoredLayer, list[int], Any]:
             reference = remote.remote(put, layer.values.numpy(), layer.labels, label_one, device, shared_out.threads)
@@ -68,7 +68,7 @@ def label_with_ray(
 
 
 def _label(
-    put: tuple[tuple[str, ...], dict[str, np.ndarray]],
+    put: tuple[Shared, dict[str, np.ndarray]],
     values: np.ndarray,
     labels: LayerLabels | None,
     label_one: LabelOne,
@@ -78,8 +78,8 @@ def _label(
     """Label a layer, in a worker."""
     torch.set_num_threads(threads)
     here = resolve_device(device)
-    concepts, arrays = put
-    shared = Shared(concepts, **{name: _tensor(array) for name, array in arrays.items()}).to(here)
+    without_arrays, arrays = put
+    shared = replace(without_arrays, **{name: _tensor(array) for name, array in arrays.items()}).to(here)
     return label_one(LayerData(_tensor(values).to(here), shared, labels))
 
 

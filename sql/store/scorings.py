@@ -38,7 +38,7 @@ class ScoringRow:
     method: str
     units: int
     images: int = 0
-    parameters: Mapping[str, int | float] | None = None
+    parameters: Mapping[str, int | float | str] | None = None
     changed_parameters: str = ""
     prompts: Sequence[str] | None = ("{}",)
     null_draws: int = 0

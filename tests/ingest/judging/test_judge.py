@@ -6,7 +6,6 @@ import math
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -218,7 +217,7 @@ def test_a_layer_without_live_units_has_no_fidelity_to_speak_of(tmp_path: Path) 
 class Twice:
     """Sums of two concepts, the first of which counts three times; and a unit without a label."""
 
-    needs: ClassVar = frozenset({Need.EMBEDDINGS})
+    needs = frozenset({Need.EMBEDDINGS})
 
     def __call__(self, layer: LayerData) -> LayerLabels:
         terms, weights = np.array([[0, 1], [2, -1], [-1, -1]]), np.array([[3, 1], [1, 0], [0, 0]], dtype=np.float32)

@@ -6,7 +6,6 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import polars as pl
 import pytest
@@ -24,7 +23,7 @@ from neuronlake.sql.verify import verify
 class MostFrequentImageLabel:
     """The label is the most frequent image label among a unit's top five images."""
 
-    needs: ClassVar = frozenset({Need.IMAGE_LABELS})
+    needs = frozenset({Need.IMAGE_LABELS})
 
     def __init__(self, scoring: Scoring) -> None: ...
 

@@ -1,0 +1,72 @@
+"""How many meanings a unit has: by the concepts of its label, and by the images that it fires on."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuronlake.ingest.labelers.base import LayerData, LayerLabels
+from neuronlake.ingest.labelers.products import of_terms, units_of
+
+# of what a label explains, each of two concepts has at least as much
+_MUCH = 1 / 3
+# Correlation of two signals below which they are of unlike things.
+_UNLIKE = 0.3
+_ROWS_AT_ONCE = 2**13
+
+
+def term_shares(layer: LayerData, labels: LayerLabels) -> tuple[np.ndarray, np.ndarray]:
+    """Of the variance that labels explain, the share of each of their concepts; and whether two unlike ones have much.
+
+    The share of a term of weight w, whose signal has the covariance c with the activation, is w c over the sum of
+    these: for least squares they are the parts of R squared (Pratt, "Dividing the indivisible", 1987). One below 0 is
+    of a concept that only corrects others.
+
+    Returns:
+        (units, most terms) float32, NaN where there is no term or nothing is explained; and (units,) bool.
+    """
+    terms = torch.from_numpy(labels.terms).to(layer.activations.device)
+    weights = torch.from_numpy(labels.weights).to(terms.device).double()
+    if not len(terms):
+        return np.empty(terms.shape, np.float32), np.empty(0, bool)
+    everything = torch.ones(len(layer.activations), device=terms.device)
+    squares, products, _ = of_terms(layer.shared.signals, units_of(layer.activations), terms, everything).centred()
+    explained = weights * products * (terms >= 0)
+    total = explained.sum(dim=1, keepdim=True)
+    shares = torch.where((terms >= 0) & (total > 0), explained / total.clamp_min(1e-300), torch.nan)
+    deviation = squares.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt()
+    lengths = deviation[:, :, None] * deviation[:, None, :]
+    is_unlike = squares < _UNLIKE * lengths
+    has_much = shares >= _MUCH
+    is_polysemantic = (is_unlike & has_much[:, :, None] & has_much[:, None, :]).any(dim=(1, 2))
+    return shares.float().cpu().numpy(), is_polysemantic.cpu().numpy()
+
+
+def monosemanticity(features: Tensor, activations: Tensor) -> Tensor:
+    """Mean cosine of two images that a unit fires on, weighted by its activations a of both, brought to 0 to 1.
+
+    It is (|sum a e|^2 - sum a^2) / ((sum a)^2 - sum a^2) over the images' unit-length embeddings e, which takes one
+    product of matrices where the mean over pairs takes one for each image. Of a mean cosine that all images share, as
+    encoders have it, nothing is taken off.
+
+    Args:
+        features: (images, dimensions) float32, rows of length 1 or 0.
+        activations: (images, units) float32.
+
+    Returns:
+        (units,) float32; NaN for a unit that fires on one image alone, or the same on all.
+    """
+    low, high = activations.aminmax(dim=0)
+    over_range = 1 / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
+    sums = torch.zeros(activations.shape[1], features.shape[1], device=activations.device)
+    totals, squares = (torch.zeros(activations.shape[1], dtype=torch.float64, device=sums.device) for _ in range(2))
+    for start in range(0, len(features), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        weight = activations[rows].sub(low).mul_(over_range)
+        sums += weight.T @ features[rows]
+        totals += weight.sum(dim=0)
+        squares += weight.square().sum(dim=0)
+    pairs = totals.square() - squares
+    found = (sums.double().square().sum(dim=1) - squares) / pairs
+    return torch.where((high > low) & (pairs > 1e-6 * squares), found, torch.nan).float()
