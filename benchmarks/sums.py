@@ -45,6 +45,8 @@ COSINE, DEVIATION, FALL = 0.2, 0.045, 0.7
 # Of a unit's deviation: what its concepts make up, and what a readout of the embedding does; the rest is noise.
 OF_CONCEPTS, OF_READOUT = 0.45, 0.35
 MOST_CONCEPTS = 5
+# They are among the first concepts, so that units are the same with fewer of these.
+PLANTED_AMONG = 1_000
 MEGABYTE = 1e6
 
 
@@ -62,7 +64,7 @@ def embeddings(count: int, gap: Tensor, generator: torch.Generator) -> Tensor:
     return normalize(torch.cat([gap.expand(count, 2) * (1 - share).sqrt(), shared * share.sqrt()], dim=1), dim=1)
 
 
-def made(images: int, units: int, concepts: int, planted_among: int, signal: str) -> LayerData:
+def made(images: int, units: int, concepts: int, signal: str) -> LayerData:
     """Random embeddings, and units that are sums of the first concepts' signals, readouts and noise."""
     generator = torch.Generator().manual_seed(0)
     spread = torch.arange(1.0, DIMENSIONS - 1).pow(-FALL / 2)
@@ -70,11 +72,11 @@ def made(images: int, units: int, concepts: int, planted_among: int, signal: str
     features = embeddings(images, torch.tensor([1.0, 0.0]), generator)
     texts = embeddings(concepts, torch.stack([between, (1 - between**2).sqrt()]), generator)
     shared = Shared(tuple(map(str, range(concepts))), features, texts, shape=signal)
-    of_first = standardized(shared.signals.block(slice(None), slice(0, planted_among)))
+    of_first = standardized(shared.signals.block(slice(None), slice(0, PLANTED_AMONG)))
     activations = torch.empty(units, images).T
     for unit in range(units):
         count = int(torch.randint(1, MOST_CONCEPTS + 1, (1,), generator=generator))
-        chosen = torch.randperm(planted_among, generator=generator)[:count]
+        chosen = torch.randperm(of_first.shape[1], generator=generator)[:count]
         total = of_first[:, chosen] @ (torch.rand(count, generator=generator) + 0.5)
         readout = features[:, 2:] @ torch.randn(DIMENSIONS - 2, generator=generator)
         noise = torch.randn(images, generator=generator) * (1 - OF_CONCEPTS**2 - OF_READOUT**2) ** 0.5
@@ -90,14 +92,14 @@ def standardized(values: Tensor) -> Tensor:
 def stored(path: Path, scoring_id: int, scoring: Scoring) -> LayerData:
     """The layer of a scoring, with its images and concepts."""
     with open_warehouse(path) as warehouse:
-        row = warehouse.sql(
+        rows = warehouse.sql(
             "select probe_id, encoder_id, concept_set_id, prompts, layer_id, layers.units, layers.fingerprint"
             " from store.scorings join store.layers using (layer_id) where scoring_id = $id",
             id=scoring_id,
-        ).fetchone()
-        if row is None or row[1] is None:
+        ).fetchall()
+        if not rows or rows[0][1] is None:
             raise SystemExit(f"{path} has no scoring {scoring_id} with an encoder")
-        probe_id, encoder_id, concept_set_id, prompts, *layer = row
+        probe_id, encoder_id, concept_set_id, prompts, *layer = rows[0]
         inputs = Inputs(probe_id, encoder_id, concept_set_id, "image")
         image_ids, shared = shared_inputs(warehouse, inputs, replace(scoring, prompts=tuple(prompts)))
         return LayerData(live_activations(warehouse, StoredLayer(*layer), probe_id, image_ids).values, shared)
@@ -245,8 +247,7 @@ def main() -> None:
     else:
         units = max(chosen.units, *chosen.growing_units, 0)
         concepts = max(chosen.concepts, *chosen.growing_concepts, 0)
-        among = min(chosen.concepts, *chosen.growing_concepts, concepts)
-        data = made(chosen.images, units, concepts, among, chosen.signal)
+        data = made(chosen.images, units, concepts, chosen.signal)
     some = of_size(data, chosen.units, chosen.concepts)
     images, units = some.activations.shape
     load = f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} before"
