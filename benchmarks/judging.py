@@ -32,8 +32,8 @@ def layer(images: int, units: int, concepts: int, dimensions: int, device: torch
     features = normalize(torch.randn(images, dimensions, generator=generator), dim=1)
     texts = normalize(torch.randn(concepts, dimensions, generator=generator), dim=1)
     activations = torch.rand(units, images, generator=generator).square_().T
-    shared = Shared(tuple(map(str, range(concepts))), features, texts, folds=torch.arange(images) % 5).to(device)
-    return LayerData(activations.to(device), shared)
+    shared = Shared(tuple(map(str, range(concepts))), features, texts, folds=torch.arange(images) % 5)
+    return LayerData(activations.to(device), shared.to(device))
 
 
 def best_seconds(work: Callable[[], object], repeats: int) -> float:
@@ -67,9 +67,12 @@ def main() -> None:
         found: list[str] = []
         for scoring, is_first in ((plain, True), (plain, False), (full, False)):
             label = METHODS[method].make(scoring).label
+            of_method = replace(data, shared=replace(data.shared, shape=scoring.signal))
             judge = judged(scoring, Path(tempfile.gettempdir()))
             seconds = [
-                best_seconds(lambda work=work, first=is_first: work(fresh(data) if first else data), chosen.repeats)
+                best_seconds(
+                    lambda work=work, first=is_first, of=of_method: work(fresh(of) if first else of), chosen.repeats
+                )
                 for work in (label, judge)
             ]
             found += [f"{each:8.2f}" for each in seconds]

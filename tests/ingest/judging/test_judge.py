@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from neuronlake.ingest.judging.ceiling import ceilings
+from neuronlake.ingest.judging.fidelity import correlations
 from neuronlake.ingest.judging.held_out import chosen_without, rows_in
 from neuronlake.ingest.judging.judge import Judge, judged
 from neuronlake.ingest.labelers.base import LayerData, LayerLabels, Need, Shared, one_concept_each
@@ -40,7 +42,7 @@ def standardised(values: Tensor) -> Tensor:
 def planted(shared: Shared, concepts: int, noise: float, units: int, seed: int = 3) -> Tensor:
     """Units that are the mean of some concepts' signals and noise: unit u of the concepts u, u + 1, ..."""
     terms = (torch.arange(units)[:, None] + torch.arange(concepts)) % CONCEPTS
-    clean = standardised(shared.signals(terms, torch.ones(terms.shape)))
+    clean = standardised(shared.signals.predicted(terms, torch.ones(terms.shape)))
     rest = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed))
     return clean + noise * rest
 
@@ -56,7 +58,7 @@ def test_held_out_correlation_is_what_the_label_predicts_of_images_that_nobody_h
     )
     assert labels.fidelity is not None
     found = torch.from_numpy(labels.fidelity.measures["held_out_correlation"])
-    signals = unseen.signals(torch.from_numpy(labels.terms), torch.from_numpy(labels.weights))
+    signals = unseen.signals.predicted(torch.from_numpy(labels.terms), torch.from_numpy(labels.weights))
     others = planted(unseen, concepts, noise, units=12, seed=4)
     truth = (standardised(signals) * standardised(others)).mean(dim=0)
     assert float((found - truth).mean()) == pytest.approx(0, abs=0.01)
@@ -190,7 +192,9 @@ def test_a_choice_sees_all_folds_but_one_and_matrices_keep_how_they_lie(
 
 
 @pytest.mark.parametrize("images", [2, 9, 10, 30])
-@pytest.mark.parametrize("method", ["soft_wpmi", "wpmi", "rank_reorder", "cos_similarity", "cos_similarity_cubed"])
+@pytest.mark.parametrize(
+    "method", ["soft_wpmi", "wpmi", "rank_reorder", "cos_similarity", "cos_similarity_cubed", "correlation"]
+)
 def test_any_method_is_judged_on_any_number_of_images(images: int, method: str, tmp_path: Path) -> None:
     """With fewer than ten nothing is held out; a unit that fires on one image only is constant without it."""
     shared = probe(images)
@@ -205,6 +209,32 @@ def test_any_method_is_judged_on_any_number_of_images(images: int, method: str, 
     for name, values in found.items():
         assert values.dtype == np.float32
         assert (np.isnan(values) | ((values >= -1.00001) & (values <= 1.00001))).all(), name
+
+
+@pytest.mark.parametrize("images", [2, 9, 10, 30, 300])
+@pytest.mark.parametrize("shape", ["squared", "sigmoid_siglip"])
+def test_sums_are_judged_on_any_number_of_images(shape: str, images: int, tmp_path: Path) -> None:
+    shared = replace(probe(images), shape=shape)
+    activations = torch.cat([torch.eye(images)[:, :1], planted(shared, 2, 0.3, units=3)], dim=1)
+    labels = judged(resolve_scoring("linear", {"signal": shape}), tmp_path)(LayerData(activations, shared))
+    assert labels.fidelity is not None
+    for name, values in labels.fidelity.measures.items():
+        assert (np.isnan(values) | ((values >= -1.00001) & (values <= 1.00001))).all(), name
+    assert np.isnan(labels.fidelity.p).all()
+    shares = labels.fidelity.shares
+    assert (np.isnan(shares) | (labels.terms >= 0)).all()
+    has_shares = ~np.isnan(shares).all(axis=1)
+    assert np.nansum(shares[has_shares], axis=1) == pytest.approx(np.ones(has_shares.sum()), abs=1e-4)
+
+
+def test_a_sum_predicts_unseen_images_as_well_as_its_held_out_correlation_says(tmp_path: Path) -> None:
+    shared, unseen = (replace(probe(8_000, seed=seed), shape="squared") for seed in (1, 9))
+    labels = judged(resolve_scoring("linear"), tmp_path)(LayerData(planted(shared, 3, 1.0, units=12), shared))
+    assert labels.fidelity is not None
+    signals = unseen.signals.predicted(torch.from_numpy(labels.terms), torch.from_numpy(labels.weights))
+    truth = correlations(planted(unseen, 3, 1.0, units=12, seed=4), signals, torch.zeros(8_000, dtype=torch.int64))
+    assert labels.fidelity.measures["held_out_correlation"] == pytest.approx(truth.numpy(), abs=0.03)
+    assert labels.fidelity.measures["held_out_correlation"].mean() == pytest.approx(truth.mean().item(), abs=0.01)
 
 
 def test_a_layer_without_live_units_has_no_fidelity_to_speak_of(tmp_path: Path) -> None:
