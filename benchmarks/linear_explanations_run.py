@@ -121,9 +121,9 @@ def explain(clone: Path, signals: Tensor, activations: Tensor, split: Split) -> 
     fitted, tried, test = (signals[images] for images in (split.fitted, split.tried, split.test))
     predicted, counts, watch = list[Tensor](), list[int](), Stopwatch()
     for unit, best in zip(activations.T[:, :, None], torch.cat(ranked), strict=True):
-        concepts, weights, bias, _ = theirs.greedy_search(
-            fitted, tried, unit[split.fitted], unit[split.tried], best, device="cpu"
-        )
+        targets = unit[split.fitted], unit[split.tried]
+        with _quiet():
+            concepts, weights, bias, _ = theirs.greedy_search(fitted, tried, *targets, best, device="cpu")
         if weights is None:  # none correlates; its script would end here
             weights, bias = torch.zeros(0), 0.0
         # one more than there are weights where the last one tried did not join
@@ -136,6 +136,6 @@ def explain(clone: Path, signals: Tensor, activations: Tensor, split: Split) -> 
 
 @contextlib.contextmanager
 def _quiet() -> Generator[None]:
-    """Without its progress."""
+    """Without its progress and warnings."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield

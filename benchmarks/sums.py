@@ -211,7 +211,9 @@ def growth(data: LayerData, scoring: Scoring, chosen: argparse.Namespace) -> Ite
     units, concepts = data.activations.shape[1], len(data.shared.concepts)
     sizes = [(each, min(concepts, chosen.concepts)) for each in chosen.growing_units if each <= units]
     sizes += [(min(units, chosen.units), each) for each in chosen.growing_concepts if each <= concepts]
-    yield f"{'units':>7} {'concepts':>9} {'seconds':>8} {'processor':>9} {'extra MB':>9}"
+    if not sizes:
+        return
+    yield f"\n{'units':>7} {'concepts':>9} {'seconds':>8} {'processor':>9} {'extra MB':>9}"
     for size in sizes:
         some = of_size(data, *size)
         extra = peak_memory(lambda some=some: torch.empty(label(some, scoring).terms.size), "cpu")
@@ -252,7 +254,7 @@ def main() -> None:
     images, units = some.activations.shape
     load = f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} before"
     print(f"{images} images, {units} units, {len(some.shared.concepts)} concepts, {chosen.signal}, {load}")
-    for found in chain(comparison(some, scorings, chosen), [""], growth(data, scoring, chosen)):
+    for found in chain(comparison(some, scorings, chosen), growth(data, scoring, chosen)):
         print(found, flush=True)
     print(f"load {os.getloadavg()[0]:.1f} after")
 
