@@ -11,7 +11,7 @@ import typer
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.commands import ask, dissect, files, label
+from neuronlake.commands import ask, dissect, files, label, units
 
 app = typer.Typer(
     name="cli",
@@ -95,7 +95,8 @@ app.command()(ask.views)
 app.command()(ask.status)
 app.command()(files.report)
 app.command(epilog='Example: cli find "striped animal" --top 5')(ask.find)
-app.command(epilog="Example: cli unit resnet18-imagenet layer4 17")(ask.unit)
+app.command(epilog="Example: cli unit resnet18-imagenet layer4 17")(units.unit)
+app.command(epilog="Example: cli simulate resnet18-imagenet layer4 17 --open")(units.simulate)
 app.command()(files.export)
 app.command()(files.verify)
 app.command("import", epilog=_IMPORT)(files.import_labels)

@@ -1,4 +1,4 @@
-"""What is in the warehouse: free SQL and named queries, one unit, free text, runs."""
+"""What is in the warehouse: free SQL and named queries, free text, runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from neuronlake.commands.options import (
     expanded,
     pairs,
 )
-from neuronlake.commands.terminal import open_quietly, progress_bars
+from neuronlake.commands.terminal import progress_bars
 
 
 def query_names() -> list[str]:
@@ -174,31 +174,6 @@ def find(
         )
     typer.echo(shown, err=True)
     tables.print_frame(found, shape, top)
-
-
-def unit(
-    model: Annotated[str, typer.Argument(help="Name of the model.")],
-    layer: Annotated[str, typer.Argument(help="Name of the layer.")],
-    number: Annotated[int, typer.Argument(min=0, help="Number of the unit, from 0.")],
-    open_page: Annotated[bool, typer.Option("--open", help="Show it as a page in the browser.")] = False,
-    setting: Setting = None,
-    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
-) -> None:
-    """One unit: its label, its best concepts, its top images."""
-    import tempfile
-
-    from neuronlake.reports.tables import print_unit
-    from neuronlake.reports.unit import read_unit, write_unit_page
-    from neuronlake.sql.opening import open_warehouse
-
-    with open_warehouse(warehouse, allow_files=False) as opened:
-        card = read_unit(opened, model, layer, number, setting)
-    print_unit(card)
-    if open_page:
-        page = Path(tempfile.mkdtemp(prefix="neuronlake-")) / "unit.html"
-        write_unit_page(card, page)
-        typer.echo(page)
-        open_quietly(page)
 
 
 def _query_text(query: str | None, file: Path | None) -> str:

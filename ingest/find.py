@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -12,6 +14,9 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest.encoders.loading import encoder_of_row
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.labelers import similarity
+from neuronlake.ingest.labelers.correlation import correlations
+from neuronlake.ingest.labelers.predicting.signals import shaped_cosines
+from neuronlake.ingest.labelers.registry import METHODS
 from neuronlake.sql import hints
 from neuronlake.sql.settings import chosen_setting
 from neuronlake.sql.store import features
@@ -36,6 +41,9 @@ def find_units(
 ) -> pl.DataFrame:
     """The units that score highest for a text, as if it were one more concept of the set.
 
+    What labels with sums scores no concept by itself: there it is how well the text's own signal predicts the unit, the
+    correlation of the two over the images.
+
     Args:
         warehouse: to read.
         text: anything the encoder's text side takes.
@@ -48,11 +56,13 @@ def find_units(
 
     Returns:
         One row a unit, the highest similarity first: model, layer, unit, similarity, rank (of the text among the
-        concepts, for that unit), label (the best stored concept) and images (a list of paths).
+        concepts, for that unit), label (the unit's own, with all of its concepts) and images (a list of paths).
 
     Raises:
         SettingError: the warehouse holds no scoring, or none of that setting.
-        FindError: there are no activations and embeddings under this setting, or the encoder has changed.
+        FindError: there are no activations and embeddings under this setting, or the text's signal is the same for all
+            images.
+        EncoderError: the encoder has changed, or cannot be had.
     """
     shown = chosen_setting(warehouse, setting)
     layers = warehouse.query("scored_layers", setting=str(shown.number)).pl()
@@ -63,8 +73,12 @@ def find_units(
             f"--setting (`{hints.command('cli sql settings', warehouse.path)}` lists them), or run `{run}`"
         )
     first = layers.row(0, named=True)
-    if first["method"] not in similarity.METHODS:
-        raise FindError(f"{first['method']} of setting {shown.short} scores no text; choose another with --setting")
+    if first["method"] not in METHODS or first["encoder_id"] is None:
+        words = f"cli sql units_for_concept {shlex.quote(f'concept={text}')} setting={shown.number}"
+        raise FindError(
+            f"{first['method']} of setting {shown.short} scores no text; choose another with --setting, or look for a "
+            f"word of its labels with `{hints.command(words, warehouse.path)}`"
+        )
     chosen = encoder if encoder != first["encoder"] else None
     network = encoder_of_row(first, chosen=chosen, trust_code=trust_code)
     wanted = embed_texts(network, first["prompts"], [text])
@@ -84,26 +98,31 @@ def _score_layers(
     image_ids, images = features.image_features(warehouse, first["encoder_id"], first["probe_id"])
     concepts = features.concept_features(warehouse, first["encoder_id"], first["prompts"], first["concept_set_id"])
     cosines = similarity.Cosines(torch.from_numpy(images), torch.cat([torch.from_numpy(concepts), wanted]))
+    scores = _scores(first, cosines)
     found: list[pl.DataFrame] = []
     for done, layer in enumerate(layers.iter_rows(named=True)):
         progress("Scoring layers", done, layers.height)
         live = features.live_units(warehouse, layer["layer_id"], layer["probe_id"])
         if live:
             activations = torch.from_numpy(features.activations(warehouse, layer["layer_id"], live, image_ids))
-            found.append(_score(layer, live, similarity.METHODS[layer["method"]], cosines, activations))
+            found.append(_score(layer, live, scores(activations)))
     progress("Scoring layers", layers.height, layers.height)
     return found
 
 
-def _score(
-    layer: dict[str, Any],
-    live: list[int],
-    function: similarity.Similarity,
-    cosines: similarity.Cosines,
-    activations: torch.Tensor,
-) -> pl.DataFrame:
-    """Score of the last text for each unit of a layer, and its rank among all texts."""
-    scores = function(cosines, similarity.in_range(activations), **json.loads(layer["parameters"]))
+def _scores(scoring: dict[str, Any], cosines: similarity.Cosines) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What gives the scores of all texts for units, (units, texts), from activations, (images, units)."""
+    parameters = json.loads(scoring["parameters"])
+    if function := similarity.METHODS.get(scoring["method"]):
+        return lambda activations: function(cosines, similarity.in_range(activations), **parameters)
+    signals = shaped_cosines(cosines, parameters.get("signal"))
+    if not signals.usable()[-1]:
+        raise FindError("this text is in no image or in all alike, so that no unit goes with it; look for another")
+    return lambda activations: correlations(signals, activations)
+
+
+def _score(layer: dict[str, Any], live: list[int], scores: torch.Tensor) -> pl.DataFrame:
+    """Score of the last text for each unit of a layer, and its rank among all texts, from (units, texts)."""
     text = scores[:, -1:]
     return pl.DataFrame(
         {
@@ -118,5 +137,5 @@ def _score(
 
 def _with_labels(warehouse: Warehouse, best: pl.DataFrame, given: dict[str, str]) -> pl.DataFrame:
     """Add each unit's label and the images that excite it most."""
-    known = warehouse.query("unit_images", **given).pl().rename({"concept": "label"})
+    known = warehouse.query("unit_images", **given).pl().drop("concept").rename({"explanation": "label"})
     return best.join(known.cast({"unit": pl.Int64}), on=["model", "layer", "unit"], how="left", maintain_order="left")

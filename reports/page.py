@@ -67,6 +67,7 @@ def _page(answers: Answers) -> str:
     vega = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=vega_lite_version())
     scripts = [vega, asset("page.js")]
     provenance = answers.ask("provenance").to_dicts()
+    units = gallery.units(answers)
     return page_template().render(
         title=" and ".join(answers.models),
         setting=answers.setting,
@@ -80,7 +81,8 @@ def _page(answers: Answers) -> str:
         figures=drawn,
         all_layers=charts.ALL_LAYERS,
         specs={figure.key: figure.spec for place in drawn.values() for figure in place},
-        units=gallery.units(answers),
+        units=units,
+        has_sums=any(units["terms"]),
         images=gallery.images(answers),
         category_colors=answers.category_colors,
         provenance=provenance,

@@ -17,7 +17,8 @@ from rich.table import Table
 
 from neuronlake import NeuronlakeError
 from neuronlake.reports.files import make_folder, write_output
-from neuronlake.reports.unit import UnitCard
+from neuronlake.reports.units.card import UnitCard
+from neuronlake.reports.units.predictions import Simulation, correlations
 
 FORMATS = ("table", "csv", "json", "md", "parquet")
 
@@ -137,17 +138,39 @@ def print_unit(card: UnitCard) -> None:
     else:
         scores = f", {card.scores}" if card.scores else ""
         console.print(f"{label['concept']} ({label['category']}){scores}", highlight=False, markup=False)
-        for line in filter(None, (card.explanation, card.fidelity)):
+        for line in filter(None, (card.explanation, card.fidelity, card.meanings)):
             console.print(line, highlight=False, markup=False)
     console.print(str(card.setting), style="dim", highlight=False, markup=False, soft_wrap=True)
     if label["status"] == "dead":
         return  # all images are alike to it
+    if card.sum is not None:
+        console.print()
+        known = ("concept", "weight", "share") if card.sum["share"].count() > 0 else ("concept", "weight")
+        console.print(terminal_table(card.sum.select(known), title="the sum"))
     if not card.concepts.is_empty():
         console.print()
         console.print(terminal_table(card.concepts.select("concept", "similarity"), title="best concepts"))
     if not card.images.is_empty():
         console.print()
         console.print(terminal_table(card.images.select("rank", "image", "label", "activation"), title="top images"))
+
+
+def print_simulation(card: UnitCard, simulation: Simulation) -> None:
+    """What a unit's label predicts, and the images on which it is most wrong, on standard output."""
+    console = Console()
+    console.print(card.title, style="bold", highlight=False, markup=False)
+    console.print(card.label["explanation"], highlight=False, markup=False)
+    for line in filter(None, (correlations(card.label, simulation.images.height), f"top 5 %: {simulation.counts}")):
+        console.print(line, highlight=False, markup=False)
+    console.print(str(card.setting), style="dim", highlight=False, markup=False, soft_wrap=True)
+    lists = {
+        "false alarms: predicted high, the unit is low": simulation.false_alarms,
+        "misses: the unit is high, predicted low": simulation.misses,
+    }
+    for title, images in lists.items():
+        if not images.is_empty():
+            console.print(f"\n{title}", style="italic", highlight=False)
+            console.print(terminal_table(images.select("image", "label", "predicted", "activation")))
 
 
 def evaluation_table(evaluations: pl.DataFrame) -> pl.DataFrame:

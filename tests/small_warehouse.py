@@ -247,7 +247,7 @@ def _insert_scoring(warehouse: Warehouse, scoring_id: int) -> None:
         by_concept = dict(zip(concept_ids, similarities, strict=True))
         best, runner_up, q_value = label
         warehouse.execute(
-            "insert into store.labels values ($scoring, $unit, $high, $runner_up, $second, $q / 2, $q)",
+            "insert into store.labels values ($scoring, $unit, $high, $runner_up, $second, $q / 2, $q, null)",
             scoring=scoring_id,
             unit=unit,
             high=by_concept[best],

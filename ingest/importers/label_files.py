@@ -80,6 +80,7 @@ class LabelRow:
         category: None where the file does not say it.
         terms: the whole label, where it is a sum; the first concept is its description.
         correlation: how well the label predicts the unit; None where the file does not say it.
+        intercept: what a sum adds to its concepts; None where the file does not say it.
     """
 
     layer: str
@@ -89,6 +90,7 @@ class LabelRow:
     category: str | None = field(default=None, repr=False, compare=False)
     terms: tuple[Term, ...] = field(default=(), repr=False)
     correlation: float | None = field(default=None, repr=False, compare=False)
+    intercept: float | None = field(default=None, repr=False, compare=False)
 
     def as_read_at_first(self) -> LabelRow:
         """The row as version 0.1 read it, for which the scene house-s and the object house were one."""
@@ -207,7 +209,8 @@ def _parse_row(place: str, row: Mapping[str | Any, Any], how: _Format) -> LabelR
     layer = (row.get(how.columns["layer"]) or "").strip() or how.layer
     if description is None:
         return LabelRow(layer, unit, None, None, category)
-    return LabelRow(layer, unit, description, similarity, category, terms, correlation)
+    intercept = _finite(place, "bias", row["bias"]) if how.most_terms and "bias" in row else None
+    return LabelRow(layer, unit, description, similarity, category, terms, correlation, intercept)
 
 
 def _number(place: str, column: str, text: str) -> float | None:

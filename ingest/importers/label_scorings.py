@@ -174,11 +174,16 @@ def _insert_labels(warehouse: Warehouse, scoring_id: int, scoring: LayerScoring)
     rows = scoring.rows
     numbers = _join_set(warehouse, scoring.keys["concept_set_id"], rows)
     given = {row.unit: row.similarity for row in rows} if _has_similarities(rows) else {}
+    intercepts = {row.unit: row.intercept for row in rows}
     # a unit that the file passes over has no label, as one that it leaves blank
     units = range(max(row.unit for row in rows) + 1)
     labels = pl.DataFrame(
-        {"unit": units, "similarity": [given.get(unit) for unit in units]},
-        schema={"unit": pl.Int32, "similarity": pl.Float32},
+        {
+            "unit": units,
+            "similarity": [given.get(unit) for unit in units],
+            "intercept": [intercepts.get(unit) for unit in units],
+        },
+        schema={"unit": pl.Int32, "similarity": pl.Float32, "intercept": pl.Float32},
     )
     terms = pl.DataFrame(
         [

@@ -42,7 +42,7 @@ def confidences(measures: Mapping[str, Tensor], images: int) -> Tensor:
     """The chance that each label is right, (units,) float32; NaN where its correlation is.
 
     Args:
-        measures: cubed_correlation and stability, each (units,).
+        measures: cubed_correlation, of the cosines of the label's first concept, and stability; each (units,).
         images: by which they were measured.
     """
     root, stability = measures["cubed_correlation"].clamp_min(0).sqrt(), measures["stability"]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neuronlake.ingest.judging.ceiling import ceilings
 from neuronlake.ingest.judging.confidence import confidences
-from neuronlake.ingest.judging.fidelity import Fidelity, correlations, fidelity, joined
+from neuronlake.ingest.judging.fidelity import Fidelity, correlations, cubed_correlations, fidelity, joined
 from neuronlake.ingest.judging.held_out import can_be_left_out, chosen_without
 from neuronlake.ingest.judging.meanings import monosemanticity, term_shares
 from neuronlake.ingest.labelers.base import LabelOne, LayerData, LayerFidelity, LayerLabels, NullLabels, Shared
@@ -86,11 +86,13 @@ def _measures(
     terms, weights = _terms(labels, layer.activations.device)
     without = chosen_without(choose, layer, scratch) if choose else ()
     chosen = {fold: _terms(other, terms.device) for fold, other in without}  # their matrices are let go
+    first: list[Tensor] = []
     whole: list[Fidelity] = []
     held: list[Fidelity] = []
     for units in _blocks(layer.activations):
         activations, signals = layer.activations[:, units], shared.signals.predicted(terms[units], weights[units])
         whole.append(fidelity(activations, signals, torch.zeros_like(_folds(shared))))
+        first.append(_by_first_concept(shared, activations, terms[units], whole[-1]))
         if chosen:
             signals = _left_out_signals(shared, chosen, units)
             held.append(fidelity(activations, signals, _folds(shared)))
@@ -107,13 +109,23 @@ def _measures(
     )
     found["monosemanticity"] = nothing if features is None else monosemanticity(features, layer.activations)
     found["stability"] = _stability(shared, terms[:, 0], [other[:, 0] for other, _ in chosen.values()])
-    found["confidence"] = confidences(found, len(layer.activations))
+    by_first = {"cubed_correlation": torch.cat(first), "stability": found["stability"]}
+    found["confidence"] = confidences(by_first, len(layer.activations))
     has_label = (terms[:, 0] >= 0).cpu()
     of_unit = ("ceiling", "monosemanticity")
     return {
         name: (values.cpu() if name in of_unit else values.cpu().masked_fill(~has_label, torch.nan)).numpy()
         for name, values in found.items()
     }
+
+
+def _by_first_concept(shared: Shared, activations: Tensor, terms: Tensor, known: Fidelity) -> Tensor:
+    """Cubed correlations with the cosines of the concept that is counted, as if it were all that a label says."""
+    if shared.shape is None and terms.shape[1] == 1:
+        return known.cubed_correlation
+    cosines = shared.plain_signals.predicted(terms[:, :1], torch.ones(len(terms), 1, device=terms.device))
+    found = cubed_correlations(activations, cosines, torch.zeros_like(_folds(shared)))
+    return found.masked_fill(known.correlation.isnan(), torch.nan)
 
 
 def _left_out_signals(shared: Shared, chosen: Mapping[int, tuple[Tensor, Tensor]], units: slice) -> Tensor:

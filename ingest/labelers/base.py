@@ -12,8 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neuronlake.ingest.labelers.predicting.signals import (
+    LABELS,
+    ImageLabels,
+    PlainCosines,
+    Signals,
+    of_some_images,
+    shaped_cosines,
+)
 from neuronlake.ingest.labelers.settings import Scoring
-from neuronlake.ingest.labelers.signals import LABELS, ImageLabels, Signals, of_some_images, shaped_cosines
 from neuronlake.ingest.labelers.similarity import Cosines
 from neuronlake.sql.store.features import StoredLayer
 
@@ -77,6 +84,11 @@ class Shared:
             return shaped_cosines(self.cosines, self.shape)
         assert self.image_labels is not None
         return ImageLabels(self.image_labels, len(self.concepts))
+
+    @property
+    def plain_signals(self) -> Signals:
+        """The same without their shape."""
+        return self.signals if self.shape is None or self.shape == LABELS else PlainCosines(self.cosines)
 
     @cached_property
     def cosines(self) -> Cosines:

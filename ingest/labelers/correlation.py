@@ -9,9 +9,9 @@ from torch import Tensor
 
 from neuronlake.ingest.labelers.base import LayerData, LayerLabels, Need, one_concept_each
 from neuronlake.ingest.labelers.linear import needs_of_signal
-from neuronlake.ingest.labelers.products import of_units, units_of
+from neuronlake.ingest.labelers.predicting.products import of_units, units_of
+from neuronlake.ingest.labelers.predicting.signals import SHAPES, Signals
 from neuronlake.ingest.labelers.settings import Scoring, Value
-from neuronlake.ingest.labelers.signals import SHAPES, Signals
 from neuronlake.ingest.labelers.significance import PseudoUnits
 
 DEFAULTS: dict[str, Value] = {"signal": SHAPES[0]}

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from neuronlake.ingest.labelers.base import LayerData, LayerLabels, Need
-from neuronlake.ingest.labelers.least_squares import correlations, weights
-from neuronlake.ingest.labelers.products import ConceptProducts, TermSums, Units, of_terms, units_of
-from neuronlake.ingest.labelers.pursuit import Pursuit
+from neuronlake.ingest.labelers.predicting.least_squares import correlations, weights
+from neuronlake.ingest.labelers.predicting.products import ConceptProducts, TermSums, Units, of_terms, units_of
+from neuronlake.ingest.labelers.predicting.pursuit import Pursuit
+from neuronlake.ingest.labelers.predicting.signals import LABELS, SHAPES
 from neuronlake.ingest.labelers.settings import Scoring, Value
-from neuronlake.ingest.labelers.signals import LABELS, SHAPES
 
 DEFAULTS: dict[str, Value] = {"concepts": 4, "gain": 0.01, "signed": 1, "signal": SHAPES[0]}
 

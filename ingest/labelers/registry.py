@@ -9,8 +9,8 @@ from neuronlake.ingest.encoders.prompts import checked_prompts
 from neuronlake.ingest.labelers import correlation, linear, similarity
 from neuronlake.ingest.labelers.base import Labeler, Need
 from neuronlake.ingest.labelers.clip_dissect import ClipDissect
+from neuronlake.ingest.labelers.predicting.signals import SHAPES
 from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD, Scoring, ScoringError, Value
-from neuronlake.ingest.labelers.signals import SHAPES
 from neuronlake.sql.words import did_you_mean
 
 # Where a parameter of any method makes sense; bounds are part of it.

@@ -151,6 +151,7 @@
   // --- the gallery of units -----------------------------------------------------------------------------------
   const total = units.unit.length;
   const lower = units.concept.map((concept) => (concept ?? "").toLowerCase());
+  const words = lower.map((concept, row) => units.terms[row]?.join("\n").toLowerCase() ?? concept);
   let chosen = [], shown = 0;
 
   const element = (tag, name, text) => {
@@ -214,6 +215,23 @@
       + "ceiling, what the encoder sees of the unit · how many of the choices on four fifths of the images are the label";
     return made;
   };
+  // the concepts of a sum as bars, to the left where the unit goes down with them
+  const sum = (row) => {
+    const made = element("div", "sum"), weights = units.weights[row];
+    made.style.setProperty("--low", Math.min(0, ...weights));
+    made.style.setProperty("--high", Math.max(0, ...weights));
+    made.title = "the weight of each concept in the label, to the left where the unit goes down with it · its share of "
+      + "what the label explains, where that is known";
+    units.terms[row].forEach((concept, place) => {
+      const share = units.shares[row][place], name = element("bdi", "", concept);
+      name.title = concept;  // a long one is cut
+      const bar = element("span", weights[place] < 0 ? "bar down" : "bar");
+      bar.style.setProperty("--weight", weights[place]);
+      made.append(name, bar, element("span", "", String(weights[place])),
+        element("span", "", share === null ? "" : `${Math.round(100 * share)} %`));
+    });
+    return made;
+  };
   const card = (row) => {
     const made = element("article", "unit");
     const title = element("h4");
@@ -224,16 +242,19 @@
       chip.style.setProperty("--dot", colors.get(units.category[row]) ?? colors.get("none"));
       title.append(chip);
       if (units.holds[row] === false) title.append(element("span", "denied", ` ${byId("gallery").dataset.denied}`));
+      if (units.weights[row]?.[0] < 0) title.append(element("span", "denied", " goes down with it"));
+      if (units.is_polysemantic[row]) title.append(element("span", "denied", " polysemantic"));
     }
     made.append(title, element("div", "where", `${units.model[row]} · ${units.layer[row]} · unit ${units.unit[row]}`));
-    if (units.explanation[row] !== null) made.append(element("div", "explanation", units.explanation[row]));
+    if (units.terms[row] !== null) made.append(sum(row));
+    else if (units.explanation[row] !== null) made.append(element("div", "explanation", units.explanation[row]));
     if (concept !== null) {
       const believed = fidelity(row);
       if (believed) made.append(believed);
       const scores = element("div", "scores");
       const q = units.q_value[row];
-      const runnerUp = element("bdi", "", units.runner_up[row] ?? "none");
-      scores.append(`similarity ${units.similarity[row] ?? "unknown"} · q ${q ?? "unknown"} · then `, runnerUp);
+      scores.append(`similarity ${units.similarity[row] ?? "unknown"} · q ${q ?? "unknown"}`);
+      if (units.runner_up[row] !== null) scores.append(" · then ", element("bdi", "", units.runner_up[row]));
       if (units.margin[row] !== null) scores.append(` (−${units.margin[row]})`);
       made.append(scores);
     }
@@ -257,13 +278,13 @@
     byId("gallery").append(...next.map(card));
     shown += next.length;
   };
-  // what is typed is a unit's number, whole words of a concept, or in quotation marks all of it
+  // what is typed is a unit's number, whole words of any concept of the label, or in quotation marks all of the first
   const fitting = (text) => {
     if (text === "") return () => true;
     if (/^".*"$/s.test(text)) return (row) => `"${lower[row]}"` === text;
-    const words = text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-    const found = new RegExp(`(^|[^\\p{L}\\p{N}])${words}($|[^\\p{L}\\p{N}])`, "u");
-    return (row) => String(units.unit[row]) === text || found.test(lower[row]);
+    const escaped = text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+    const found = new RegExp(`(^|[^\\p{L}\\p{N}])${escaped}($|[^\\p{L}\\p{N}])`, "u");
+    return (row) => String(units.unit[row]) === text || found.test(words[row]);
   };
   const filter = () => {
     const fits = fitting(byId("search").value.trim().toLowerCase());

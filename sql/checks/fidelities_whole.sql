@@ -1,6 +1,16 @@
 -- What is known of a label's fidelity is of a judged scoring, once a unit and within its range; and where images judged
--- it, of every live unit that has a label.
-with found as (
+-- it, of every live unit that has a label. A label's shares are one a concept and together 1, and two of a polysemantic
+-- unit's are a third or more.
+with terms as (
+    select
+        scoring_id,
+        unit,
+        count(*) as terms
+    from store.label_terms
+    group by scoring_id, unit
+),
+
+found as (
     select
         fidelities.*,
         judgements.scoring_id is not null as is_judged,
@@ -14,7 +24,8 @@ with found as (
                 fidelities.held_out_correlation,
                 fidelities.held_out_cubed_correlation,
                 fidelities.held_out_cosine,
-                fidelities.ceiling
+                fidelities.ceiling,
+                fidelities.monosemanticity
             ],
             lambda value: value is not null and not value between -1.0001 and 1.0001
         ) as odd_correlations,
@@ -32,11 +43,21 @@ with found as (
                 fidelities.q_value
             ],
             lambda value: value is not null and not value between 0 and 1.0001
-        ) as odd_shares
+        ) as odd_proportions,
+        coalesce(
+            len(fidelities.shares) <> coalesce(terms.terms, 0)
+            or not isfinite(list_sum(fidelities.shares))
+            -- large ones that make up for each other have no more digits than others
+            or abs(list_sum(fidelities.shares) - 1) > 0.001 * greatest(1, list_max(fidelities.shares)),
+            false
+        ) as has_odd_shares,
+        coalesce(fidelities.is_polysemantic, false)
+        and coalesce(len(list_filter(fidelities.shares, lambda share: share >= 0.333)) < 2, true) as is_odd_mark
     from store.fidelities
     left join store.judgements using (scoring_id)
     left join store.labels
         on fidelities.scoring_id = labels.scoring_id and fidelities.unit = labels.unit
+    left join terms on fidelities.scoring_id = terms.scoring_id and fidelities.unit = terms.unit
 ),
 
 lacking as (
@@ -63,14 +84,18 @@ select
     is_labelled,
     rows_of_unit,
     odd_correlations,
-    odd_shares
+    odd_proportions,
+    has_odd_shares,
+    is_odd_mark
 from found
 where
     not is_judged
     or not is_labelled
     or rows_of_unit > 1
     or len(odd_correlations) > 0
-    or len(odd_shares) > 0
+    or len(odd_proportions) > 0
+    or has_odd_shares
+    or is_odd_mark
 union all
 select
     scoring_id,
@@ -79,5 +104,7 @@ select
     true as is_labelled,
     0 as rows_of_unit,
     [] as odd_correlations,
-    [] as odd_shares
+    [] as odd_proportions,
+    false as has_odd_shares,
+    false as is_odd_mark
 from lacking

@@ -26,3 +26,11 @@ where
     or not isfinite(runner_up_similarity)
     or not p_value between 0 and 1
     or not q_value between 0 and 1
+union all
+select
+    'labels' as table_name,
+    scoring_id as number,
+    unit,
+    intercept as value
+from store.labels
+where not isfinite(intercept)

@@ -17,6 +17,7 @@ select
     scorings.concept_set,
     concept_sets.fingerprint as concept_set_fingerprint,
     scorings.concepts,
+    scorings.labeler,
     scorings.method,
     keys.parameters,
     scorings.null_draws,

@@ -14,6 +14,19 @@ with pictures as (
     from top_images
     where rank <= $images::integer
     group by model, layer, unit, probe
+),
+
+-- of sums that are more than one concept's name
+sums as (
+    select
+        scoring,
+        unit,
+        list(concept order by position) as terms,
+        list(weight order by position) as weights,
+        list(share order by position) as shares
+    from unit_terms
+    group by scoring, unit
+    having (count(*) > 1 or min(weight) < 0) and count(operator) = 0
 )
 
 select
@@ -35,6 +48,10 @@ select
     unit_labels.stability,
     unit_labels.confidence,
     unit_labels.holds,
+    unit_labels.is_polysemantic,
+    sums.terms,
+    sums.weights,
+    sums.shares,
     layers.receptive_field,
     pictures.image_ids,
     pictures.activations,
@@ -44,5 +61,6 @@ from unit_labels
 inner join store.scorings as keys on unit_labels.scoring = keys.scoring_id
 inner join store.layers on keys.layer_id = layers.layer_id
 left join pictures using (model, layer, unit, probe)
+left join sums on unit_labels.scoring = sums.scoring and unit_labels.unit = sums.unit
 where unit_labels.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
 order by unit_labels.model asc, unit_labels.position asc, unit_labels.unit asc

@@ -22,6 +22,7 @@ select
     unit_labels.layer,
     unit_labels.unit,
     unit_labels.concept,
+    unit_labels.explanation,
     coalesce(best_images.images, []) as images
 from unit_labels
 left join best_images using (model, layer, unit, probe)

@@ -1,4 +1,5 @@
 -- One row per concept that labels at least one unit of a scoring: the most frequent concepts per layer.
+-- Of a label of several concepts the first counts; term_frequency counts all.
 --   units: units of the layer with this label
 --   share: those units as a share of all units of the layer
 --   rank: 1 for the concept with the most units; equal counts share a rank

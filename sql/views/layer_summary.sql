@@ -14,6 +14,8 @@
 --   mean_ceiling: mean of their units' ceilings
 --   mean_stability: mean of their stabilities
 --   mean_confidence: mean of their confidences
+--   polysemantic: labels that mark their unit as polysemantic, see unit_labels; null where that is not known of any
+--   mean_monosemanticity: mean of their units' monosemanticities
 with label_counts as (
     select
         scoring,
@@ -27,7 +29,9 @@ with label_counts as (
         avg(held_out_correlation) as mean_held_out_correlation,
         avg(ceiling) as mean_ceiling,
         avg(stability) as mean_stability,
-        avg(confidence) as mean_confidence
+        avg(confidence) as mean_confidence,
+        sum(is_polysemantic::integer)::bigint as polysemantic,
+        avg(monosemanticity) as mean_monosemanticity
     from unit_labels
     group by scoring
 ),
@@ -65,7 +69,9 @@ select
     label_counts.mean_held_out_correlation,
     label_counts.mean_ceiling,
     label_counts.mean_stability,
-    label_counts.mean_confidence
+    label_counts.mean_confidence,
+    label_counts.polysemantic,
+    label_counts.mean_monosemanticity
 from scorings
 inner join label_counts using (scoring)
 left join top_concepts using (scoring)

@@ -2,7 +2,7 @@
 -- A unit that is dead (the same activation for every image, to five digits) or not finite has a row without a concept.
 --   concept: the first concept of its label, the one that is counted
 --   category: texture, object, part, scene, material, color, a concept file's own, or none; null without a concept
---   explanation: the whole label as text; the concept alone where it is all
+--   explanation: the whole label as text; the concept alone where it is all and its weight is not negative
 --   similarity: score of the label; compares only within its scoring
 --   runner_up: the second best concept
 --   margin: similarity of the label minus that of the runner-up
@@ -12,17 +12,18 @@
 --   is_significant: q_value below 0.05; null where there is no q_value
 --   status: live, dead or not finite
 --   correlation: of the unit's activations and the label's predicted signal, such as the cosines of its concept, over
---     all images; this and what follows is null in scorings that were not judged, see the view fidelity
+--     all images, whose weights and choice are by these images too; this and what follows is null in scorings that were
+--     not judged, see the view fidelity
 --   held_out_correlation: the same on images that did not choose the label
 --   ceiling: held-out correlation of the best linear readout of the image embedding
 --   stability: share of the choices on four fifths of the images that are the label, or nearly coincide with it
 --   confidence: how likely the label is right, from 0 to 1; see docs/confidence.md
 --   holds: whether confidence is at least 0.5; where there is none, whether q_value is below 0.05; null without either
---   intercept: what a sum adds to its weighted concepts to give the activation; null for other labels
---   is_polysemantic: whether two concepts of the label, whose signals are unlike, each have a third or more of what the
---     label explains; null where it was not judged
---   monosemanticity: mean cosine of the image embeddings of two images that the unit fires on, weighted by its
---     activations; null where it was not judged or no embeddings were at hand
+--   intercept: what a sum adds to its weighted concepts to give the activation; null for labels that are no sum
+--   is_polysemantic: whether two concepts of the label, both with positive weights and with unlike signals, each have a
+--     third or more of what the label explains; null where it was not judged
+--   monosemanticity: mean cosine of the embeddings of two images that the unit fires on, weighted by how far above its
+--     mean it is at both; null where it was not judged or no embeddings were at hand
 with first_terms as (
     select
         scoring_id,
@@ -39,7 +40,7 @@ longer_labels as (
         string_agg(term, ' ' order by position) as explanation
     from unit_terms
     group by scoring, unit
-    having count(*) > 1
+    having count(*) > 1 or min(weight) < 0
 )
 
 select

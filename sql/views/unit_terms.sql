@@ -1,4 +1,5 @@
 -- One row per concept of a unit's label: the first is the one that is counted, others come with sums and formulas.
+--   category: texture, object, part, scene, material, color, a concept file's own, or none
 --   position: place in the label, from 0
 --   weight: how much the concept counts in a sum; 1 where a label is one concept
 --   operator: how a formula puts the concept to those before it; null in a sum
@@ -30,9 +31,15 @@ select
     end
     || concepts.concept as term,
     scorings.setting,
-    fidelities.shares[label_terms.position + 1] as share
+    fidelities.shares[label_terms.position + 1] as share,
+    coalesce(concept_set_concepts.category, 'none') as category
 from store.label_terms
 inner join scorings on label_terms.scoring_id = scorings.scoring
+inner join store.scorings as keys on label_terms.scoring_id = keys.scoring_id
 inner join store.concepts using (concept_id)
+left join store.concept_set_concepts
+    on
+        keys.concept_set_id = concept_set_concepts.concept_set_id
+        and label_terms.concept_id = concept_set_concepts.concept_id
 left join store.fidelities
     on label_terms.scoring_id = fidelities.scoring_id and label_terms.unit = fidelities.unit

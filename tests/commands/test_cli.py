@@ -14,7 +14,20 @@ import polars as pl
 import pytest
 
 CLI = Path(sys.executable).parent / "cli"
-COMMANDS = ("ingest", "demo", "sql", "views", "status", "report", "unit", "find", "export", "verify", "import")
+COMMANDS = (
+    "ingest",
+    "demo",
+    "sql",
+    "views",
+    "status",
+    "report",
+    "unit",
+    "simulate",
+    "find",
+    "export",
+    "verify",
+    "import",
+)
 
 
 def cli(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -104,7 +117,7 @@ def test_views_lists_all_and_shows_one() -> None:
     assert "most_repeated_concept" in listed.stdout
     shown = cli("views", "units_for_concept")
     assert "concept (text): the concept, a word of it, or a pattern" in shown.stdout
-    assert "from unit_labels" in shown.stdout
+    assert "from unit_terms" in shown.stdout
 
 
 def test_unit_shows_what_the_views_say(tiny_warehouse: Path) -> None:

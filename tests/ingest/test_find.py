@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import neuronlake
@@ -80,3 +81,54 @@ def test_imported_embeddings_have_no_encoder_to_ask(tiny_warehouse: Path, tmp_pa
         warehouse.execute("update store.encoders set source_kind = 'imported'")
         with pytest.raises(EncoderError, match="were imported without the network that made them"):
             find_units(warehouse, "cat")
+
+
+@pytest.fixture(scope="module")
+def sums(tiny_warehouse: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny warehouse with sums of concepts as its newest labels."""
+    copy = Path(shutil.copy(tiny_warehouse, tmp_path_factory.mktemp("sums") / "sums.duckdb"))
+    with neuronlake.open(copy, write=True) as warehouse:
+        neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, method="linear", parameters={}))
+    return copy
+
+
+def test_where_labels_are_sums_a_text_scores_by_how_well_its_own_signal_predicts_the_unit(sums: Path) -> None:
+    """What is above the mean of the cosines, squared, as `linear` has it unless it is told another signal."""
+    with neuronlake.open(sums, write=False) as warehouse:
+        found = find_units(warehouse, "cat", top=5).row(0, named=True)
+        pairs = warehouse.sql(
+            "select activation, cosine from activations inner join image_concepts using (probe, image)"
+            " where concept = 'cat' and model = $model and layer = $layer and unit = $unit",
+            **{name: found[name] for name in ("model", "layer", "unit")},
+        ).pl()
+        label = warehouse.sql(
+            "select explanation from unit_labels join newest_setting using (setting)"
+            " where layer = $layer and unit = $unit",
+            layer=found["layer"],
+            unit=found["unit"],
+        ).fetchall()
+    signal = np.maximum(pairs["cosine"] - pairs["cosine"].mean(), 0) ** 2
+    assert found["similarity"] == pytest.approx(np.corrcoef(pairs["activation"], signal)[0, 1], abs=1e-4)
+    assert [(found["label"],)] == label
+
+
+def test_a_text_that_tells_no_images_apart_is_refused(sums: Path, tmp_path: Path) -> None:
+    copy = shutil.copy(sums, tmp_path / "copy.duckdb")
+    with neuronlake.open(copy, write=True) as warehouse:
+        warehouse.execute(
+            "update store.image_embeddings set embedding = (select min(embedding) from store.image_embeddings)"
+        )
+        with pytest.raises(NeuronlakeError, match="in no image or in all alike, so that no unit goes with it"):
+            find_units(warehouse, "cat")
+
+
+@pytest.mark.parametrize("change", ["method = 'milan', labeler = 'imported'", "encoder_id = null, prompts = null"])
+def test_what_scores_no_text_says_how_to_look_for_a_word(sums: Path, tmp_path: Path, change: str) -> None:
+    copy = shutil.copy(sums, tmp_path / "copy.duckdb")
+    with neuronlake.open(copy, write=True) as warehouse:
+        setting = warehouse.scalar("select setting from newest_setting")
+        warehouse.execute(f"update store.scorings set {change} where method = 'linear'")
+        with pytest.raises(NeuronlakeError) as refused:
+            find_units(warehouse, "a cat")
+    assert f"of setting {setting}" in str(refused.value)
+    assert f"`cli sql units_for_concept 'concept=a cat' setting={setting} --warehouse {copy}`" in str(refused.value)

@@ -19,7 +19,8 @@ from neuronlake.ingest.importers.labels import ImportOptions, import_labels
 from neuronlake.reports.export import export_descriptions
 from neuronlake.reports.files import OutputError, write_output
 from neuronlake.reports.pictures import write_charts
-from neuronlake.reports.unit import read_unit, write_unit_page
+from neuronlake.reports.units.card import read_unit
+from neuronlake.reports.units.page import write_unit_page
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.warehouse import Warehouse
 

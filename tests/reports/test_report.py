@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import small_sums
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import neuronlake
@@ -21,7 +22,9 @@ from neuronlake.ingest.importers.label_files import ImportOptions
 from neuronlake.ingest.importers.labels import import_labels
 from neuronlake.ingest.networks import models
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.reports.unit import read_unit, write_unit_page
+from neuronlake.reports.units.card import read_unit
+from neuronlake.reports.units.page import write_unit_page
+from neuronlake.reports.units.predictions import read_simulation
 from tiny import ROOT, write_image
 
 NASTY = [
@@ -306,6 +309,37 @@ def test_a_click_on_a_point_shows_its_unit(small_page: Path, open_page) -> None:
     assert page.locator(".unit .where").all_inner_texts() == ["beta · head · unit 2"]
 
 
+def test_sums_are_bars_that_start_at_nought_and_every_concept_of_them_is_found(tmp_path: Path, open_page) -> None:
+    small_sums.build(tmp_path / "w.duckdb").close()
+    opened = open_page(report(tmp_path / "w.duckdb", tmp_path / "page.html"))
+    page: Page = opened.page
+    assert "by linear: a sum of a few concepts is the unit's label" in text_of(page, "#method")
+    page.fill("#search", "sky")
+    assert page.text_content("#count") == "1 of 7 units"
+    card = page.locator(".unit")
+    assert "polysemantic" in card.inner_text()
+    assert card.locator(".sum bdi").all_text_contents() == ["dog", "sky", "cat"]
+    assert card.locator(".sum span:not(.bar)").all_text_contents() == ["2", "50 %", "1.5", "40 %", "-0.5", "10 %"]
+    # where each begins and ends, as a share of the room for the 2.5 from -0.5 to 2
+    ends = page.evaluate(
+        """[...document.querySelectorAll(".unit .bar")].map((bar) => {
+            const room = bar.getBoundingClientRect().width, drawn = getComputedStyle(bar, "::before");
+            return [parseFloat(drawn.left) / room, (parseFloat(drawn.left) + parseFloat(drawn.width)) / room];
+        })"""
+    )
+    assert [pytest.approx(each, abs=0.01) for each in ends] == [[0.2, 1.0], [0.2, 0.8], [0.0, 0.2]]
+    page.fill("#search", "cat")
+    assert page.text_content("#count") == "2 of 7 units"
+    # as a click on the bar of a count does, which counts the first concept
+    page.fill("#search", '"cat"')
+    assert page.text_content("#count") == "1 of 7 units"
+    page.fill("#search", '"dog"')
+    assert page.locator(".unit", has_text="goes down with it").locator(".where").all_inner_texts() == [
+        "alpha · late · unit 3"
+    ]
+    assert opened.messages == []
+
+
 def test_published_correlations_alone_say_what_they_are_and_no_more(
     small_file: Path, tmp_path: Path, open_page
 ) -> None:
@@ -438,14 +472,24 @@ def test_dead_units_say_so(tiny_warehouse: Path, tmp_path: Path, open_page) -> N
 
 
 def test_a_unit_has_a_page_of_its_own(two_models: Path, tmp_path: Path, browser: Browser) -> None:
+    unit = ("resnet18-places365", "layer1", 3)
     with neuronlake.open(two_models, write=False) as warehouse:
-        card = read_unit(warehouse, "resnet18-places365", "layer1", 3)
-    write_unit_page(card, tmp_path / "unit.html")
+        card = read_unit(warehouse, *unit)
+        simulation = read_simulation(warehouse, *unit, card.setting.number, 7)
+    write_unit_page(card, tmp_path / "unit.html", simulation)
     page = browser.new_page()
     page.goto((tmp_path / "unit.html").as_uri())
     assert page.text_content("h1") == card.label["concept"]
-    assert page.locator("figure img").count() == 10
+    assert page.locator("figure img").count() == 10 + len(simulation.pictures)
     assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+    # the scatter has the colour of the text, and room on a telephone
+    dots = ".scatter .mark-symbol.role-mark path"
+    assert page.locator(dots).count() == 20 + len(simulation.pictures)
+    assert page.evaluate("getComputedStyle(document.querySelector('.scatter .role-axis-label text')).fill") == (
+        page.evaluate("getComputedStyle(document.body).color")
+    )
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.close()
 
 

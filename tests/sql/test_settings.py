@@ -24,7 +24,7 @@ from neuronlake.ingest.importers.labels import import_labels
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.reports.export import export_descriptions
 from neuronlake.reports.pictures import write_charts
-from neuronlake.reports.unit import UnitError, read_unit
+from neuronlake.reports.units.card import UnitError, read_unit
 from neuronlake.sql import catalog
 from neuronlake.sql.settings import chosen_setting, setting_note, views_by_setting
 from neuronlake.sql.warehouse import Warehouse
@@ -50,7 +50,7 @@ def score_another_layer_under_the_first_setting(warehouse: Warehouse) -> None:
         "insert into store.scorings select * replace (7 as scoring_id, 'scoring 7' as fingerprint, 5 as layer_id,"
         " 1 as units, 2 as run_id) from store.scorings where scoring_id = 1"
     )
-    warehouse.execute("insert into store.labels values (7, 0, 0.5, 1, 0.25, 0.005, 0.01)")
+    warehouse.execute("insert into store.labels values (7, 0, 0.5, 1, 0.25, 0.005, 0.01, null)")
     warehouse.execute("insert into store.label_terms values (7, 0, 0, 5, 1, null)")
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import small_sums
 
 from neuronlake.sql import catalog
 from neuronlake.sql.opening import open_warehouse
@@ -55,6 +56,7 @@ FAULTS = {
     "an activation is NaN": ("update store.activations set activation = 'nan' where unit = 3", "numbers_finite"),
     "an activation is infinite": ("update store.activations set activation = 'inf' where unit = 3", "numbers_finite"),
     "a similarity is NaN": ("update store.similarities set similarity = 'nan' where unit = 3", "numbers_finite"),
+    "a sum begins at NaN": ("update store.labels set intercept = 'nan' where unit = 0", "numbers_finite"),
     "a p-value is above 1": ("update store.labels set p_value = 1.5 where unit = 0", "numbers_finite"),
     "an image's embedding is missing": (
         "delete from store.image_embeddings where image_id = 2",
@@ -125,6 +127,30 @@ FAULTS = {
     ),
     "a correlation is beyond 1": (
         "update store.fidelities set correlation = 1.5 where scoring_id = 5 and unit = 0",
+        "fidelities_whole",
+    ),
+    "a monosemanticity is beyond 1": (
+        "update store.fidelities set monosemanticity = 1.5 where scoring_id = 5 and unit = 0",
+        "fidelities_whole",
+    ),
+    "a label of one concept has two shares": (
+        "update store.fidelities set shares = [0.5, 0.5] where scoring_id = 5 and unit = 0",
+        "fidelities_whole",
+    ),
+    "a share is NaN": (
+        "update store.fidelities set shares = ['nan'] where scoring_id = 5 and unit = 0",
+        "fidelities_whole",
+    ),
+    "the shares of a label are not the whole": (
+        "update store.fidelities set shares = [0.9] where scoring_id = 5 and unit = 0",
+        "fidelities_whole",
+    ),
+    "a polysemantic unit has a label of one concept": (
+        "update store.fidelities set shares = [1], is_polysemantic = true where scoring_id = 5 and unit = 0",
+        "fidelities_whole",
+    ),
+    "a polysemantic unit has no shares": (
+        "update store.fidelities set is_polysemantic = true where scoring_id = 5 and unit = 0",
         "fidelities_whole",
     ),
     "a fidelity is there twice": (
@@ -216,6 +242,15 @@ def found(path: Path, *statements: str) -> list[str]:
 
 def test_a_whole_warehouse_has_no_fault(path: Path) -> None:
     assert found(path) == []
+
+
+def test_sums_have_no_fault(tmp_path: Path) -> None:
+    with small_sums.build(tmp_path / "w.duckdb") as warehouse:
+        assert verify(warehouse) == []
+        # single precision has no digits for a whole of 1 between these
+        large = "update store.fidelities set shares = [100000008, -100000000] where scoring_id = 7 and unit = 2"
+        warehouse.execute(large)
+        assert verify(warehouse) == []
 
 
 def test_an_empty_warehouse_has_no_fault(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ CONTRACT = {
     "unit_labels": "scoring, model, layer, unit, concept, category, similarity, runner_up, margin, p_value, q_value, "
     "method, encoder, concept_set, probe",
     "concept_frequency": "scoring, model, layer, concept, category, units, share, rank",
+    "term_frequency": "scoring, model, layer, concept, category, units, first, negative, share, rank, mean_weight, "
+    "mean_share, held, method, encoder, concept_set, probe",
     "model_concepts": "model, concept, category, units, layers, rank, method, encoder, concept_set, probe",
     "shared_concepts": "concept, category, models, model_names, units, method, encoder, concept_set, probe",
     "model_overlap": "model_a, model_b, layer, shared, only_a, only_b, jaccard, method, encoder, concept_set, probe",
@@ -359,7 +361,7 @@ def test_every_named_query_answers_with_its_defaults(warehouse: Warehouse) -> No
     for query in catalog.queries().values():
         given = {each.name: needed[each.name] for each in query.parameters if each.default is None}
         rows = warehouse.query(query.name, **given).fetchall()
-        assert rows or query.name in {"near_synonyms", "duplicate_units"}, query.name
+        assert rows or query.name in {"near_synonyms", "duplicate_units", "polysemantic_units"}, query.name
 
 
 def test_contents_says_how_far_each_layer_is_loaded(warehouse: Warehouse) -> None:

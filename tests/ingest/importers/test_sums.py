@@ -47,7 +47,7 @@ def take(warehouse: Warehouse, file: Path, **columns: str) -> ImportedFile:
 
 
 def test_each_concept_of_a_sum_is_a_term_in_the_files_order(warehouse: Warehouse, file: Path) -> None:
-    """What fills a shorter sum up, 0 with weight 0, is none, nor is the bias. A concept that comes twice is one."""
+    """What fills a shorter sum up, 0 with weight 0, is none. A concept that comes twice is one."""
     take(warehouse, file)
     assert warehouse.sql(
         "select unit, position, concept, weight, operator from unit_terms order by unit, position"
@@ -75,6 +75,12 @@ def test_the_first_concept_is_counted_and_the_explanation_is_all_of_them(warehou
         ("layer4", 3, "kitchen", "scene", None, "1.5 kitchen + 1 bar"),
         ("layer4", 4, None, None, None, None),
     ]
+
+
+def test_the_bias_is_the_intercept(warehouse: Warehouse, file: Path) -> None:
+    take(warehouse, file)
+    found = warehouse.sql("select round(intercept, 3) from unit_labels order by unit").fetchall()
+    assert found == [(pytest.approx(value, abs=1e-6) if value else None,) for value in (0.3, 0.4, 0.5, 0.1, None)]
 
 
 def test_a_score_and_a_correlation_are_read_from_the_columns_that_the_user_names(

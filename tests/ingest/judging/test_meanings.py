@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -25,12 +27,12 @@ def test_monosemanticity_is_the_mean_over_pairs(seed: int, images: int) -> None:
     features = generator.normal(size=(images, 4))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     activation = generator.normal(size=images)
-    share = (activation - activation.min()) / (activation.max() - activation.min())
+    share = np.maximum(activation - activation.mean(), 0)
     pairs = [(i, j) for i in range(images) for j in range(images) if i != j]
     weight = np.array([share[i] * share[j] for i, j in pairs])
     cosines = np.array([features[i] @ features[j] for i, j in pairs])
     found = monosemanticity(torch.tensor(features).float(), torch.tensor(activation).float()[:, None])
-    if images == 2:  # the other image of two is at 0
+    if (share > 0).sum() == 1:
         assert found.isnan().all()
     else:
         assert found.item() == pytest.approx((weight * cosines).sum() / weight.sum(), abs=1e-3)
@@ -74,6 +76,13 @@ def test_two_concepts_that_are_in_the_same_images_are_one_meaning() -> None:
     activations = shared.signals.predicted(torch.tensor([[0, 1], [0, 2]]), torch.ones(2, 2))
     _, is_polysemantic = term_shares(LayerData(activations, shared), labels_of([[0, 1], [0, 2]], [[1, 1], [1, 1]]))
     assert is_polysemantic.tolist() == [False, True]
+
+
+def test_a_concept_that_a_unit_shuns_is_no_meaning(layer: LayerData) -> None:
+    activations = torch.tensor([6.0, 0.0, 3.0])[torch.arange(120) % 3][:, None]
+    shares, is_polysemantic = term_shares(replace(layer, activations=activations), labels_of([[0, 1]], [[3, -3]]))
+    assert shares[0] == pytest.approx([0.5, 0.5])
+    assert not is_polysemantic.any()
 
 
 def test_a_label_that_explains_nothing_has_no_shares(layer: LayerData) -> None:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from neuronlake.ingest.labelers import linear, products
+from neuronlake.ingest.labelers import linear
 from neuronlake.ingest.labelers.base import LayerData, LayerLabels, Shared
-from neuronlake.ingest.labelers.least_squares import correlations, weights
+from neuronlake.ingest.labelers.predicting import products
+from neuronlake.ingest.labelers.predicting.least_squares import correlations, weights
 from neuronlake.ingest.labelers.registry import labeler_of, resolve_scoring
 
 IMAGES, CONCEPTS, DIMENSIONS = 3000, 60, 64

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.labelers.signals import Signals
+from neuronlake.ingest.labelers.predicting.signals import Signals
 
 # Numbers that are held at once: on a processor few enough for its cache.
 _AT_ONCE = {"cpu": 2**21, "cuda": 2**26}

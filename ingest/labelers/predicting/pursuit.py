@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.labelers.least_squares import weights
-from neuronlake.ingest.labelers.products import ConceptProducts, Units, of_units
-from neuronlake.ingest.labelers.signals import Signals
+from neuronlake.ingest.labelers.predicting.least_squares import weights
+from neuronlake.ingest.labelers.predicting.products import ConceptProducts, Units, of_units
+from neuronlake.ingest.labelers.predicting.signals import Signals
 
 # Correlation of two signals from which on they say the same.
 NEAR_SYNONYMS = 0.9

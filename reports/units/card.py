@@ -1,17 +1,13 @@
-"""One unit: its label, its best concepts and its top images, for a terminal or as a page."""
+"""One unit: its label, its best concepts and its top images, for a terminal or a page."""
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from neuronlake import NeuronlakeError
-from neuronlake.reports.files import write_output
-from neuronlake.reports.templates import ENVIRONMENT, asset
 from neuronlake.sql.settings import Setting, all_settings, chosen_setting
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import did_you_mean
@@ -28,6 +24,7 @@ class UnitCard:
     Attributes:
         setting: that its label and concepts are of.
         label: its row of the query unit_label.
+        terms: the concepts of its label, in order.
         concepts: its best concepts, best first.
         images: its top images, best first.
         pictures: WebP bytes by number of the image.
@@ -35,6 +32,7 @@ class UnitCard:
 
     setting: Setting
     label: dict[str, Any]
+    terms: pl.DataFrame
     concepts: pl.DataFrame
     images: pl.DataFrame
     pictures: dict[int, bytes]
@@ -69,6 +67,23 @@ class UnitCard:
         return ", ".join(text for text in known if text)
 
     @property
+    def sum(self) -> pl.DataFrame | None:
+        """The terms of a label that is a sum and more than its first concept says."""
+        return None if self.explanation is None or self.terms["operator"].count() > 0 else self.terms
+
+    @property
+    def meanings(self) -> str:
+        """Whether the unit stands for several things, as far as that is known."""
+        known: list[str] = []
+        if self.label["is_polysemantic"]:
+            carrying = self.terms.filter(pl.col("share") >= 1 / 3)["concept"]
+            named = " and ".join(f'"{concept}"' for concept in carrying)
+            known.append(f"polysemantic: {named} each carry a third or more of what the label explains")
+        if self.label["monosemanticity"] is not None:
+            known.append(f"monosemanticity {self.label['monosemanticity']:.2f}")
+        return "; ".join(known)
+
+    @property
     def scores(self) -> str:
         """Similarity and q of the label, as far as they are known: imported labels may have neither."""
         similarity, q_value = self.label["similarity"], self.label["q_value"]
@@ -98,6 +113,7 @@ def read_unit(warehouse: Warehouse, model: str, layer: str, unit: int, setting: 
     return UnitCard(
         setting=shown,
         label=label.row(0, named=True),
+        terms=warehouse.query("terms_of_unit", **where, **chosen).pl(),
         concepts=warehouse.query("concepts_for_unit", **where, **chosen).pl(),
         images=images,
         pictures=dict(pictures),
@@ -127,11 +143,3 @@ def _under(warehouse: Warehouse, settings: set[int]) -> str:
     """Where to find what the shown setting does not have."""
     others = [each.short for each in all_settings(warehouse) if each.number in settings]
     return f"it is under {', '.join(others)}: choose one with --setting"
-
-
-def write_unit_page(card: UnitCard, path: Path) -> None:
-    """Write the card as one HTML file that opens with no network."""
-    pictures = {number: base64.b64encode(webp).decode() for number, webp in card.pictures.items()}
-    rows = {"images": card.images.to_dicts(), "concepts": card.concepts.to_dicts()}
-    page = ENVIRONMENT.get_template("unit.html").render(card=card, pictures=pictures, style=asset("page.css"), **rows)
-    write_output(path, page.encode())

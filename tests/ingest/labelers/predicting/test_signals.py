@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from neuronlake.ingest.labelers.base import Shared
-from neuronlake.ingest.labelers.signals import ImageLabels, shaped_cosines
+from neuronlake.ingest.labelers.predicting.signals import ImageLabels, shaped_cosines
 from neuronlake.ingest.labelers.similarity import Cosines
 
 ALL = slice(None)

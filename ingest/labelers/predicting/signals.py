@@ -16,11 +16,11 @@ from neuronlake.ingest.labelers.similarity import Cosines
 
 # whether the image has the label
 LABELS = "labels"
-# Shapes of the cosine in deviations from its mean over the images.
+# Shapes of the cosine in deviations from its mean over the images, made in their place.
 _OF_DEVIATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "squared": lambda z: z.clamp_min(0).square(),
+    "squared": lambda z: z.clamp_min_(0).square_(),
     "cosine": lambda z: z,
-    "cubed": lambda z: z.square().mul(z),
+    "cubed": lambda z: z.mul_(z.square()),
 }
 # a and b of sigmoid(a (cosine + b)), from Oikarinen & Weng, "Linear Explanations for Individual Neurons" (ICML 2024,
 # arXiv 2405.06855), for CLIP ViT-L-14-336, SigLIP ViT-L-16-384 and SigLIP SO400M-14-384.
