@@ -32,9 +32,9 @@ from torch.nn.functional import normalize
 
 from neuronlake.ingest.labelers.base import LayerData, LayerLabels, Shared
 from neuronlake.ingest.labelers.labelling import Inputs, live_activations, shared_inputs
+from neuronlake.ingest.labelers.predicting.signals import LABELS, SHAPES
 from neuronlake.ingest.labelers.registry import labeler_of, resolve_scoring
 from neuronlake.ingest.labelers.settings import Scoring
-from neuronlake.ingest.labelers.signals import LABELS, SHAPES
 from neuronlake.ingest.machines.allocator import keep_freed_memory
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.store.features import StoredLayer
