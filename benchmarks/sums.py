@@ -73,6 +73,7 @@ def made(images: int, units: int, concepts: int, signal: str) -> LayerData:
     texts = embeddings(concepts, torch.stack([between, (1 - between**2).sqrt()]), generator)
     shared = Shared(tuple(map(str, range(concepts))), features, texts, shape=signal)
     of_first = standardized(shared.signals.block(slice(None), slice(0, PLANTED_AMONG)))
+    generator.manual_seed(1)  # units do not depend on how many concepts there are
     activations = torch.empty(units, images).T
     for unit in range(units):
         count = int(torch.randint(1, MOST_CONCEPTS + 1, (1,), generator=generator))
