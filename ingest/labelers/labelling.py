@@ -200,11 +200,14 @@ def _write(
     with warehouse.transaction():
         scoring_id = scorings.insert_scoring(warehouse, row)
         if labels.matrix is not None:
-            columns, scores = concept_ids[:-1], torch.from_numpy(labels.matrix)
+            # a unit that goes with no concept has no best ones
+            has_label = labels.terms[:, 0] >= 0
+            labelled_units = [unit for unit, is_labelled in zip(live, has_label, strict=True) if is_labelled]
+            columns, scores = concept_ids[:-1], torch.from_numpy(labels.matrix[has_label])
             if kept < concepts:
                 best = scores.topk(kept, dim=1)
                 columns, scores = concept_ids[best.indices.numpy()], best.values
-            scorings.insert_matrix(warehouse, scoring_id, live, columns, scores.numpy())
+            scorings.insert_matrix(warehouse, scoring_id, labelled_units, columns, scores.numpy())
         rows = label_rows(layer.units, live, labels, concept_ids)
         scorings.insert_labels(warehouse, scoring_id, rows, term_rows(live, labels, concept_ids))
         if labels.fidelity is not None:
