@@ -104,7 +104,9 @@ def test_the_encoder_is_not_loaded_where_its_embeddings_are_there(
 def test_a_signal_that_no_image_has_labels_no_unit_and_all_of_it_is_whole(copy: Path, method: str) -> None:
     recipe = ScoreRecipe(method=method, parameters={"signal": "sigmoid_clip"}, null_draws=10)
     with neuronlake.open(copy, write=True) as warehouse:
-        assert neuronlake.score(warehouse, recipe).scored_layers == 2
+        summary = neuronlake.score(warehouse, recipe)
+        assert summary.scored_layers == 2
+        assert summary.notes[0].startswith(f"{method} gives no unit a label: none goes with a concept")
         # a small CLIP with random weights has no cosine as high as 0.25
         newest = "select concept, similarity, runner_up from unit_labels where method like $method || '%'"
         assert set(warehouse.sql(newest, method=method).fetchall()) == {(None, None, None)}
