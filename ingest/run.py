@@ -88,6 +88,7 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
     unscored = labelling.pending_layers(warehouse, basis, list(registered.layers), plan.scoring)
     limit = BatchLimit(plan.batch_size)
     machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers, recipe.spool)
+    without_labels: tuple[str, ...] = ()
     if chunks or unscored:
         with recorded_run(warehouse, command, plan.device, as_json(resolved(plan))) as (run_id, timing):
             if (encoder := plan.encoder) is not None:
@@ -96,7 +97,9 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
             started_scoring = time.perf_counter()
             _finish_layers(warehouse, registered)
             judge = judged(plan.scoring, warehouse.path.parent)
-            labelling.label_layers(warehouse, basis, unscored, plan.scoring, judge, machine.label, run_id, progress)
+            without_labels = labelling.label_layers(
+                warehouse, basis, unscored, plan.scoring, judge, machine.label, run_id, progress
+            )
             timing.score += time.perf_counter() - started_scoring
     failed = known_failures(warehouse, registered.probe)
     encoder_id = registered.encoder_id
@@ -113,6 +116,7 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
         notes=(
             *registered.notes,
             *made_anew,
+            *without_labels,
             *_notes(warehouse, plan, len(failed), undirected, limit),
         ),
     )

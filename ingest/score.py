@@ -96,13 +96,14 @@ def score(
                 lambda: encoder or encoder_of_row(first, trust_code=recipe.trust_code),
                 progress,
             )
+    without_labels: tuple[str, ...] = ()
     if pending:
         with recorded_run(warehouse, command, device, as_json(recipe)) as (run_id, timing):
             judge = judged(scoring, warehouse.path.parent)
-            label_layers(warehouse, basis, pending, scoring, judge, machine.label, run_id, progress)
+            without_labels = label_layers(warehouse, basis, pending, scoring, judge, machine.label, run_id, progress)
             timing.score = time.perf_counter() - started
     notes = tuple(name_note(warehouse, concept_set.entry)) if concept_set else ()
-    return ScoreSummary(len(layers), len(pending), time.perf_counter() - started, notes)
+    return ScoreSummary(len(layers), len(pending), time.perf_counter() - started, without_labels + notes)
 
 
 def _judge(warehouse: Warehouse, recipe: ScoreRecipe, progress: Progress, command: str) -> ScoreSummary:

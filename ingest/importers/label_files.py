@@ -93,10 +93,10 @@ class LabelRow:
     intercept: float | None = field(default=None, repr=False, compare=False)
 
     def as_read_at_first(self) -> LabelRow:
-        """The row as version 0.1 read it, for which the scene house-s and the object house were one."""
+        """The row as older versions read it, for which the scene house-s and the object house were one; no bias."""
         if self.description is None or self.category is None:
-            return self
-        return replace(self, description=self.description.removesuffix(_told_apart("", self.category)))
+            return replace(self, intercept=None)
+        return replace(self, intercept=None, description=self.description.removesuffix(_told_apart("", self.category)))
 
 
 @dataclass(frozen=True)

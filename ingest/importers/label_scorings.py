@@ -90,16 +90,20 @@ def _setting(warehouse: Warehouse, options: ImportOptions) -> dict[str, int]:
 def _as_read_at_first(
     there: dict[str, ImportedScoring], digest: str, keys: dict[str, int], method: str, rows: list[LabelRow]
 ) -> ImportedScoring | None:
-    """The scoring that version 0.1 made of the same file, for which scenes and objects of one name were one concept."""
+    """The scoring that an older version made of the same file, see `LabelRow.as_read_at_first`."""
     found = there.get(_fingerprint(keys, method, [row.as_read_at_first() for row in rows]))
     # another file may differ in just these labels
     return found if found and found.file_digest == digest else None
 
 
 def _fingerprint(keys: dict[str, int], method: str, rows: list[LabelRow]) -> str:
-    """What tells the labels of one layer from others: sums by all their terms."""
-    sums = [row.terms for row in rows]
-    parts = ("imported", keys, method, rows, sums) if any(sums) else ("imported", keys, method, rows)
+    """What tells the labels of one layer from others: sums by all their terms and what is added to these."""
+    sums, intercepts = [row.terms for row in rows], [row.intercept for row in rows]
+    parts = ("imported", keys, method, rows)
+    if any(sums):
+        parts += (sums,)
+    if any(intercept is not None for intercept in intercepts):
+        parts += (intercepts,)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -36,7 +36,7 @@ class ImportedFile:
 
     Attributes:
         is_new: labels of a layer were not there.
-        is_mended: labels were there as version 0.1 read them, with scenes and objects of one name as one concept.
+        is_mended: labels were there as older versions read them, see `LabelRow.as_read_at_first`.
         correlations: how many came in for labels of whose layer there were none, or others.
         notes: what could not be judged, and why.
     """
@@ -181,7 +181,9 @@ def describe(imported: list[ImportedFile]) -> Iterator[str]:
         if each.is_new:
             line = f"{each.units} labels of {each.layers} layers of {each.model}"
         elif each.is_mended:
-            line = "its labels are mended: scenes and objects of one name were one concept before"
+            line = (
+                "its labels are mended: before, scenes and objects of one name were one concept, and no bias was read"
+            )
         elif each.correlations:
             line = "its labels are there already"
         else:

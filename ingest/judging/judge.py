@@ -139,6 +139,8 @@ def _left_out_signals(shared: Shared, chosen: Mapping[int, tuple[Tensor, Tensor]
         signals = shared.signals.predicted(terms[units], weights[units])
         if joined_signals is None:
             joined_signals = torch.empty_like(signals)
+        # squares of huge weights overflow
+        signals = signals / signals.abs().amax(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
         deviation = (signals - signals.mean(dim=0)).square().mean(dim=0).sqrt()
         rows = folds == fold
         joined_signals[rows] = signals[rows] / deviation.clamp_min(torch.finfo(torch.float32).tiny)

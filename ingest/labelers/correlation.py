@@ -36,14 +36,17 @@ class Correlation:
             return one_concept_each(torch.empty(0, dtype=torch.int64), torch.empty(0), matrix=empty)
         matrix = correlations(signals, layer.activations)
         best = matrix.topk(min(2, signals.concepts), dim=1)
+        # a concept that tells no images apart goes with no unit
+        goes_with = best.values[:, 0] > 0
+        scores = best.values.masked_fill(~goes_with[:, None], torch.nan)
+        concepts = best.indices.masked_fill(~goes_with[:, None], -1)
         pseudo = PseudoUnits(layer.activations, self.scoring.null_draws, self.scoring.seed)
         null = [correlations(signals, batch).argmax(dim=1) for batch in pseudo.batches()]
         return one_concept_each(
-            # a concept that tells no images apart goes with no unit
-            torch.where(best.values[:, 0] > 0, best.indices[:, 0], -1),
-            best.values[:, 0],
-            runner_up=best.indices[:, 1] if signals.concepts > 1 else None,
-            runner_up_score=best.values[:, 1] if signals.concepts > 1 else None,
+            concepts[:, 0],
+            scores[:, 0],
+            runner_up=concepts[:, 1] if signals.concepts > 1 else None,
+            runner_up_score=scores[:, 1] if signals.concepts > 1 else None,
             matrix=matrix,
             null=torch.cat(null) if null else None,
         )

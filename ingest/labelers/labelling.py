@@ -110,24 +110,32 @@ def label_layers(
     label: Label,
     run_id: int,
     progress: Progress,
-) -> None:
+) -> tuple[str, ...]:
     """Label layers; similarities, labels, their fidelity and the scoring itself are one transaction a layer.
 
     Whatever the machine, this process alone reads and writes the warehouse, a layer at a time and in their order.
+
+    Returns:
+        A line for the user where no unit has a label.
 
     Raises:
         ScoringError: no image of the probe could be read.
         NeuronlakeError: the machine or the labeler cannot do it.
     """
     if not layers:
-        return
+        return ()
     image_ids, shared = shared_inputs(warehouse, basis.inputs, scoring)
     # a generator: the machine takes a layer's activations when it has a place for them
     activations = (live_activations(warehouse, layer, basis.inputs.probe_id, image_ids) for layer in layers)
     progress("Scoring layers", 0, len(layers))
+    live = named = 0
     for done, labelled in enumerate(label(label_one, shared, activations), start=1):
         _write(warehouse, basis, scoring, labelled, len(image_ids), run_id)
+        live, named = live + len(labelled.live), named + int((labelled.labels.terms[:, 0] >= 0).sum())
         progress("Scoring layers", done, len(layers))
+    what = f"{scoring.method} gives no unit a label: none goes with a concept; choose other concepts or another method"
+    signal = ", or another signal with --parameter signal=" if scoring.signal else ""
+    return (what + signal,) if live and not named else ()
 
 
 def shared_inputs(warehouse: Warehouse, inputs: Inputs, scoring: Scoring) -> tuple[np.ndarray, Shared]:
@@ -200,11 +208,14 @@ def _write(
     with warehouse.transaction():
         scoring_id = scorings.insert_scoring(warehouse, row)
         if labels.matrix is not None:
-            columns, scores = concept_ids[:-1], torch.from_numpy(labels.matrix)
+            # a unit that goes with no concept has no best ones
+            has_label = labels.terms[:, 0] >= 0
+            labelled_units = [unit for unit, is_labelled in zip(live, has_label, strict=True) if is_labelled]
+            columns, scores = concept_ids[:-1], torch.from_numpy(labels.matrix[has_label])
             if kept < concepts:
                 best = scores.topk(kept, dim=1)
                 columns, scores = concept_ids[best.indices.numpy()], best.values
-            scorings.insert_matrix(warehouse, scoring_id, live, columns, scores.numpy())
+            scorings.insert_matrix(warehouse, scoring_id, labelled_units, columns, scores.numpy())
         rows = label_rows(layer.units, live, labels, concept_ids)
         scorings.insert_labels(warehouse, scoring_id, rows, term_rows(live, labels, concept_ids))
         if labels.fidelity is not None:

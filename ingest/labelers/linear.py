@@ -36,7 +36,10 @@ def needs_of_signal(scoring: Scoring) -> frozenset[Need]:
 
 @dataclass(frozen=True)
 class Linear:
-    """A sum of concepts for each unit; that of the largest weight comes first, negative ones last."""
+    """A sum of concepts for each unit; that of the largest weight comes first, negative ones last.
+
+    A unit that goes up with no concept has no label.
+    """
 
     scoring: Scoring
 
@@ -89,7 +92,10 @@ def _labels(chosen: Tensor, sums: _Sums, units: Units, gain: float, *, signed: b
     intercept = (means[1] - means[0]) / everything.images * units.scale + units.middle
     # the heaviest first, and what the unit shuns last
     order = torch.where(found > 0, -found.abs(), torch.where(found < 0, 1 / found.abs(), torch.inf)).argsort(dim=1)
-    found, terms = found.gather(1, order), chosen.gather(1, order).masked_fill(found.gather(1, order) == 0, -1)
+    found = found.gather(1, order)
+    # what goes up with no concept, once all images count, stands for none
+    found = found.masked_fill(found[:, :1] <= 0, 0)
+    terms = chosen.gather(1, order).masked_fill(found == 0, -1)
     has_label = terms[:, 0] >= 0
     unknown = torch.full(score.shape, torch.nan)
     return LayerLabels(

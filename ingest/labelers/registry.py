@@ -121,7 +121,8 @@ def _check_parameter(name: str, value: Value, default: Value) -> None:
     if isinstance(value, str):
         raise ScoringError(f"parameter {name} takes a number, not {value!r}")
     if isinstance(default, int) and (value != value // 1 or (value < 1 and name not in _RANGES)):
-        raise ScoringError(f"parameter {name} must be a whole number above 0, not {value:g}")
+        above = "" if name in _RANGES else " above 0"
+        raise ScoringError(f"parameter {name} must be a whole number{above}, not {value:g}")
     low, high = _RANGES.get(name, (-1e6, 1e6))
     if not low <= value <= high:
         raise ScoringError(f"parameter {name} must be between {low:g} and {high:g}, not {value:g}")

@@ -1,4 +1,5 @@
--- Every scoring has one label for each unit of its layer; the units without a concept are those that are not live.
+-- Every scoring has one label for each unit of its layer. Those that are not live have no concept, and those that go
+-- with none have no similarity and no intercept either.
 with expected as (
     select
         scoring_id,
@@ -13,7 +14,8 @@ found as (
         scoring_id,
         unit,
         count(distinct labels.rowid) as labels,
-        bool_and(label_terms.concept_id is not null) as has_concept
+        bool_and(label_terms.concept_id is not null) as has_concept,
+        bool_or(labels.similarity is not null or labels.intercept is not null) as has_score
     from store.labels
     left join store.label_terms using (scoring_id, unit)
     group by scoring_id, unit
@@ -35,4 +37,5 @@ left join store.units
 where
     expected.unit is null
     or found.labels is distinct from 1
-    or found.has_concept <> (units.status = 'live')
+    or found.has_concept and units.status <> 'live'
+    or not found.has_concept and found.has_score

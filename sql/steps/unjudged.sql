@@ -1,4 +1,5 @@
--- Scorings whose labels are to be judged: those that were not, or with other images kept together than asked for.
+-- Scorings whose labels are to be judged: those that were not, or with other images kept together than asked for, or
+-- before it was known what each concept carries.
 -- Labels of another tool are judged by the newest images that their layer has activations and embeddings of (null where
 -- it has none), and again where there are newer ones or some label could not be judged. Figures that came with labels
 -- stay.
@@ -38,7 +39,8 @@ newest as (
 judged as (
     select
         scoring_id,
-        bool_or(fidelities.correlation is null) as is_partly
+        bool_or(fidelities.correlation is null) as is_partly,
+        bool_and(fidelities.is_polysemantic is null) as is_older
     from store.fidelities
     inner join store.label_terms using (scoring_id, unit)
     where label_terms.position = 0
@@ -90,6 +92,7 @@ where
     (
         judgements.scoring_id is null
         or judgements.kept_together <> $kept_together
+        or (judged.is_older and judgements.probe_id is not null)
         or (
             scorings.images = 0
             and (

@@ -28,7 +28,8 @@ select
                 else ''
             end
             || format(
-                case when abs(label_terms.weight) < 10 then '{:.2g} ' else '{:.0f} ' end, abs(label_terms.weight)
+                case when abs(label_terms.weight) between 10 and 1e6 then '{:.0f} ' else '{:.2g} ' end,
+                abs(label_terms.weight)
             )
     end
     || concepts.concept as term,

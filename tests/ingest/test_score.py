@@ -100,6 +100,19 @@ def test_the_encoder_is_not_loaded_where_its_embeddings_are_there(
         assert neuronlake.score(warehouse, again(tiny_recipe, method="wpmi", parameters={})).scored_layers == 2
 
 
+@pytest.mark.parametrize("method", ["linear", "correlation"])
+def test_a_signal_that_no_image_has_labels_no_unit_and_all_of_it_is_whole(copy: Path, method: str) -> None:
+    recipe = ScoreRecipe(method=method, parameters={"signal": "sigmoid_clip"}, null_draws=10)
+    with neuronlake.open(copy, write=True) as warehouse:
+        summary = neuronlake.score(warehouse, recipe)
+        assert summary.scored_layers == 2
+        assert summary.notes[0].startswith(f"{method} gives no unit a label: none goes with a concept")
+        # a small CLIP with random weights has no cosine as high as 0.25
+        newest = "select concept, similarity, runner_up from unit_labels where method like $method || '%'"
+        assert set(warehouse.sql(newest, method=method).fetchall()) == {(None, None, None)}
+        assert verify(warehouse) == []
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
@@ -108,6 +121,7 @@ def test_the_encoder_is_not_loaded_where_its_embeddings_are_there(
         ({"probe": "nowhere"}, "holds no layer with activations for probe nowhere"),
         ({"method": "soft_pmi"}, "there is no method 'soft_pmi'; did you mean soft_wpmi?"),
         ({"parameters": {"top_k": 0.5}}, "top_k must be a whole number above 0, not 0.5"),
+        ({"method": "linear", "parameters": {"signed": 0.5}}, "signed must be a whole number, not 0.5"),
         ({"parameters": {"p_start": 1.5}}, "p_start must be between 0 and 1, not 1.5"),
         ({"parameters": {"a": float("nan")}}, "a must be between"),
         ({"concepts": ("no such file",)}, "there is no concept file no such file"),

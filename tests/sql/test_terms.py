@@ -56,6 +56,22 @@ def test_a_label_that_only_takes_off_says_so(warehouse: Warehouse) -> None:
     ]
 
 
+def test_weights_of_any_size_are_read_with_two_digits_and_more_before_the_point(tmp_path: Path) -> None:
+    with small_sums.build(tmp_path / "w.duckdb") as built:
+        for unit, weight in enumerate((1234, 6.38e28, 0.00012, -12.5)):
+            built.execute(
+                "update store.label_terms set weight = $weight where scoring_id = 7 and unit = $unit and position = 0",
+                weight=weight,
+                unit=unit,
+            )
+        assert select(built, "select term from unit_terms where scoring = 7 and position = 0 order by unit") == [
+            ("1234 dog",),
+            ("6.4e+28 dog",),
+            ("0.00012 cat",),
+            ("- 12 dog",),
+        ]
+
+
 def test_term_frequency_counts_a_concept_wherever_it_stands(warehouse: Warehouse) -> None:
     """Of alpha's four units all have dog: three of them first, two below 0, and of unit 1 the label does not hold."""
     columns = "concept, category, units, first, negative, share, rank, mean_weight, mean_share, held"

@@ -117,6 +117,10 @@ FAULTS = {
         "insert into store.label_terms values (1, 2, 0, 1, 1, null)",
         "labels_whole",
     ),
+    "a live unit's concept is missing": (
+        "delete from store.label_terms where scoring_id = 2 and unit = 2",
+        "labels_whole",
+    ),
     "a label's first concept is missing": (
         "update store.label_terms set position = 1 where scoring_id = 2 and unit = 2",
         "label_terms_whole",

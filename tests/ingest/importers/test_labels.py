@@ -390,7 +390,8 @@ def test_labels_that_version_0_1_took_for_one_are_mended_by_the_same_file(
     (mended,) = import_labels(warehouse, netdissect, OF_LAYER4)
     assert (mended.is_new, mended.is_mended) == (False, True)
     assert list(describe([mended])) == [
-        f"{netdissect}: its labels are mended: scenes and objects of one name were one concept before"
+        f"{netdissect}: its labels are mended: before, scenes and objects of one name were one concept, and no bias "
+        "was read"
     ]
     assert told_apart(warehouse) == [("house (scene)", "scene"), ("house", "object"), ("kitchen", "scene")]
     # under the same number; what was measured of the labels that it had is gone, and the run that mended it is named

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from neuronlake.ingest.importers import label_files, labels
 from neuronlake.ingest.importers.labels import ImportedFile, ImportedFileError, ImportOptions, import_labels
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.verify import verify
@@ -89,6 +91,32 @@ def test_of_a_folder_with_a_file_that_cannot_be_imported_nothing_is(warehouse: W
         import_labels(warehouse, file.parent, ImportOptions("net", "le_siglip"))
     assert warehouse.scalar("select count(*) from scorings") == 0
     assert warehouse.scalar("select count(*) from runs") == 0
+
+
+def test_another_bias_makes_other_labels(warehouse: Warehouse, file: Path) -> None:
+    assert take(warehouse, file).is_new
+    assert not take(warehouse, file).is_new
+    file.write_text(SUMS.replace("0.25,counter,0.3,", "0.25,counter,0.75,"))
+    with pytest.raises(ImportedFileError, match="has other labels under the same settings already"):
+        take(warehouse, file)
+
+
+def test_a_file_that_came_in_before_its_bias_was_read_takes_it_once(
+    warehouse: Warehouse, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = label_files.read_label_file
+
+    def without_bias(path: Path, options: ImportOptions) -> label_files.LabelFile:
+        found = read(path, options)
+        return replace(found, rows=tuple(replace(row, intercept=None) for row in found.rows))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(labels, "read_label_file", without_bias)
+        take(warehouse, file)
+    assert warehouse.scalar("select count(intercept) from unit_labels") == 0
+    assert take(warehouse, file).is_mended
+    assert warehouse.scalar("select count(intercept) from unit_labels") == 4
+    assert not take(warehouse, file).is_mended
 
 
 def test_a_score_and_a_correlation_are_read_from_the_columns_that_the_user_names(

@@ -111,6 +111,20 @@ def test_a_huge_offset_and_any_scale_leave_correlations_and_the_ceiling_as_they_
             np.testing.assert_allclose(found.measures[name], usual.measures[name], atol=0.02, err_msg=name)
 
 
+def test_a_sum_of_any_size_predicts_what_is_left_out(tmp_path: Path) -> None:
+    shared = replace(probe(500), shape="squared")
+    units = planted(shared, 2, 1.0, units=4)
+    judge = judged(resolve_scoring("linear", {"gain": 0.0}), tmp_path)
+    usual = judge(LayerData(units, shared)).fidelity
+    assert usual is not None
+    assert (usual.measures["held_out_correlation"] > 0.3).all()
+    for scale in (1e30, 1e-30):
+        found = judge(LayerData(units * scale, shared)).fidelity
+        assert found is not None
+        for name in ("correlation", "held_out_correlation"):
+            assert found.measures[name] == pytest.approx(usual.measures[name], abs=1e-3)
+
+
 def test_units_with_a_meaning_are_significant_among_noise(tmp_path: Path) -> None:
     shared = probe(2000)
     noise = torch.randn(2000, 40, generator=torch.Generator().manual_seed(6))

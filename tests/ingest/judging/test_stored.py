@@ -73,6 +73,16 @@ def test_what_is_there_already_is_judged_once_and_as_the_run_did(warehouse: Ware
     ]
 
 
+def test_what_was_judged_before_each_concept_had_a_share_is_judged_once_more(warehouse: Warehouse) -> None:
+    query = "select layer, unit, is_polysemantic, monosemanticity from unit_labels order by all"
+    before = warehouse.sql(query).pl()
+    assert before["monosemanticity"].drop_nulls().len() > 200
+    warehouse.execute("update store.fidelities set shares = null, is_polysemantic = null, monosemanticity = null")
+    assert neuronlake.score(warehouse, fidelity=True).scored_layers == 2
+    assert warehouse.sql(query).pl().equals(before)
+    assert neuronlake.score(warehouse, fidelity=True).scored_layers == 0
+
+
 def test_only_the_models_and_layers_that_were_asked_for_are_judged(warehouse: Warehouse) -> None:
     forget(warehouse)
     with pytest.raises(NeuronlakeError, match="holds no labels of model 'nobody'"):

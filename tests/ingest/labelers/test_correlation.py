@@ -42,6 +42,9 @@ def test_a_concept_that_tells_no_images_apart_scores_nothing() -> None:
     opposite = labeler_of(resolve_scoring("correlation", null_draws=0)).label(LayerData(-activations, shared))
     assert opposite.terms.tolist() == [[-1]]
 
+    assert np.isnan([opposite.score, opposite.runner_up_score]).all()
+    assert opposite.runner_up.tolist() == [-1]
+
 
 def test_images_own_labels_are_signals_too() -> None:
     shared = Shared(("cat", "dog"), image_labels=torch.tensor([0, 1, -1] * 5), shape="labels")

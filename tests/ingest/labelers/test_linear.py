@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -178,6 +179,19 @@ def test_a_unit_that_no_concept_goes_with_has_no_label() -> None:
     assert (labels.weights == 0).all()
     assert labels.intercepts is not None
     assert np.isnan(labels.intercepts).all()
+
+
+def test_a_concept_that_the_unit_shuns_once_all_images_count_is_no_label() -> None:
+    # the last fold, which does not choose, has the image that turns the only concept's weight
+    shared = Shared(
+        ("a",), image_labels=torch.tensor([0, -1, -1, -1, 0] * 3), folds=torch.arange(15) % 5, shape="labels"
+    )
+    goes_up, turns = torch.tensor([2.0, 1, 1, 1, 2] * 3), torch.tensor([2.0, 1, 1, 1, -9] * 3)
+    labels = label(shared, torch.stack([goes_up, turns], dim=1))
+    assert labels.terms[:, 0].tolist() == [0, -1]
+    assert (labels.weights[1] == 0).all()
+    assert labels.intercepts is not None
+    assert labels.intercepts.tolist() == pytest.approx([1, math.nan], nan_ok=True)
 
 
 def test_concepts_that_tell_no_images_apart_are_in_no_label() -> None:

@@ -135,9 +135,9 @@ def test_networks_have_left_the_device_before_layers_are_scored(
 ) -> None:
     score, watched, seen = labelling.label_layers, Watched(), list[int]()
 
-    def scored(*arguments: Any) -> None:
+    def scored(*arguments: Any) -> tuple[str, ...]:
         seen.append(watched.moves)
-        score(*arguments)
+        return score(*arguments)
 
     monkeypatch.setattr(labelling, "label_layers", scored)
     with neuronlake.open(tmp_path / "w.duckdb") as warehouse:
