@@ -56,7 +56,10 @@ def export(
     setting: Setting = None,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
-    """Write a description file per model, with CLIP-Dissect's columns: layer, unit, description, similarity."""
+    """Write a description file per model, with CLIP-Dissect's columns: layer, unit, description, similarity.
+
+    The description of a sum is its first concept; all of them are in the view unit_terms.
+    """
     from neuronlake.reports.export import export_descriptions
     from neuronlake.sql.opening import open_warehouse
     from neuronlake.sql.settings import chosen_setting

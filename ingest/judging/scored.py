@@ -136,7 +136,8 @@ def scored_anew(scorings: list[LayerScoring], layer: str) -> list[LayerScoring]:
         )
     raise EvaluationError(
         f"the labels of {layer} are of {', '.join(made_here)}, which scores no other concepts to compare them with; "
-        f"give true names with --truth, or score the layer with one of {', '.join(similarity.METHODS)} first"
+        "how well they predict images that did not choose them is held_out_correlation of unit_labels; give true names "
+        f"with --truth, or score the layer with one of {', '.join(similarity.METHODS)} first"
     )
 
 
