@@ -136,9 +136,9 @@ def print_unit(card: UnitCard) -> None:
     if label["concept"] is None:
         console.print(card.lack, highlight=False)
     else:
-        scores = f", {card.scores}" if card.scores else ""
-        console.print(f"{label['concept']} ({label['category']}){scores}", highlight=False, markup=False)
-        for line in filter(None, (card.explanation, card.fidelity, card.meanings)):
+        counted = card.counted if card.explanation is None else f"counted as {card.counted}"
+        named = ", ".join(filter(None, (counted, card.scores)))
+        for line in filter(None, (card.explanation, named, card.fidelity, card.meanings)):
             console.print(line, highlight=False, markup=False)
     console.print(str(card.setting), style="dim", highlight=False, markup=False, soft_wrap=True)
     if label["status"] == "dead":

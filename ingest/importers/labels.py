@@ -58,14 +58,14 @@ def import_labels(
     command: str = "import_labels()",
     progress: Progress = no_progress,
 ) -> list[ImportedFile]:
-    """Import a label file, or all csv files of a folder; each is one transaction.
+    """Import a label file, or all csv files of a folder, in one transaction.
 
     Labels of a layer whose activations are there are judged by them.
 
     Raises:
         ImportedFileError: a file is malformed or contradicts labels that are there, or its correlations would take the
-            place of what was measured here; nothing of it is imported.
-        NameTakenError: a name stands for something else; nothing of the file is imported.
+            place of what was measured here; nothing is imported.
+        NameTakenError: a name stands for something else; nothing is imported.
     """
     if path.is_dir():
         files = sorted(file for file in path.glob("*.csv") if file.is_file())
@@ -78,7 +78,8 @@ def import_labels(
     options = options or ImportOptions()
     if options.probe_folder:
         raise ImportedFileError(f"{path} holds labels; --probe-folder is about saved activations")
-    return [_import_file(warehouse, file, options, command, progress) for file in files]
+    with warehouse.transaction():
+        return [_import_file(warehouse, file, options, command, progress) for file in files]
 
 
 def _import_file(

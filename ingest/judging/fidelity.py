@@ -77,14 +77,17 @@ def cubed_correlations(activations: Tensor, signals: Tensor, folds: Tensor) -> T
 def top_share(values: Tensor, folds: Tensor) -> Tensor:
     """The images at the top of each fold, (images, columns) bool: `TOP_SHARE` of them, and ties with the last.
 
-    The lowest value of a fold is at no top: a signal that is 0 but for a few images has these at its top alone.
+    The lowest value of a fold is at no top, nor is one that would put more than half of the images there: a signal that
+    is the same but for a few images has at its top what is above that alone.
     """
     is_top = torch.zeros_like(values, dtype=torch.bool)
     for fold in folds.unique():
         rows = (folds == fold).nonzero()[:, 0]
         of_fold = values[rows]
         kth = of_fold.topk(max(1, round(TOP_SHARE * len(rows))), dim=0).values[-1]
-        is_top[rows] = (of_fold >= kth) & (of_fold > of_fold.amin(dim=0))
+        at_least = of_fold >= kth
+        is_usual = 2 * at_least.sum(dim=0) > len(rows)
+        is_top[rows] = torch.where(is_usual, of_fold > kth, at_least & (of_fold > of_fold.amin(dim=0)))
     return is_top
 
 

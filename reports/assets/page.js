@@ -253,7 +253,8 @@
       if (believed) made.append(believed);
       const scores = element("div", "scores");
       const q = units.q_value[row];
-      scores.append(`similarity ${units.similarity[row] ?? "unknown"} · q ${q ?? "unknown"}`);
+      scores.append(`similarity ${units.similarity[row] ?? "unknown"}`);
+      if (q !== null) scores.append(` · q ${q}`);
       if (units.runner_up[row] !== null) scores.append(" · then ", element("bdi", "", units.runner_up[row]));
       if (units.margin[row] !== null) scores.append(` (−${units.margin[row]})`);
       made.append(scores);

@@ -58,13 +58,23 @@ class UnitCard:
         confidence, ceiling, stability = (self.label[name] for name in ("confidence", "ceiling", "stability"))
         held_out = self.label["held_out_correlation"]
         holds = "the label holds" if self.label["holds"] else "the label does not hold"
-        known = [
-            None if confidence is None else f"confidence {confidence:.2f}: {holds}",
+        predicts = [
             None if held_out is None else f"held-out correlation {held_out:.2f}",
             None if ceiling is None else f"ceiling {ceiling:.2f}",
-            None if stability is None else f"stability {stability:.2g}",
         ]
-        return ", ".join(text for text in known if text)
+        is_right = None if confidence is None else f"confidence {confidence:.2f}: {holds}"
+        is_stable = None if stability is None else f"stability {stability:.2g}"
+        if self.explanation is None:
+            return ", ".join(filter(None, (is_right, *predicts, is_stable)))
+        of_first = ", ".join(filter(None, (is_right, is_stable)))
+        parts = (", ".join(filter(None, predicts)), of_first and f"of {self.label['concept']!r} alone: {of_first}")
+        return "; ".join(filter(None, parts))
+
+    @property
+    def counted(self) -> str:
+        """The concept that the unit is counted under, with its category where it has one."""
+        category = self.label["category"]
+        return self.label["concept"] + ("" if category in {None, "none"} else f" ({category})")
 
     @property
     def sum(self) -> pl.DataFrame | None:
@@ -76,7 +86,7 @@ class UnitCard:
         """Whether the unit stands for several things, as far as that is known."""
         known: list[str] = []
         if self.label["is_polysemantic"]:
-            carrying = self.terms.filter(pl.col("share") >= 1 / 3)["concept"]
+            carrying = self.terms.filter(pl.col("share") >= 1 / 3, pl.col("weight") > 0)["concept"]
             named = " and ".join(f'"{concept}"' for concept in carrying)
             known.append(f"polysemantic: {named} each carry a third or more of what the label explains")
         if self.label["monosemanticity"] is not None:

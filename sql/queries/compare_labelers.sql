@@ -1,5 +1,6 @@
 -- Which labeler explains which layer best? Mean fidelity of each setting's labels, how many units it explains best
 -- (wins; of equal ones the first), and how many units none of them explains.
+-- What predicts best need not be the right word: that is what confidence says.
 -- Settings are put beside each other only where the same images judged their labels, left out in the same way.
 --   $model: varchar = ; only of this model
 --   $layer: varchar = ; only this layer

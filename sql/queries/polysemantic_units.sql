@@ -1,7 +1,7 @@
 -- Which units stand for several things at once?
--- A label marks its unit so where two concepts with unlike signals each carry a third or more of what it explains. How
--- much that is at all, held_out_correlation says: those that are predicted best come first in a layer, and of those at
--- its end a label may say nothing.
+-- A label marks its unit so where two concepts that it goes up with, and whose signals are unlike, each carry a
+-- third or more of what it explains. How much that is at all, held_out_correlation says: those that are predicted
+-- best come first in a layer, and of those at its end a label may say nothing.
 --   $model: varchar = ; only of this model
 --   $layer: varchar = ; only this layer
 --   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
@@ -13,7 +13,7 @@ with carrying as (
         string_agg(concept, '; ' order by share desc, position asc) as concepts,
         list(share order by share desc, position asc) as shares
     from unit_terms
-    where share >= 1 / 3
+    where share >= 1 / 3 and weight > 0
     group by scoring, unit
 )
 
@@ -21,10 +21,10 @@ select
     unit_labels.model,
     unit_labels.layer,
     unit_labels.unit,
+    unit_labels.held_out_correlation,
     carrying.concepts,
     carrying.shares,
     unit_labels.explanation,
-    unit_labels.held_out_correlation,
     unit_labels.monosemanticity,
     unit_labels.confidence,
     unit_labels.holds

@@ -1,9 +1,10 @@
 -- What does the label of one unit predict of each image, and what does the unit do there?
--- One row per image that chose or judged the label, those first on which the two differ most. The outcome is hit, false
--- alarm or miss for the 5 % of images that label or unit have highest; outcome_rank counts false alarms and misses from
--- the worst. A sum predicts its intercept and weighted signals. Other labels have no scale of their own: their signal,
--- such as the cosine of the concept, is put on the activations' least-squares line, upwards even where the label is
--- wrong. No rows where nothing is predicted: the unit has no label or is dead, or images or concepts no embeddings.
+-- One row per image that chose or judged the label, those first on which the two differ most. The outcome is a hit
+-- for an image among the 5 % that the label predicts highest and the 5 % that the unit has highest, a false alarm
+-- among the first alone, a miss among the second alone; outcome_rank counts these two from the worst. A sum predicts
+-- its intercept and weighted signals. Other labels have no scale of their own: their signal, such as the cosine of
+-- the concept, is put on the activations' least-squares line, upwards even where the label is wrong. No rows where
+-- nothing is predicted: the unit has no label or is dead, or images or concepts no embeddings.
 --   $model: text; name of the model
 --   $layer: text; name of the layer
 --   $unit: integer; number of the unit, from 0
@@ -165,17 +166,29 @@ predictions as (
     cross join lines
 ),
 
--- with ties, and without the very lowest, as f1 in the view fidelity has them
+places as (
+    select
+        *,
+        rank() over (order by activation desc) as unit_rank,
+        count(*) over (partition by activation) as unit_ties,
+        rank() over (order by predicted desc) as label_rank,
+        count(*) over (partition by predicted) as label_ties,
+        count(*) over () as images,
+        greatest(1, round_even(0.05 * count(*) over (), 0)) as top
+    from predictions
+),
+
+-- with ties, but for what is lowest or would put more than half there, as f1 in the view fidelity has them
 tops as (
     select
         *,
-        activation > min(activation) over ()
-        and rank() over (order by activation desc) <= greatest(1, round_even(0.05 * count(*) over (), 0))
-            as is_unit_top,
-        predicted > min(predicted) over ()
-        and rank() over (order by predicted desc) <= greatest(1, round_even(0.05 * count(*) over (), 0))
-            as is_label_top
-    from predictions
+        unit_rank <= top
+        and unit_rank + unit_ties <= images
+        and not (unit_rank + unit_ties > top and 2 * (unit_rank + unit_ties - 1) > images) as is_unit_top,
+        label_rank <= top
+        and label_rank + label_ties <= images
+        and not (label_rank + label_ties > top and 2 * (label_rank + label_ties - 1) > images) as is_label_top
+    from places
 ),
 
 outcomes as (
@@ -183,8 +196,8 @@ outcomes as (
         *,
         case
             when is_unit_top and is_label_top then 'hit'
-            when is_label_top and activation < predicted then 'false alarm'
-            when is_unit_top and activation > predicted then 'miss'
+            when is_label_top then 'false alarm'
+            when is_unit_top then 'miss'
         end as outcome
     from tops
 )
@@ -201,7 +214,10 @@ select
             then
                 row_number() over (
                     partition by outcomes.outcome
-                    order by abs(outcomes.activation - outcomes.predicted) desc, outcomes.image_id asc
+                    order by
+                        case outcomes.outcome when 'miss' then -1 else 1 end
+                        * (outcomes.activation - outcomes.predicted) asc,
+                        outcomes.image_id asc
                 )
     end as outcome_rank,
     outcomes.image_id

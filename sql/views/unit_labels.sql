@@ -3,7 +3,8 @@
 --   concept: the first concept of its label, the one that is counted
 --   category: texture, object, part, scene, material, color, a concept file's own, or none; null without a concept
 --   explanation: the whole label as text; the concept alone where it is all and its weight is not negative
---   similarity: score of the label; compares only within its scoring
+--   similarity: score of the label, of method linear its correlation on images that did not choose it; compares only
+--     within its scoring
 --   runner_up: the second best concept
 --   margin: similarity of the label minus that of the runner-up
 --   p_value: share of pseudo-units, a unit's activations shuffled over the images, whose own labels predict them at
@@ -14,10 +15,12 @@
 --   correlation: of the unit's activations and the label's predicted signal, such as the cosines of its concept, over
 --     all images, whose weights and choice are by these images too; this and what follows is null in scorings that were
 --     not judged, see the view fidelity
---   held_out_correlation: the same on images that did not choose the label
+--   held_out_correlation: the same on images that did not choose the label, which is made anew for each fifth of them
 --   ceiling: held-out correlation of the best linear readout of the image embedding
---   stability: share of the choices on four fifths of the images that are the label, or nearly coincide with it
---   confidence: how likely the label is right, from 0 to 1; see docs/confidence.md
+--   stability: share of the choices on four fifths of the images whose first concept is the label's, or nearly
+--     coincides with it
+--   confidence: how likely the label's first concept is right, from 0 to 1, see docs/confidence.md; how well a whole
+--     sum predicts is held_out_correlation beside ceiling
 --   holds: whether confidence is at least 0.5; where there is none, whether q_value is below 0.05; null without either
 --   intercept: what a sum adds to its weighted concepts to give the activation; null for labels that are no sum
 --   is_polysemantic: whether two concepts of the label, both with positive weights and with unlike signals, each have a

@@ -85,6 +85,14 @@ def test_the_bias_is_the_intercept(warehouse: Warehouse, file: Path) -> None:
     assert found == [(pytest.approx(value, abs=1e-6) if value else None,) for value in (0.3, 0.4, 0.5, 0.1, None)]
 
 
+def test_of_a_folder_with_a_file_that_cannot_be_imported_nothing_is(warehouse: Warehouse, file: Path) -> None:
+    (file.parent / "layer5.csv").write_text(HEADER + "layer5,0,0.4,2.8,sky,much,sea,0,0,0.3,0.5\n")
+    with pytest.raises(ImportedFileError, match=r"layer5\.csv line 2: the weight1 is 'much', not a number"):
+        import_labels(warehouse, file.parent, ImportOptions("net", "le_siglip"))
+    assert warehouse.scalar("select count(*) from scorings") == 0
+    assert warehouse.scalar("select count(*) from runs") == 0
+
+
 def test_another_bias_makes_other_labels(warehouse: Warehouse, file: Path) -> None:
     assert take(warehouse, file).is_new
     assert not take(warehouse, file).is_new

@@ -53,6 +53,15 @@ def cubed(g: float, h: float, both: float) -> float:
     return product / math.sqrt(square(g) * square(h))
 
 
+def test_a_signal_that_is_the_same_but_for_a_few_images_has_at_its_top_what_is_above_that() -> None:
+    signal = torch.zeros(200, 1)
+    signal[:4], signal[4:10] = 1.0, -1.0
+    assert top_share(signal, together(signal))[:, 0].nonzero()[:, 0].tolist() == [0, 1, 2, 3]
+    # ties with the last are at the top, as long as they are not most of the images
+    signal[10:60] = 1.0
+    assert top_share(signal, together(signal)).sum() == 54
+
+
 @pytest.mark.parametrize("g", [0.01, 0.05, 0.2])
 def test_all_measures_fall_as_they_should_when_half_of_the_concepts_images_are_missing(g: float) -> None:
     found = measured(first(g), first(g / 2))
