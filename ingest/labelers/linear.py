@@ -25,6 +25,7 @@ DEFAULTS: dict[str, Value] = {"concepts": 4, "gain": 0.01, "signed": 1, "signal"
 
 # Covariances of units and concepts that are held at once.
 _AT_ONCE = 2**23
+_OF_USUAL_LENGTH = 4
 # with fewer images none is spared to try a sum on
 _FEWEST_IMAGES = 10
 
@@ -59,7 +60,7 @@ class Linear:
         most = min(int(settings["concepts"]), max(1, int(fitted.sum()) - 2)) if tried.any() else 1
         pursuit = Pursuit(signals, fitted, ConceptProducts(signals, fitted), most, signed=is_signed)
         parts = [_no_labels(most)]
-        for some in _blocks(layer.activations.shape[1], signals.concepts):
+        for some in _blocks(layer.activations.shape[1], signals.concepts, most):
             units = units_of(layer.activations[:, some])
             chosen = pursuit.chosen(units)
             sums = _Sums(*(of_terms(signals, units, chosen, images) for images in (fitted, tried)))
@@ -145,8 +146,11 @@ def _tried(folds: Tensor | None, activations: Tensor) -> Tensor:
     return (folds == found[-1]).float()
 
 
-def _blocks(units: int, concepts: int) -> Iterator[slice]:
-    """Slices over the units, of few enough that their covariances with all concepts are held several times."""
-    size = max(1, _AT_ONCE // max(1, concepts))
+def _blocks(units: int, concepts: int, most: int) -> Iterator[slice]:
+    """Slices over the units, of few enough that their covariances with all concepts are held several times.
+
+    So are those of all concepts with the units' own, of which long sums have many.
+    """
+    size = max(1, _AT_ONCE * _OF_USUAL_LENGTH // max(1, concepts) // max(_OF_USUAL_LENGTH, most))
     for start in range(0, units, size):
         yield slice(start, min(start + size, units))

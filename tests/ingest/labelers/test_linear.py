@@ -145,6 +145,25 @@ def test_blocks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     assert whole.score == pytest.approx(parts.score, abs=1e-4)
 
 
+@pytest.mark.parametrize(("concepts", "at_once"), [(1, 20), (4, 20), (8, 10), (40, 2)])
+def test_long_sums_are_made_of_fewer_units_at_once(
+    monkeypatch: pytest.MonkeyPatch, concepts: int, at_once: int
+) -> None:
+    shared = shared_of(images=200)
+    activations, _ = planted(shared, 30, 2, signed=True, correlation=0.9)
+    monkeypatch.setattr(linear, "_AT_ONCE", 20 * CONCEPTS)
+    seen: list[int] = []
+
+    def noted(some: Tensor) -> products.Units:
+        seen.append(some.shape[1])
+        return products.units_of(some)
+
+    monkeypatch.setattr(linear, "units_of", noted)
+    label(shared, activations, concepts=concepts)
+    assert max(seen) == at_once
+    assert sum(seen) == 30
+
+
 def test_activations_of_any_size_give_the_same_concepts() -> None:
     shared = shared_of()
     activations, _ = planted(shared, 10, 3, signed=False, correlation=0.9)
