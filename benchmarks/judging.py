@@ -32,7 +32,8 @@ def layer(images: int, units: int, concepts: int, dimensions: int, device: torch
     features = normalize(torch.randn(images, dimensions, generator=generator), dim=1)
     texts = normalize(torch.randn(concepts, dimensions, generator=generator), dim=1)
     activations = torch.rand(units, images, generator=generator).square_().T
-    shared = Shared(tuple(map(str, range(concepts))), features, texts, folds=torch.arange(images) % 5)
+    folds = torch.arange(images) % 5
+    shared = Shared(tuple(map(str, range(concepts))), features, texts, folds=folds, content_folds=folds)
     return LayerData(activations.to(device), shared.to(device))
 
 

@@ -153,7 +153,7 @@ def held_out(data: LayerData, scoring: Scoring, split: Split) -> HeldOut:
     """Labels by the images that choose and those that try."""
     folds = torch.zeros(len(data.activations), dtype=torch.int64)
     folds[split.tried] = 1  # the last fold of those that are left
-    whole = replace(data, shared=replace(data.shared, shape=scoring.signal, folds=folds))
+    whole = replace(data, shared=replace(data.shared, shape=scoring.signal, folds=folds, content_folds=folds))
     learned = torch.cat([split.fitted, split.tried]).sort().values
     labels = labeler_of(scoring).label(whole.of_images(learned, lambda values, rows: values[rows]))
     terms, weights = torch.from_numpy(labels.terms), torch.from_numpy(labels.weights)

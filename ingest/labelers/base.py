@@ -35,7 +35,7 @@ class Need(StrEnum):
 # Gives rows of a matrix of images, see `scratch.rows_of`.
 Take = Callable[[Tensor, Tensor], Tensor]
 
-_OF_IMAGES = ("image_features", "image_labels", "folds")
+_OF_IMAGES = ("image_features", "image_labels", "folds", "content_folds")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Shared:
         concept_features: (concepts, dimensions) float32, rows of length 1.
         image_labels: of each image its place in `concepts`, (images,) int64; -1 for none.
         folds: of each image the part of the probe that it is left out with, (images,) int64.
+        content_folds: the same where images of one content are kept together, and no more, however labels are judged:
+            for a labeler that tries labels on a part of the images.
         shape: of the concepts' signals, see `signals.SHAPES`; None for the cosines as they are.
     """
 
@@ -57,6 +59,7 @@ class Shared:
     concept_features: Tensor | None = None
     image_labels: Tensor | None = None
     folds: Tensor | None = None
+    content_folds: Tensor | None = None
     shape: str | None = None
 
     def _each(self, change: Callable[[Tensor], Tensor], *names: str) -> Shared:

@@ -159,8 +159,8 @@ def shared_inputs(warehouse: Warehouse, inputs: Inputs, scoring: Scoring) -> tup
         places = {text: place for place, text in enumerate(texts)}
         labels = features.image_labels(warehouse, image_ids)
         shared = replace(shared, image_labels=torch.tensor([places.get(label or "", -1) for label in labels]))
-    folds = image_folds(warehouse, image_ids, inputs.kept_together)
-    return image_ids, replace(shared, folds=folds, shape=scoring.signal)
+    folds, by_content = (image_folds(warehouse, image_ids, kept) for kept in (inputs.kept_together, "image"))
+    return image_ids, replace(shared, folds=folds, content_folds=by_content, shape=scoring.signal)
 
 
 def image_folds(warehouse: Warehouse, image_ids: np.ndarray, kept_together: str) -> Tensor:

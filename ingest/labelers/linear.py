@@ -54,7 +54,7 @@ class Linear:
         settings = self.scoring.parameters
         gain, is_signed = float(settings["gain"]), bool(settings["signed"])
         signals = layer.shared.signals
-        tried = _tried(layer.shared.folds, layer.activations)
+        tried = _tried(layer.shared.content_folds, layer.activations)
         fitted = 1 - tried
         # least squares needs more images than weights, and without images to try them on one concept has to do
         most = min(int(settings["concepts"]), max(1, int(fitted.sum()) - 2)) if tried.any() else 1

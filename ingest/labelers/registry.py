@@ -95,7 +95,7 @@ def resolve_scoring(
         if name not in chosen.parameters:
             raise ScoringError(f"{method} has no parameter {name!r}; it has {', '.join(chosen.parameters) or 'none'}")
         _check_parameter(name, value, chosen.parameters[name])
-        given[name] = type(chosen.parameters[name])(value)
+        given[name] = type(chosen.parameters[name])(value or 0)  # -0.0 is 0
     if keep_concepts is not None and keep_concepts < 2:
         raise ScoringError("--keep-concepts must be at least 2: the label and its runner-up")
     checked = checked_prompts(prompts)

@@ -32,7 +32,8 @@ def embeddings(count: int, seed: int) -> Tensor:
 def probe(images: int, seed: int = 1) -> Shared:
     """Images and concepts in random directions; the folds take turns."""
     names = tuple(f"concept {number}" for number in range(CONCEPTS))
-    return Shared(names, embeddings(images, seed), embeddings(CONCEPTS, 2), folds=torch.arange(images) % 5)
+    folds = torch.arange(images) % 5
+    return Shared(names, embeddings(images, seed), embeddings(CONCEPTS, 2), folds=folds, content_folds=folds)
 
 
 def standardised(values: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def shared_of(images: int = IMAGES, concepts: int = CONCEPTS, shape: str = "squa
         tuple(map(str, range(concepts))),
         unit_rows(images, DIMENSIONS, seed=1),
         unit_rows(concepts, DIMENSIONS, seed=2),
-        folds=torch.arange(images) % 5,
+        content_folds=torch.arange(images) % 5,
         shape=shape,
     )
 
@@ -116,6 +116,15 @@ def test_a_concept_that_gains_too_little_does_not_join() -> None:
     assert (label(shared, noise).terms >= 0).sum() < 1.6 * 200
 
 
+def test_labels_are_the_same_whatever_is_left_out_together_when_they_are_judged() -> None:
+    """So that a scoring is known by what it is made from; how it is judged can change."""
+    shared = shared_of()
+    activations, _ = planted(shared, 20, 3, signed=True, correlation=0.5)
+    others = [label(replace(shared, folds=folds), activations) for folds in (None, torch.arange(IMAGES) // 1000)]
+    assert (others[0].terms == others[1].terms).all()
+    assert (others[0].weights == others[1].weights).all()
+
+
 def test_near_synonyms_of_a_chosen_concept_do_not_join() -> None:
     shared = shared_of()
     assert shared.concept_features is not None
@@ -192,7 +201,7 @@ def test_with_too_few_images_to_try_a_sum_on_one_concept_has_to_do(images: int) 
 def test_a_unit_that_no_concept_goes_with_has_no_label() -> None:
     """The images that choose may all be alike to it, and those it is tried on not."""
     shared = shared_of(images=100)
-    activations = (shared.folds == 4).float()[:, None].repeat(1, 2)  # type: ignore[union-attr]
+    activations = (shared.content_folds == 4).float()[:, None].repeat(1, 2)  # type: ignore[union-attr]
     labels = label(shared, activations)
     assert (labels.terms == -1).all()
     assert (labels.weights == 0).all()
@@ -203,7 +212,7 @@ def test_a_unit_that_no_concept_goes_with_has_no_label() -> None:
 def test_a_concept_that_the_unit_shuns_once_all_images_count_is_no_label() -> None:
     # the last fold, which does not choose, has the image that turns the only concept's weight
     shared = Shared(
-        ("a",), image_labels=torch.tensor([0, -1, -1, -1, 0] * 3), folds=torch.arange(15) % 5, shape="labels"
+        ("a",), image_labels=torch.tensor([0, -1, -1, -1, 0] * 3), content_folds=torch.arange(15) % 5, shape="labels"
     )
     goes_up, turns = torch.tensor([2.0, 1, 1, 1, 2] * 3), torch.tensor([2.0, 1, 1, 1, -9] * 3)
     labels = label(shared, torch.stack([goes_up, turns], dim=1))
@@ -235,7 +244,9 @@ def test_no_units_have_no_labels() -> None:
 
 def test_images_own_labels_are_signals_too() -> None:
     places = torch.arange(200) % 4
-    shared = Shared(("cat", "dog", "car", "sky"), image_labels=places, folds=torch.arange(200) // 4 % 5, shape="labels")
+    shared = Shared(
+        ("cat", "dog", "car", "sky"), image_labels=places, content_folds=torch.arange(200) // 4 % 5, shape="labels"
+    )
     activations = torch.tensor([5.0, 1.0, 3.0, 1.0])[places][:, None]
     labels = label(shared, activations, signed=0)
     assert labels.terms[0].tolist() == [0, 2, -1, -1]
