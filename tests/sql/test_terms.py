@@ -162,3 +162,10 @@ def test_a_formula_is_no_sum(tmp_path: Path) -> None:
         built.execute("update store.label_terms set operator = 'and not' where scoring_id = 7 and position = 1")
         cards = built.query("unit_cards").pl().filter(layer="late")
     assert cards["terms"].to_list() == [None, None, None, ["dog"]]
+
+
+def test_labels_of_unit_stand_side_by_side(warehouse: Warehouse) -> None:
+    """The one that predicts the unit best first, and last those that were not judged."""
+    assert ask(
+        warehouse, "labels_of_unit", "setting, explanation, held_out_correlation", model="beta", layer="head", unit="2"
+    ) == [(5, "dog", 0.3), (7, "0.2 mystery + 0.1 dog", 0.25), (1, "cat", None)]
