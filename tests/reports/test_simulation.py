@@ -186,8 +186,8 @@ def test_the_page_of_a_unit_shows_both_rows_of_images_below_the_scatter(
     before, after = text.split("SCATTER")
     assert "Correlation 0.60 over all 4 images, held-out 0.50" in before
     alarms, misses = after.split("<h3>Misses</h3>")
-    assert "<bdi>a/two.png</bdi><br>predicted 0.5<br>activation 0<" in alarms
-    assert "<bdi>a/one.png</bdi><br>predicted 0.167<br>activation 1<" in misses
+    assert "<bdi>a/<wbr>two.png</bdi><br>predicted 0.5<br>activation 0<" in alarms
+    assert "<bdi>a/<wbr>one.png</bdi><br>predicted 0.167<br>activation 1<" in misses
     assert "Top images" in before
     assert "Best concepts" in after
 
@@ -210,7 +210,7 @@ def test_names_of_images_are_text_and_no_part_of_the_page(small_file: Path, tmp_
         write_unit_page(*read(warehouse)[:1], tmp_path / "unit.html", read(warehouse)[1])
     page = (tmp_path / "unit.html").read_text()
     assert "<script" not in page
-    assert "&lt;script&gt;a/two.png" in page
+    assert "&lt;script&gt;a/<wbr>two.png" in page
 
 
 def test_a_list_without_images_says_so_on_the_page(small_file: Path, tmp_path: Path) -> None:
