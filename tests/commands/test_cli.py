@@ -126,7 +126,7 @@ def test_unit_shows_what_the_views_say(tiny_warehouse: Path) -> None:
     shown = cli("unit", "resnet18-imagenet", "fc", "7", "-w", tiny_warehouse).stdout
     lines = shown.splitlines()
     assert lines[0] == "resnet18-imagenet · fc · unit 7"
-    assert lines[1].startswith(f"{row['concept']} (none), similarity")
+    assert lines[1].startswith(f"{row['concept']}, similarity")
     assert "best concepts" in shown
     assert row["runner_up"] in shown
     assert shown.count(".png") == 10

@@ -202,7 +202,7 @@ def test_an_imported_unit_without_a_label_is_not_called_live(
         import_labels(warehouse, here / "milan.csv", ImportOptions(model="m", method="milan"))
     unknown = "unknown (imported)"
     setting = f"setting 1: milan, concepts {unknown}, encoder {unknown}, images {unknown}, mean pooling\n"
-    assert cli("unit", "m", "layer4", "0", "-w", "new.duckdb")[1] == f"m · layer4 · unit 0\nred dots (none)\n{setting}"
+    assert cli("unit", "m", "layer4", "0", "-w", "new.duckdb")[1] == f"m · layer4 · unit 0\nred dots\n{setting}"
     assert cli("unit", "m", "layer4", "1", "-w", "new.duckdb")[1] == f"m · layer4 · unit 1\nno label\n{setting}"
 
 

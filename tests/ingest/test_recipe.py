@@ -68,7 +68,7 @@ def test_a_recipe_made_directly_is_checked_as_settings_are() -> None:
     )
     with pytest.raises(RecipeError, match=r"there is no setting 'metod'; did you mean method\?"):
         Recipe(metod="wpmi")  # pyright: ignore[reportCallIssue]
-    with pytest.raises(RecipeError, match="parameters takes a table of names and numbers"):
+    with pytest.raises(RecipeError, match="parameters takes a table of names and values"):
         ScoreRecipe(parameters={"top_k": True})
 
 
@@ -119,7 +119,7 @@ def test_a_module_comes_with_its_transform_as_a_factory_gives_it() -> None:
         ({"batch_size": True}, "batch_size takes a whole number of 1 or more, not True"),
         ({"limit": 2.5}, "limit takes a whole number of 1 or more, not 2.5"),
         ({"random_weights": "yes"}, "random_weights takes true or false, not 'yes'"),
-        ({"parameters": {"top_k": "5"}}, "parameters takes a table of names and numbers, such as { top_k = 50 }"),
+        ({"parameters": {"top_k": [5]}}, "parameters takes a table of names and values, such as { top_k = 50 }"),
         ({"weights": "a.pt"}, "weights takes a table of models and files"),
         ({"directions": {"layer4": 7}}, "directions takes a table of layers and files"),
         ({"directions": 7}, "directions takes a table of layers and files"),

@@ -122,6 +122,11 @@ def test_a_signal_that_no_image_has_labels_no_unit_and_all_of_it_is_whole(copy: 
         ({"method": "soft_pmi"}, "there is no method 'soft_pmi'; did you mean soft_wpmi?"),
         ({"parameters": {"top_k": 0.5}}, "top_k must be a whole number above 0, not 0.5"),
         ({"method": "linear", "parameters": {"signed": 0.5}}, "signed must be a whole number, not 0.5"),
+        ({"parameters": {"top_k": "5"}}, "parameter top_k takes a number, not '5'"),
+        (
+            {"method": "linear", "parameters": {"signal": "cubd"}},
+            "parameter signal is not 'cubd'; did you mean cubed?",
+        ),
         ({"parameters": {"p_start": 1.5}}, "p_start must be between 0 and 1, not 1.5"),
         ({"parameters": {"a": float("nan")}}, "a must be between"),
         ({"concepts": ("no such file",)}, "there is no concept file no such file"),

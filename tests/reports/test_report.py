@@ -454,7 +454,7 @@ def test_labels_without_images_and_without_significance_still_make_a_page(
         warehouse.execute("delete from store.fidelities")
     opened = open_page(report(path, tmp_path / "page.html"))
     assert "holds no images" in (opened.page.text_content("#units") or "")
-    assert "q unknown" in (opened.page.locator(".unit .scores").first.text_content() or "")
+    assert "· q" not in (opened.page.locator(".unit .scores").first.text_content() or "")
     assert opened.messages == []
 
 
