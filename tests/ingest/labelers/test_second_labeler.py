@@ -78,6 +78,7 @@ def test_it_scores_again_what_clip_dissect_was_run_over(tiny_warehouse: Path, tm
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_it_labels_on_a_cluster(tiny_warehouse: Path, tmp_path: Path) -> None:
     ray_cloudpickle = pytest.importorskip("ray").cloudpickle
     # this file is on no worker's path, as a user's package would be

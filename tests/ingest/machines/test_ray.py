@@ -36,7 +36,7 @@ from tiny import CONCEPTS, write_image
 ray: Any = pytest.importorskip("ray")
 cluster_utils: Any = pytest.importorskip("ray.cluster_utils")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 IMAGES = 60
 TABLES = (
