@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neuronlake.ingest.labelers.predicting.products import Units, units_of
+
 # of the mean eigenvalue of the embeddings' covariance
 _PENALTIES = (0.01, 0.1, 1.0, 10.0)
 _ROWS_AT_ONCE = 2**13
@@ -61,10 +63,8 @@ def ceilings(features: Tensor, activations: Tensor, folds: Tensor) -> Tensor:
     if len(folds.unique()) < 2 or units == 0:
         return torch.full((units,), torch.nan)
     # float32 sums keep no digits of a unit that is large and hardly varies, and squares have a range
-    middle = activations.mean(dim=0)
-    low, high = activations.aminmax(dim=0)
-    scale = torch.maximum(high - middle, middle - low).clamp_min(torch.finfo(torch.float32).tiny)
-    parts = [_moments(features, activations, middle, scale, (folds == fold).nonzero()[:, 0]) for fold in folds.unique()]
+    in_range = units_of(activations)
+    parts = [_moments(features, in_range, (folds == fold).nonzero()[:, 0]) for fold in folds.unique()]
     everything = parts[0]
     for part in parts[1:]:
         everything = everything.plus(part)
@@ -88,14 +88,14 @@ def ceilings(features: Tensor, activations: Tensor, folds: Tensor) -> Tensor:
     return found[best].float()
 
 
-def _moments(features: Tensor, activations: Tensor, middle: Tensor, scale: Tensor, rows: Tensor) -> _Moments:
-    """Of some images, block by block, and of activations less a middle and over a scale."""
-    dimensions, units = features.shape[1], activations.shape[1]
-    total = _Moments(0, *(torch.zeros(size, dtype=torch.float64) for size in _sizes(dimensions, units)))
+def _moments(features: Tensor, units: Units, rows: Tensor) -> _Moments:
+    """Of some images, block by block, and of activations in range."""
+    dimensions = features.shape[1]
+    total = _Moments(0, *(torch.zeros(size, dtype=torch.float64) for size in _sizes(dimensions, units.count)))
     for block in rows.split(_ROWS_AT_ONCE):
         # activations stand unit by unit
         x = features[block]
-        a = activations.T.index_select(1, block).sub_(middle[:, None]).div_(scale[:, None])
+        a = units.activations.T.index_select(1, block).sub_(units.middle[:, None]).div_(units.scale[:, None])
         sums = (x.sum(dim=0), a.sum(dim=1), x.T @ x, (a @ x).T, a.square().sum(dim=1))
         total = total.plus(_Moments(len(block), *(each.cpu().double() for each in sums)))
     return total

@@ -49,7 +49,7 @@ def fidelity(activations: Tensor, signals: Tensor, folds: Tensor) -> Fidelity:
     found = (
         _cosines(*centred),
         _cosines(*map(_cubed, centred)),
-        _cosines(_scaled(activations), _scaled(signals)),
+        _cosines(scaled(activations), scaled(signals)),
         average_precisions(signals, unit_top, folds),
         *overlaps(unit_top, signal_top),
     )
@@ -146,16 +146,16 @@ def _cubed(values: Tensor) -> Tensor:
 
 def _about_means(values: Tensor, folds: Tensor) -> Tensor:
     """Each column less the mean of each fold, and of 1 at the largest; 0 where it hardly varies beside its size."""
-    values = _scaled(values)
+    values = scaled(values)
     members = one_hot(folds).to(values.dtype)
     shares = members / members.sum(dim=0).clamp_min(1)
     for _ in range(2):  # twice, for the digits
         values = torch.addmm(values, members, shares.T @ values, alpha=-1)
     low, high = values.aminmax(dim=0)
-    return _scaled(values.mul_(torch.maximum(high, -low) > _ROUNDING))
+    return scaled(values.mul_(torch.maximum(high, -low) > _ROUNDING))
 
 
-def _scaled(values: Tensor) -> Tensor:
+def scaled(values: Tensor) -> Tensor:
     """Each column over its largest absolute value, so that its sixth powers stay in float32's range."""
     low, high = values.aminmax(dim=0)
     return values / torch.maximum(high, -low).clamp_min(torch.finfo(torch.float32).tiny)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neuronlake.ingest.judging.ceiling import ceilings
 from neuronlake.ingest.judging.confidence import confidences
-from neuronlake.ingest.judging.fidelity import Fidelity, correlations, cubed_correlations, fidelity, joined
+from neuronlake.ingest.judging.fidelity import Fidelity, correlations, cubed_correlations, fidelity, joined, scaled
 from neuronlake.ingest.judging.held_out import can_be_left_out, chosen_without
 from neuronlake.ingest.judging.meanings import monosemanticity, term_shares
 from neuronlake.ingest.labelers.base import LabelOne, LayerData, LayerFidelity, LayerLabels, NullLabels, Shared
@@ -136,11 +136,10 @@ def _left_out_signals(shared: Shared, chosen: Mapping[int, tuple[Tensor, Tensor]
     folds = _folds(shared)
     joined_signals: Tensor | None = None
     for fold, (terms, weights) in chosen.items():
-        signals = shared.signals.predicted(terms[units], weights[units])
+        # squares of huge weights would overflow
+        signals = scaled(shared.signals.predicted(terms[units], weights[units]))
         if joined_signals is None:
             joined_signals = torch.empty_like(signals)
-        # squares of huge weights overflow
-        signals = signals / signals.abs().amax(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
         deviation = (signals - signals.mean(dim=0)).square().mean(dim=0).sqrt()
         rows = folds == fold
         joined_signals[rows] = signals[rows] / deviation.clamp_min(torch.finfo(torch.float32).tiny)

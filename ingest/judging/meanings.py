@@ -32,7 +32,8 @@ def term_shares(layer: LayerData, labels: LayerLabels) -> tuple[np.ndarray, np.n
     if not len(terms):
         return np.empty(terms.shape, np.float32), np.empty(0, bool)
     everything = torch.ones(len(layer.activations), device=terms.device)
-    squares, products, _ = of_terms(layer.shared.signals, units_of(layer.activations), terms, everything).centred()
+    (sums,) = of_terms(layer.shared.signals, units_of(layer.activations), terms, everything)
+    squares, products, _ = sums.centred()
     explained = weights * products * (terms >= 0)
     total = explained.sum(dim=1, keepdim=True)
     shares = torch.where((terms >= 0) & (total > 0), explained / total.clamp_min(1e-300), torch.nan)

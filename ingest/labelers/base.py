@@ -32,6 +32,11 @@ class Need(StrEnum):
     IMAGE_LABELS = "image labels"
 
 
+def needs_of_signal(scoring: Scoring) -> frozenset[Need]:
+    """What a labeler asks for whose concepts have signals: embeddings, or the images' own labels."""
+    return frozenset({Need.IMAGE_LABELS if scoring.signal == LABELS else Need.EMBEDDINGS})
+
+
 # Gives rows of a matrix of images, see `scratch.rows_of`.
 Take = Callable[[Tensor, Tensor], Tensor]
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.labelers.base import LayerData, LayerLabels, Need, one_concept_each
-from neuronlake.ingest.labelers.linear import needs_of_signal
+from neuronlake.ingest.labelers.base import LayerData, LayerLabels, Need, needs_of_signal, one_concept_each
 from neuronlake.ingest.labelers.predicting.products import of_units, units_of
 from neuronlake.ingest.labelers.predicting.signals import SHAPES, Signals
 from neuronlake.ingest.labelers.settings import Scoring, Value

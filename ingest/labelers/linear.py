@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.labelers.base import LayerData, LayerLabels, Need
+from neuronlake.ingest.labelers.base import LayerData, LayerLabels, Need, needs_of_signal
 from neuronlake.ingest.labelers.predicting.least_squares import correlations, weights
 from neuronlake.ingest.labelers.predicting.products import ConceptProducts, TermSums, Units, of_terms, units_of
 from neuronlake.ingest.labelers.predicting.pursuit import Pursuit
-from neuronlake.ingest.labelers.predicting.signals import LABELS, SHAPES
+from neuronlake.ingest.labelers.predicting.signals import SHAPES
 from neuronlake.ingest.labelers.settings import Scoring, Value
 
 DEFAULTS: dict[str, Value] = {"concepts": 4, "gain": 0.01, "signed": 1, "signal": SHAPES[0]}
@@ -28,11 +28,6 @@ _AT_ONCE = 2**23
 _OF_USUAL_LENGTH = 4
 # with fewer images none is spared to try a sum on
 _FEWEST_IMAGES = 10
-
-
-def needs_of_signal(scoring: Scoring) -> frozenset[Need]:
-    """What a labeler asks for whose concepts have signals: embeddings, or the images' own labels."""
-    return frozenset({Need.IMAGE_LABELS if scoring.parameters["signal"] == LABELS else Need.EMBEDDINGS})
 
 
 @dataclass(frozen=True)
@@ -58,12 +53,12 @@ class Linear:
         fitted = 1 - tried
         # least squares needs more images than weights, and without images to try them on one concept has to do
         most = min(int(settings["concepts"]), max(1, int(fitted.sum()) - 2)) if tried.any() else 1
-        pursuit = Pursuit(signals, fitted, ConceptProducts(signals, fitted), most, signed=is_signed)
+        pursuit = Pursuit(ConceptProducts(signals, fitted), most, signed=is_signed)
         parts = [_no_labels(most)]
         for some in _blocks(layer.activations.shape[1], signals.concepts, most):
             units = units_of(layer.activations[:, some])
             chosen = pursuit.chosen(units)
-            sums = _Sums(*(of_terms(signals, units, chosen, images) for images in (fitted, tried)))
+            sums = _Sums(*of_terms(signals, units, chosen, fitted, tried))
             parts.append(_labels(chosen, sums, units, gain, signed=is_signed))
         return LayerLabels(
             *(np.concatenate([getattr(part, name) for part in parts]) for name in _OF_UNITS),

@@ -198,17 +198,17 @@ class TermSums:
         )
 
 
-def of_terms(signals: Signals, units: Units, terms: Tensor, images: Tensor) -> TermSums:
-    """Sums of the signals of each unit's own few concepts.
+def of_terms(signals: Signals, units: Units, terms: Tensor, *parts: Tensor) -> tuple[TermSums, ...]:
+    """Sums of the signals of each unit's own few concepts, over each of some parts of the images.
 
     Args:
         signals: see above.
         units: their activations count as they are in range, less their middle and over their scale.
         terms: (units, terms) int64, by place; -1 for none, a signal of 0.
-        images: see above.
+        parts: of the images, each as `images` above.
     """
     count = terms.shape[1]
-    sums = torch.zeros(units.count, 2 + count, 2 + count, dtype=torch.float64, device=terms.device)
+    sums = torch.zeros(len(parts), units.count, 2 + count, 2 + count, dtype=torch.float64, device=terms.device)
     distinct, places = terms.clamp_min(0).unique(return_inverse=True)
     at_once = max(1, _at_once(terms.device) // max(1, units.count, len(distinct)))
     for start in range(0, signals.images, at_once):
@@ -218,14 +218,18 @@ def of_terms(signals: Signals, units: Units, terms: Tensor, images: Tensor) -> T
         of_units = [block[places[:, term]] * (terms[:, term, None] >= 0) for term in range(count)]
         # a unit's activations, its signals and 1 stand as rows of one matrix
         together = torch.stack([activations, *of_units, torch.ones_like(activations)], dim=1)
-        sums += torch.bmm(together * images[rows], together.transpose(1, 2)).double()
-    return TermSums(
-        images=images.sum().double(),
-        signals=sums[:, -1, 1:-1],
-        squares=sums[:, 1:-1, 1:-1],
-        products=sums[:, 1:-1, 0],
-        activations=sums[:, -1, 0],
-        activation_squares=sums[:, 0, 0],
+        for part, images in enumerate(parts):
+            sums[part] += torch.bmm(together * images[rows], together.transpose(1, 2)).double()
+    return tuple(
+        TermSums(
+            images=images.sum().double(),
+            signals=of_part[:, -1, 1:-1],
+            squares=of_part[:, 1:-1, 1:-1],
+            products=of_part[:, 1:-1, 0],
+            activations=of_part[:, -1, 0],
+            activation_squares=of_part[:, 0, 0],
+        )
+        for images, of_part in zip(parts, sums, strict=True)
     )
 
 

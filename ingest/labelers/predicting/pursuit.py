@@ -15,7 +15,6 @@ from torch import Tensor
 
 from neuronlake.ingest.labelers.predicting.least_squares import weights
 from neuronlake.ingest.labelers.predicting.products import ConceptProducts, Units, of_units
-from neuronlake.ingest.labelers.predicting.signals import Signals
 
 # Correlation of two signals from which on they say the same.
 NEAR_SYNONYMS = 0.9
@@ -26,15 +25,11 @@ class Pursuit:
     """How concepts are chosen.
 
     Attributes:
-        signals: of all images.
-        images: (images,) float32, 1 for an image that has a say, else 0.
-        among_concepts: their covariances, over the same images.
+        among_concepts: covariances of the concepts over the images that have a say.
         most: concepts a unit.
         signed: whether the second and later ones can have negative weights.
     """
 
-    signals: Signals
-    images: Tensor
     among_concepts: ConceptProducts
     most: int
     signed: bool
@@ -46,10 +41,11 @@ class Pursuit:
             (units, most) int64 by place; -1 from where on no concept is left that goes with the unit.
         """
         self.among_concepts.forget_many()
-        with_units = of_units(self.signals, units, self.images)
+        signals, images = self.among_concepts.signals, self.among_concepts.images
+        with_units = of_units(signals, units, images)
         over_deviation = 1 / with_units.deviation.clamp_min(torch.finfo(torch.float32).tiny)
-        is_free = (self.signals.usable() & (with_units.deviation > 0)).expand(units.count, -1).clone()
-        chosen = torch.full((units.count, self.most), -1, device=self.images.device)
+        is_free = (signals.usable() & (with_units.deviation > 0)).expand(units.count, -1).clone()
+        chosen = torch.full((units.count, self.most), -1, device=images.device)
         left = with_units.concepts
         for step in range(self.most):
             # the first is what the unit stands for, so it is never what it shuns
@@ -69,7 +65,7 @@ class Pursuit:
         distinct, of_units = place.unique(return_inverse=True)
         likeness = self.among_concepts.of(distinct).mul_(over_deviation).mul_(over_deviation[distinct, None])
         is_same = likeness >= NEAR_SYNONYMS
-        is_same[torch.arange(len(distinct)), distinct] = True
+        is_same[torch.arange(len(distinct), device=distinct.device), distinct] = True
         return is_same[of_units]
 
     def _left(self, with_units: Tensor, chosen: Tensor) -> Tensor:
