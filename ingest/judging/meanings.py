@@ -27,12 +27,12 @@ def term_shares(layer: LayerData, labels: LayerLabels) -> tuple[np.ndarray, np.n
     Returns:
         (units, most terms) float32, NaN where there is no term or nothing is explained; and (units,) bool.
     """
-    terms = torch.from_numpy(labels.terms).to(layer.activations.device)
-    weights = torch.from_numpy(labels.weights).to(terms.device).double()
+    terms, weights = torch.from_numpy(labels.terms), torch.from_numpy(labels.weights).double()
     if not len(terms):
         return np.empty(terms.shape, np.float32), np.empty(0, bool)
-    everything = torch.ones(len(layer.activations), device=terms.device)
-    (sums,) = of_terms(layer.shared.signals, units_of(layer.activations), terms, everything)
+    device = layer.activations.device
+    everything = torch.ones(len(layer.activations), device=device)
+    (sums,) = of_terms(layer.shared.signals, units_of(layer.activations), terms.to(device), everything)
     squares, products, _ = sums.centred()
     explained = weights * products * (terms >= 0)
     total = explained.sum(dim=1, keepdim=True)
@@ -43,7 +43,7 @@ def term_shares(layer: LayerData, labels: LayerLabels) -> tuple[np.ndarray, np.n
     # one that it shuns is none that it fires on
     has_much = (shares >= _MUCH) & (weights > 0)
     is_polysemantic = (is_unlike & has_much[:, :, None] & has_much[:, None, :]).any(dim=(1, 2))
-    return shares.float().cpu().numpy(), is_polysemantic.cpu().numpy()
+    return shares.float().numpy(), is_polysemantic.numpy()
 
 
 def monosemanticity(features: Tensor, activations: Tensor) -> Tensor:
@@ -65,13 +65,13 @@ def monosemanticity(features: Tensor, activations: Tensor) -> Tensor:
     reach = activations.amax(dim=0) - middle
     over_reach = 1 / reach.clamp_min(torch.finfo(torch.float32).tiny)
     sums = torch.zeros(activations.shape[1], features.shape[1], device=activations.device)
-    totals, squares = (torch.zeros(activations.shape[1], dtype=torch.float64, device=sums.device) for _ in range(2))
+    totals, squares = (torch.zeros(activations.shape[1], dtype=torch.float64) for _ in range(2))
     for start in range(0, len(features), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         weight = activations[rows].sub(middle).clamp_min_(0).mul_(over_reach)
         sums += weight.T @ features[rows]
-        totals += weight.sum(dim=0)
-        squares += weight.square().sum(dim=0)
+        totals += weight.sum(dim=0).cpu().double()
+        squares += weight.square().sum(dim=0).cpu().double()
     pairs = totals.square() - squares
-    found = (sums.double().square().sum(dim=1) - squares) / pairs
-    return torch.where((reach > 0) & (pairs > 1e-6 * squares), found, torch.nan).float()
+    found = (sums.cpu().double().square().sum(dim=1) - squares) / pairs
+    return torch.where((reach > 0).cpu() & (pairs > 1e-6 * squares), found, torch.nan).float()

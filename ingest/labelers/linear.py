@@ -59,7 +59,7 @@ class Linear:
             units = units_of(layer.activations[:, some])
             chosen = pursuit.chosen(units)
             sums = _Sums(*of_terms(signals, units, chosen, fitted, tried))
-            parts.append(_labels(chosen, sums, units, gain, signed=is_signed))
+            parts.append(_labels(chosen.cpu(), sums, units, gain, signed=is_signed))
         return LayerLabels(
             *(np.concatenate([getattr(part, name) for part in parts]) for name in _OF_UNITS),
             intercepts=np.concatenate([part.intercepts for part in parts if part.intercepts is not None]),
@@ -85,7 +85,8 @@ def _labels(chosen: Tensor, sums: _Sums, units: Units, gain: float, *, signed: b
     squares, products, _ = everything.centred()
     found = weights(squares, products, is_in & (chosen >= 0), signed=signed)
     means = (everything.signals * found).sum(dim=1), everything.activations
-    intercept = (means[1] - means[0]) / everything.images * units.scale + units.middle
+    scale = units.scale.cpu()
+    intercept = (means[1] - means[0]) / everything.images * scale + units.middle.cpu()
     # the heaviest first, and what the unit shuns last
     order = torch.where(found > 0, -found.abs(), torch.where(found < 0, 1 / found.abs(), torch.inf)).argsort(dim=1)
     found = found.gather(1, order)
@@ -95,12 +96,12 @@ def _labels(chosen: Tensor, sums: _Sums, units: Units, gain: float, *, signed: b
     has_label = terms[:, 0] >= 0
     unknown = torch.full(score.shape, torch.nan)
     return LayerLabels(
-        terms=terms.cpu().numpy(),
-        weights=(found * units.scale[:, None]).float().cpu().numpy(),
-        score=torch.where(has_label, score, torch.nan).float().cpu().numpy(),
+        terms=terms.numpy(),
+        weights=(found * scale[:, None]).float().numpy(),
+        score=torch.where(has_label, score, torch.nan).float().numpy(),
         runner_up=torch.full(score.shape, -1).numpy(),
         runner_up_score=unknown.numpy(),
-        intercepts=torch.where(has_label, intercept, torch.nan).float().cpu().numpy(),
+        intercepts=torch.where(has_label, intercept, torch.nan).float().numpy(),
     )
 
 
@@ -112,8 +113,8 @@ def _worth_having(chosen: Tensor, sums: _Sums, gain: float, *, signed: bool) -> 
     """
     squares, products, _ = sums.fitted.centred()
     tried = sums.tried.centred()
-    count = torch.ones(len(chosen), dtype=torch.int64, device=chosen.device)
-    reached = torch.full((len(chosen),), torch.nan, dtype=torch.float64, device=chosen.device)
+    count = torch.ones(len(chosen), dtype=torch.int64)
+    reached = torch.full((len(chosen),), torch.nan, dtype=torch.float64)
     if not sums.tried.images:
         return count, reached
     for most in range(1, chosen.shape[1] + 1):

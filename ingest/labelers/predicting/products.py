@@ -164,7 +164,7 @@ class ConceptProducts:
 
 @dataclass(frozen=True)
 class TermSums:
-    """Sums over images of a few signals of each unit and its activations, float64.
+    """Sums over images of a few signals of each unit and its activations, float64 on the CPU: MPS knows no float64.
 
     Attributes:
         images: how many, ().
@@ -208,7 +208,7 @@ def of_terms(signals: Signals, units: Units, terms: Tensor, *parts: Tensor) -> t
         parts: of the images, each as `images` above.
     """
     count = terms.shape[1]
-    sums = torch.zeros(len(parts), units.count, 2 + count, 2 + count, dtype=torch.float64, device=terms.device)
+    sums = torch.zeros(len(parts), units.count, 2 + count, 2 + count, dtype=torch.float64)
     distinct, places = terms.clamp_min(0).unique(return_inverse=True)
     at_once = max(1, _at_once(terms.device) // max(1, units.count, len(distinct)))
     for start in range(0, signals.images, at_once):
@@ -219,10 +219,10 @@ def of_terms(signals: Signals, units: Units, terms: Tensor, *parts: Tensor) -> t
         # a unit's activations, its signals and 1 stand as rows of one matrix
         together = torch.stack([activations, *of_units, torch.ones_like(activations)], dim=1)
         for part, images in enumerate(parts):
-            sums[part] += torch.bmm(together * images[rows], together.transpose(1, 2)).double()
+            sums[part] += torch.bmm(together * images[rows], together.transpose(1, 2)).cpu().double()
     return tuple(
         TermSums(
-            images=images.sum().double(),
+            images=images.sum().cpu().double(),
             signals=of_part[:, -1, 1:-1],
             squares=of_part[:, 1:-1, 1:-1],
             products=of_part[:, 1:-1, 0],

@@ -72,8 +72,9 @@ class Pursuit:
         """Covariances of all concepts with what the best sum of the chosen ones leaves, (units, concepts)."""
         places = chosen.clamp_min(0)
         squares, products = self.among_concepts.among(places), with_units.gather(1, places)
-        found = weights(squares.double(), products.double(), chosen >= 0, signed=self.signed).float()
+        exact = squares.cpu().double(), products.cpu().double()
+        found = weights(*exact, (chosen >= 0).cpu(), signed=self.signed).float()
         left = with_units.clone()
-        for place, weight in zip(places.T, found.T, strict=True):
+        for place, weight in zip(places.T, found.T.to(left.device), strict=True):
             left.addcmul_(self.among_concepts.of(place), weight[:, None], value=-1)
         return left
