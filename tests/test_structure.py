@@ -44,7 +44,7 @@ MAY_IMPORT = {
 # the folders of ingest from the ground up, each with those that it stands on
 STANDS_ON = {
     "concepts": set(),
-    "probes": set(),
+    "probes": {"concepts"},
     "networks": {"concepts"},
     "layers": {"networks"},
     "encoders": {"networks", "concepts"},
