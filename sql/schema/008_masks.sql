@@ -79,7 +79,7 @@ alter table store.labels add column union_pixels bigint;
 
 -- The same of every concept that a unit meets at all, not only of its label; of labels of another tool those that it
 -- wrote.
-create table store.overlaps (
+create table store.intersections (
     scoring_id integer not null,
     unit integer not null,
     concept_id integer not null,
