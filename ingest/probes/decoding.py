@@ -6,7 +6,6 @@ import io
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -17,14 +16,6 @@ from neuronlake.sql.words import first_line
 _THUMBNAIL_SIDE = 96
 _THUMBNAIL_QUALITY = 60
 _SIXTEEN_BITS = 256
-
-
-@dataclass(frozen=True)
-class DecodedImage:
-    """An upright RGB image, and a small WebP picture of the whole of it."""
-
-    rgb: Image.Image
-    thumbnail: bytes
 
 
 @contextmanager
@@ -40,8 +31,8 @@ def quiet_decoding() -> Generator[None]:
         yield
 
 
-def decode(content: bytes) -> DecodedImage:
-    """Read an image of any mode from the bytes of its file; on any thread, see `quiet_decoding`.
+def decode(content: bytes) -> Image.Image:
+    """An image of any mode from the bytes of its file, upright and RGB; on any thread, see `quiet_decoding`.
 
     Raises:
         ProbeError: they cannot be read as an image; the message is the reason.
@@ -49,7 +40,7 @@ def decode(content: bytes) -> DecodedImage:
     try:
         with Image.open(io.BytesIO(content)) as image:
             _check_size(image)
-            rgb = _upright_rgb(image)
+            return _upright_rgb(image)
     except UnidentifiedImageError as error:
         raise ProbeError("not an image that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -59,7 +50,6 @@ def decode(content: bytes) -> DecodedImage:
         raise
     except Exception as error:  # damaged files take Pillow's readers to errors of many kinds
         raise ProbeError(first_line(error)) from error
-    return DecodedImage(rgb, _thumbnail(rgb))
 
 
 def _check_size(image: Image.Image) -> None:
@@ -99,7 +89,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
 
 
-def _thumbnail(rgb: Image.Image) -> bytes:
+def thumbnail(rgb: Image.Image) -> bytes:
     """The whole image in at most 96 x 96 pixels, as WebP."""
     small = rgb.copy()
     small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
