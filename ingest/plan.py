@@ -77,6 +77,10 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         limit=recipe.limit,
         seed=recipe.seed,
         max_failures=recipe.max_failures,
+        masks=recipe.masks,
+        mask_labels=recipe.mask_labels,
+        mask_categories=recipe.mask_categories,
+        with_masks=bool(recipe.masks),
         progress=lambda done, total: progress("Reading probe", done, total),
     )
     return Plan(
