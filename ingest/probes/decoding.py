@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.sql.words import first_line
@@ -16,6 +16,8 @@ from neuronlake.sql.words import first_line
 _THUMBNAIL_SIDE = 96
 _THUMBNAIL_QUALITY = 60
 _SIXTEEN_BITS = 256
+# orientations of EXIF in which width and height change places
+_ON_ITS_SIDE = frozenset({5, 6, 7, 8})
 
 
 @contextmanager
@@ -39,7 +41,7 @@ def decode(content: bytes) -> Image.Image:
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            _check_size(image)
+            check_size(image)
             return _upright_rgb(image)
     except UnidentifiedImageError as error:
         raise ProbeError("not an image that can be read") from error
@@ -52,7 +54,17 @@ def decode(content: bytes) -> Image.Image:
         raise ProbeError(first_line(error)) from error
 
 
-def _check_size(image: Image.Image) -> None:
+def upright_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height that an image will have when it is decoded; None where that cannot be told."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            is_on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+            return (image.height, image.width) if is_on_its_side else image.size
+    except Exception:  # of any kind, as in `decode`, which says what it is
+        return None
+
+
+def check_size(image: Image.Image) -> None:
     """Refuse more pixels than Pillow's limit, of which it only warns up to twice as many, and then just once.
 
     Raises:
