@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, LayerData, Shared
+from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, Shared
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
 from neuronlake.ingest.machines.extraction import BatchLimit, decoded_ahead, extract_chunk
 from neuronlake.ingest.machines.loaded import LoadedNetworks
@@ -40,8 +40,7 @@ class LocalMachine:
         here = shared.to(self.device)
 
         def labelled(layer: LayerActivations) -> LabelledLayer:
-            data = LayerData(layer.values.to(self.device), here, layer.labels)
-            return LabelledLayer(layer.layer, layer.live, label_one(data))
+            return LabelledLayer(layer.layer, layer.live, label_one(layer.on(self.device, here)))
 
         # a loop's variable would keep a layer's activations while the next ones are read
         yield from map(labelled, layers)

@@ -6,7 +6,6 @@ import io
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -19,14 +18,6 @@ _THUMBNAIL_QUALITY = 60
 _SIXTEEN_BITS = 256
 # orientations of EXIF in which width and height change places
 _ON_ITS_SIDE = frozenset({5, 6, 7, 8})
-
-
-@dataclass(frozen=True)
-class DecodedImage:
-    """An upright RGB image, and a small WebP picture of the whole of it."""
-
-    rgb: Image.Image
-    thumbnail: bytes
 
 
 @contextmanager
@@ -42,8 +33,8 @@ def quiet_decoding() -> Generator[None]:
         yield
 
 
-def decode(content: bytes) -> DecodedImage:
-    """Read an image of any mode from the bytes of its file; on any thread, see `quiet_decoding`.
+def decode(content: bytes) -> Image.Image:
+    """An image of any mode from the bytes of its file, upright and RGB; on any thread, see `quiet_decoding`.
 
     Raises:
         ProbeError: they cannot be read as an image; the message is the reason.
@@ -51,7 +42,7 @@ def decode(content: bytes) -> DecodedImage:
     try:
         with Image.open(io.BytesIO(content)) as image:
             check_size(image)
-            rgb = _upright_rgb(image)
+            return _upright_rgb(image)
     except UnidentifiedImageError as error:
         raise ProbeError("not an image that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -61,7 +52,6 @@ def decode(content: bytes) -> DecodedImage:
         raise
     except Exception as error:  # damaged files take Pillow's readers to errors of many kinds
         raise ProbeError(first_line(error)) from error
-    return DecodedImage(rgb, _thumbnail(rgb))
 
 
 def upright_size(content: bytes) -> tuple[int, int] | None:
@@ -111,7 +101,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
 
 
-def _thumbnail(rgb: Image.Image) -> bytes:
+def thumbnail(rgb: Image.Image) -> bytes:
     """The whole image in at most 96 x 96 pixels, as WebP."""
     small = rgb.copy()
     small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
