@@ -14,7 +14,8 @@ from neuronlake.ingest.devices import batch_size_for, resolve_device
 from neuronlake.ingest.encoders.loading import load_encoder
 from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.encoders.protocol import Encoder
-from neuronlake.ingest.labelers.registry import has_embeddings, resolve_scoring
+from neuronlake.ingest.labelers.base import Need
+from neuronlake.ingest.labelers.registry import has_embeddings, labeler_of, resolve_scoring
 from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.layers.directions import Directions, load_directions
@@ -80,7 +81,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         masks=recipe.masks,
         mask_labels=recipe.mask_labels,
         mask_categories=recipe.mask_categories,
-        with_masks=bool(recipe.masks),
+        with_masks=Need.MASKS in labeler_of(scoring).needs,
         progress=lambda done, total: progress("Reading probe", done, total),
     )
     return Plan(

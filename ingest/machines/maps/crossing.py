@@ -133,7 +133,9 @@ class _CrossingReader:
         return CrossedChunk(*({key: pl.concat(parts) for key, parts in found.items() if parts} for found in self._all))
 
     @property
-    def _all(self) -> tuple[dict[str, list[pl.DataFrame]], dict[Key, list[pl.DataFrame]], dict[Key, list[pl.DataFrame]]]:
+    def _all(
+        self,
+    ) -> tuple[dict[str, list[pl.DataFrame]], dict[Key, list[pl.DataFrame]], dict[Key, list[pl.DataFrame]]]:
         return self._regions, self._active, self._outlines
 
     def _crossed(
