@@ -18,12 +18,13 @@ from neuronlake.ingest.devices import reduced
 from neuronlake.ingest.layers.passes import read_maps
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, MaskedView, PreparedImage
-from neuronlake.ingest.machines.extraction import as_inputs, layers_by_model
+from neuronlake.ingest.machines.extraction import ChangedImageError, as_inputs, layers_by_model
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.machines.maps.outlines import outline
 from neuronlake.ingest.machines.maps.thresholds import prepare_pixels
 from neuronlake.ingest.networks.preprocessing import Preparation
-from neuronlake.ingest.probes.masks.base import ImageMasks, stacked
+from neuronlake.ingest.probes.locations import ProbeError
+from neuronlake.ingest.probes.masks.base import ImageMasks, digest, stacked
 from neuronlake.ingest.probes.masks.regions import regions_of, seen_part
 
 # pixels of enlarged maps that are held at once
@@ -70,18 +71,36 @@ def prepare_with_masks(image: ChunkImage, preprocessings: frozenset[Preparation]
     """Decode one image and its masks, and cut out of both what each model sees.
 
     Raises:
-        ProbeError: a mask cannot be read any more.
+        ChangedImageError: its masks are no longer what was listed.
     """
     prepared = prepare_pixels(image, preprocessings)
     if isinstance(prepared, FailedImage):
         return prepared
-    masks = image.image.masks or ImageMasks(())
-    label_images = stacked(masks)
+    masks = image.image.masks or ImageMasks()
+    label_images = _as_listed(image, masks)
     for preprocessing in preprocessings:
         window = preprocessing.window(prepared.width, prepared.height)
         region, concepts = regions_of([seen_part(each, window) for each in label_images], masks.whole)
         prepared.masks[preprocessing] = MaskedView(torch.from_numpy(region).long(), concepts)
     return prepared
+
+
+def _as_listed(image: ChunkImage, masks: ImageMasks) -> list[np.ndarray]:
+    """The label images of an image.
+
+    Raises:
+        ChangedImageError: they cannot be read any more, or say something else than when the probe was listed.
+    """
+    try:
+        label_images = stacked(masks)
+    except ProbeError as error:
+        raise ChangedImageError(f"{error}; see that it is as it was and run the same command again to go on") from error
+    if masks.sha256 and digest(label_images, masks.whole) != masks.sha256:
+        raise ChangedImageError(
+            f"the masks of {image.image.path} were changed after the probe was listed; leave them as they are while "
+            "they are read, and run the same command again to go on"
+        )
+    return label_images
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 
 from neuronlake.ingest.machines.chunks import Chunk, FailedImage, PreparedImage
-from neuronlake.ingest.machines.extraction import BatchLimit, ChangedImageError, Prepare, Prepared, run_on_batches
+from neuronlake.ingest.machines.extraction import BatchLimit, ChangedImageError, Prepared, run_on_batches
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 
 
@@ -69,6 +69,3 @@ def _changed(chunk: Chunk, failure: FailedImage) -> ChangedImageError:
         f"{path} was decoded by an earlier run and cannot be decoded now ({failure.reason}); see that it is as it was "
         "and run the same command again to go on"
     )
-
-
-__all__ = ["Look", "LookAt", "Prepare", "Reader", "look_at_chunk"]
