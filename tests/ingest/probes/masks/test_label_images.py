@@ -26,9 +26,12 @@ def test_a_grey_or_palette_pixel_is_its_value(written) -> None:
 
 
 @pytest.mark.parametrize(("bits", "values"), [(1, [[0, 1], [1, 1]]), (2, [[0, 3], [3, 1]]), (4, [[0, 15]])])
-def test_greys_of_few_bits_are_the_values_that_the_file_holds(bits: int, values: list[list[int]]) -> None:
+def test_pixels_of_few_bits_are_the_values_that_the_file_holds(bits: int, values: list[list[int]]) -> None:
     reader = TableReader("classes.csv", tuple(range(16)), tuple(range(16)))
     assert reader.places(few_bits(values, bits)).tolist() == values
+    image = Image.fromarray(np.array(values, np.uint8)).convert("P")
+    image.putdata([value for row in values for value in row])
+    assert reader.places(saved(image, bits=bits)).tolist() == values
 
 
 def test_colors_are_the_class_of_ade20k_whatever_thing_of_it_they_tell_apart() -> None:
