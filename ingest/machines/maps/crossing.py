@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -33,6 +34,7 @@ _ACTIVE = {"unit": pl.Int32, "image_id": pl.Int32, "region": pl.Int32, "pixels":
 _OUTLINES = {"unit": pl.Int32, "image_id": pl.Int32, "outline": pl.String}
 
 Key = tuple[str, str]
+_K = TypeVar("_K")
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,7 @@ class _CrossingReader:
 
     def finish(self) -> CrossedChunk:
         """See Reader."""
-        return CrossedChunk(*({key: pl.concat(parts) for key, parts in found.items() if parts} for found in self._all))
-
-    @property
-    def _all(
-        self,
-    ) -> tuple[dict[str, list[pl.DataFrame]], dict[Key, list[pl.DataFrame]], dict[Key, list[pl.DataFrame]]]:
-        return self._regions, self._active, self._outlines
+        return CrossedChunk(_joined(self._regions), _joined(self._active), _joined(self._outlines))
 
     def _crossed(
         self, layer: PlannedLayer, maps: Tensor, batch: list[PreparedImage]
@@ -186,6 +182,11 @@ class _CrossingReader:
                 chosen = maps[image[rows], unit[rows]][:, None]
                 larger = functional.interpolate(chosen, shape, mode="bilinear", antialias=is_smaller)[:, 0]
                 yield _Enlarged(unit[rows], image[rows], larger, larger > above[unit[rows], None, None])
+
+
+def _joined(parts: Mapping[_K, list[pl.DataFrame]]) -> dict[_K, pl.DataFrame]:
+    """The parts of each as one; nothing of those that have none."""
+    return {key: pl.concat(some) for key, some in parts.items() if some}
 
 
 def _counted(some: _Enlarged, views: list[MaskedView], numbers: np.ndarray) -> pl.DataFrame:

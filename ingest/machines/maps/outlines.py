@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from contourpy import FillType, contour_generator
@@ -24,7 +26,8 @@ def outline(is_active: np.ndarray, window: tuple[float, float, float, float]) ->
     inside = np.pad(coarse.numpy(), 1)
     places = (np.arange(-1, _SIDE + 1) + 0.5) / _SIDE
     x, y = (100 * (start + places.clip(0, 1) * (end - start)) for start, end in ((left, right), (top, bottom)))
-    points, offsets = contour_generator(x, y, inside, fill_type=FillType.OuterOffset).filled(0.5, 2.0)
+    filled: Any = contour_generator(x, y, inside, fill_type=FillType.OuterOffset).filled(0.5, 2.0)
+    points, offsets = filled
     return "".join(
         _ring(ring[start:end])
         for ring, ends in zip(points, offsets, strict=True)
