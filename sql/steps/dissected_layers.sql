@@ -1,4 +1,5 @@
--- Which layers of a probe were looked at beside masks to the end, at a quantile, and beside which; the newest masks first.
+-- Which layers of a probe were looked at beside masks to the end, at a quantile, and beside which.
+-- The newest masks come first.
 select
     dissections.layer_id,
     dissections.concept_set_id
