@@ -158,7 +158,7 @@ def insert_judgement(warehouse: Warehouse, judgement: Judgement, fidelities: pl.
 
 def forget_labels(warehouse: Warehouse, scoring_id: int, fingerprint: str, run_id: int) -> None:
     """Clear a scoring for other labels, which have this fingerprint, and of what was measured of those it had."""
-    for table in ("labels", "label_terms", "similarities", "evaluations", "fidelities", "judgements"):
+    for table in ("labels", "label_terms", "similarities", "intersections", "evaluations", "fidelities", "judgements"):
         statement = f"delete from store.{table} where scoring_id = $scoring_id"  # noqa: S608
         warehouse.execute(statement, scoring_id=scoring_id)
     update = "update store.scorings set fingerprint = $fingerprint, run_id = $run_id where scoring_id = $scoring_id"
