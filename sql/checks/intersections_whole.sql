@@ -28,6 +28,7 @@ plain_labels as (
         any_value(labels.union_pixels) as union_pixels,
         -- a file has as many digits of its scores as its writer liked
         any_value(case when scorings.images = 0 then 0.001 else 1e-6 end) as tolerance,
+        any_value(scorings.images) = 0 as is_imported,
         case
             when count(*) = 1 and any_value(coalesce(try_cast(scorings.parameters ->> 'length' as integer), 1)) = 1
                 then any_value(label_terms.concept_id)
@@ -78,7 +79,8 @@ where
             labels.union_pixels <= 0
             or not labels.intersection_pixels between 0 and labels.union_pixels
             or not coalesce(
-                abs(labels.intersection_pixels / labels.union_pixels - labels.similarity) <= labels.tolerance, false
+                abs(labels.intersection_pixels / labels.union_pixels - labels.similarity) <= labels.tolerance,
+                labels.is_imported
             )
         )
     )

@@ -184,6 +184,24 @@ def insert_similarities(warehouse: Warehouse, scoring_id: int, rows: Any) -> Non
     warehouse.insert("similarities", rows, scoring_id=scoring_id)
 
 
+def overlaps(warehouse: Warehouse, scoring_id: int) -> pl.DataFrame:
+    """What a scoring's units have in common with concepts: unit, concept, intersection_pixels, union_pixels."""
+    return warehouse.step("overlaps_of_scoring", scoring_id=scoring_id).pl()
+
+
+def replace_overlaps(warehouse: Warehouse, scoring_id: int, rows: pl.DataFrame) -> None:
+    """Put what units and concepts have in common in the place of what was there, also of labels of one concept.
+
+    Args:
+        warehouse: to write to.
+        scoring_id: whose labels they are, which are there already.
+        rows: unit, concept_id, intersection_pixels and union_pixels.
+    """
+    warehouse.execute("delete from store.intersections where scoring_id = $id", id=scoring_id)
+    warehouse.insert("intersections", rows, scoring_id=scoring_id)
+    warehouse.run_step("pixels_of_labels", scoring_id=scoring_id)
+
+
 def insert_matrix(
     warehouse: Warehouse, scoring_id: int, units: Sequence[int], concept_ids: np.ndarray, scores: np.ndarray
 ) -> None:
