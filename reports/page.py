@@ -79,6 +79,7 @@ def _page(answers: Answers) -> str:
         layers=answers.layers.to_dicts(),
         models=answers.models,
         figures=drawn,
+        least_iou=drawn["detectors"][0].frame["least_iou"][0] if drawn["detectors"] else None,
         all_layers=charts.ALL_LAYERS,
         specs={figure.key: figure.spec for place in drawn.values() for figure in place},
         units=units,
