@@ -84,6 +84,7 @@ def _page(answers: Answers) -> str:
         specs={figure.key: figure.spec for place in drawn.values() for figure in place},
         units=units,
         has_sums=any(units["terms"]),
+        has_outlines=any(units["outlines"]),
         images=gallery.images(answers),
         category_colors=answers.category_colors,
         provenance=provenance,
