@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import small_masks
 
+from neuronlake.sql.store.scorings import Judgement, insert_judgement
 from neuronlake.sql.verify import verify
 from neuronlake.sql.warehouse import Warehouse
 
@@ -156,3 +158,107 @@ def test_outlines_are_those_of_the_newest_dissection_that_has_any(changed: Wareh
     changed.execute("insert into store.dissections values (3, 2, 1, 3, 0.01), (4, 2, 1, 3, 0.02)")
     changed.execute("insert into store.outlines values (3, 0, 2, 'M0 0H9V9H0Z')")
     assert select(changed, drawn) == [("late", 0, "photos", 2, "M0 0H9V9H0Z")]
+
+
+def as_clip_dissect(warehouse: Warehouse, concepts: dict[int, tuple[str, str]], labels: list[int]) -> None:
+    """Scoring 11 of alpha late: labels of these concepts, with their categories, of a set of its own."""
+    warehouse.execute("insert into store.concept_sets values (4, 'other words', 'other', $n, 0, 0)", n=len(concepts))
+    for number, (concept, category) in concepts.items():
+        warehouse.execute("insert or ignore into store.concepts values ($id, $text)", id=number, text=concept)
+        member = "insert into store.concept_set_concepts values (4, $id, $id, $category, null)"
+        warehouse.execute(member, id=number, category=category)
+    warehouse.execute(
+        "insert into store.scorings values (11, 'scoring 11', 2, 2, 1, 1, 4, 'clip_dissect', 'soft_wpmi', '{}', '',"
+        " ['{}'], 4, 4, 0, 0, 0)"
+    )
+    for unit, concept in enumerate(labels):
+        warehouse.execute("insert into store.labels (scoring_id, unit) values (11, $unit)", unit=unit)
+        term = "insert into store.label_terms values (11, $unit, 0, $concept, 1, null)"
+        warehouse.execute(term, unit=unit, concept=concept)
+
+
+def agreement(warehouse: Warehouse, columns: str) -> list[tuple[Any, ...]]:
+    found = warehouse.query("label_agreement").pl().filter(setting_a=9, setting_b=11)
+    return found.select(columns.split(", ")).rows()
+
+
+@pytest.mark.parametrize(
+    ("concept", "category", "same"),
+    [
+        ("kitchen", "scene", True),
+        ("kitchen (scene)", "scene", True),
+        ("kitchen", "none", True),
+        ("kitchen", "object", False),
+        ("kitchen (object)", "object", False),
+        ("kitchen (scene)", "none", True),
+        ("scene", "scene", False),
+    ],
+)
+def test_a_scene_is_the_same_however_a_concept_set_spells_it(
+    changed: Warehouse, concept: str, category: str, same: bool
+) -> None:
+    """Units 0 and 1 are a dog and dotted to both, and unit 2 is kitchen (scene) to the masks."""
+    number = {"kitchen": 7, "kitchen (scene)": 8}.get(concept, 9)
+    as_clip_dissect(
+        changed, {1: ("dog", "none"), 3: ("dotted", "texture"), number: (concept, category)}, [1, 3, number]
+    )
+    share = 1 if same else 2 / 3
+    # by chance each of the three would be met by the same, or two of them would
+    chance = 1 / 3 if same else 2 / 9
+    assert agreement(changed, "units, same, share, kappa") == [
+        (3, 3 if same else 2, pytest.approx(share), pytest.approx((share - chance) / (1 - chance)))
+    ]
+
+
+def test_a_scene_and_an_object_of_one_name_are_two_labels_within_a_set(changed: Warehouse) -> None:
+    as_clip_dissect(changed, {7: ("kitchen", "object"), 8: ("kitchen (scene)", "scene")}, [7, 7, 7])
+    assert agreement(changed, "same") == [(0,)]
+
+
+def test_a_concept_that_says_its_category_is_near_others_by_its_word(changed: Warehouse) -> None:
+    """The encoder has not embedded kitchen (scene) but kitchen, whose cosine with sky is 0.8; then both."""
+    changed.execute("insert into store.concept_embeddings values (1, 7, [0, 0, 1], ['{}'])")
+    as_clip_dissect(changed, {5: ("sky", "scene")}, [5, 5, 5])
+    # dog and sky 0, dotted and sky 0.8, kitchen and sky 0.8
+    assert agreement(changed, "mean_cosine, cosine_units") == [(pytest.approx(1.6 / 3), 3)]
+    changed.execute("insert into store.concept_embeddings values (1, 8, [0, 1, 0], ['{}'])")
+    assert agreement(changed, "mean_cosine, cosine_units") == [(pytest.approx(1.4 / 3), 3)]
+
+
+def judge(warehouse: Warehouse, scoring: int, encoder_id: int | None, held_out: list[float | None]) -> None:
+    """Held-out correlations of a scoring's units, by 400 images."""
+    rows = {"unit": range(len(held_out)), "correlation": held_out, "held_out_correlation": held_out}
+    insert_judgement(warehouse, Judgement(scoring, 1, encoder_id, 400, "image"), pl.DataFrame(rows))
+
+
+def test_labelers_are_compared_on_the_units_that_all_of_them_label(changed: Warehouse) -> None:
+    """Masks give unit 3 no label, and soft WPMI was not judged on unit 0: 1 and 2 are judged for all."""
+    changed.execute(
+        "delete from store.judgements where scoring_id = 5; delete from store.fidelities where scoring_id = 5"
+    )
+    judge(changed, 9, None, [0.5, 0.25, 0.75, None])
+    judge(changed, 2, 1, [None, 0.5, 0.25, 0.5])
+    columns = "method, labels, mean_held_out_correlation, wins, unexplained, shared_units, mean_of_shared"
+    assert ask(changed, "compare_labelers", columns, layer="late") == [
+        ("network_dissection", 3, pytest.approx(0.5), 2, 0, 2, pytest.approx(0.5)),
+        ("soft_wpmi", 3, pytest.approx(1.25 / 3), 2, 0, 2, pytest.approx(0.375)),
+    ]
+    best = "select unit, method, explanation from best_labels where layer = 'late' order by unit"
+    assert select(changed, best) == [
+        (0, "network_dissection", "dog"),
+        (1, "soft_wpmi", "dog"),
+        (2, "network_dissection", "kitchen (scene)"),
+        (3, "soft_wpmi", "mystery"),
+    ]
+    # where no unit is judged for all there is none to compare on
+    judge(changed, 2, 1, [None, None, None, 0.5])
+    assert ask(changed, "compare_labelers", "shared_units, mean_of_shared", layer="late") == [(0, None), (0, None)]
+
+
+def test_labels_of_a_unit_say_their_category_and_overlap(warehouse: Warehouse) -> None:
+    columns = "method, explanation, category, iou, setting"
+    where = {"model": "alpha", "layer": "late", "unit": "2"}
+    assert ask(warehouse, "labels_of_unit", columns, **where)[1:] == [
+        ("soft_wpmi", "cat", "object", None, 1),
+        ("network_dissection", "kitchen (scene)", "scene", 0.25, 9),
+    ]
