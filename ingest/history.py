@@ -75,6 +75,8 @@ def resolved(plan: Plan) -> Recipe:
         recipe,
         models=tuple(_model(model) if isinstance(model, str) else model for model in recipe.models),
         probes=tuple(_probe(probe) for probe in recipe.probes),
+        masks=recipe.masks and _named(split_name(recipe.masks), _probe_spec),
+        mask_labels=recipe.mask_labels and recipe.mask_labels.absolute(),
         concepts=tuple(_named(split_name(concepts), _if_there) for concepts in recipe.concepts),
         encoder=_encoder(recipe.encoder),
         parameters=plan.scoring.parameters,
