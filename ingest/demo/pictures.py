@@ -53,7 +53,11 @@ class _Scene:
         self.of_paint, self.of_shape, self.of_texture = (Image.new("L", (CANVAS, CANVAS)) for _ in range(3))
 
     def paint(
-        self, beside: Sequence[Paint] = (), mask: Image.Image | None = None, texture: str | None = None, finer: float = 1
+        self,
+        beside: Sequence[Paint] = (),
+        mask: Image.Image | None = None,
+        texture: str | None = None,
+        finer: float = 1,
     ) -> list[Paint]:
         """Fill the mask, or everything, with a plain paint or a texture; returns its paints."""
         area = mask or Image.new("L", (CANVAS, CANVAS), _WHITE)
@@ -98,9 +102,9 @@ class _Scene:
         return Picture(
             name,
             _photographed(seen, self._random),
-            _majority(self.of_paint.point([*color_of, *[0] * (256 - len(color_of))])),
-            _majority(self.of_shape),
-            _majority(self.of_texture),
+            majority(self.of_paint.point([*color_of, *[0] * (256 - len(color_of))])),
+            majority(self.of_shape),
+            majority(self.of_texture),
             filled_by,
         )
 
@@ -128,8 +132,8 @@ def pictures() -> Iterator[Picture]:
 def _in_turn(names: Sequence[str], random: Random) -> Iterator[str]:
     """Names without end, each once before one comes again, in an order by chance."""
     while True:
-        for place in random.permutation(len(names)).tolist():
-            yield names[place]
+        order: list[int] = random.permutation(len(names)).tolist()
+        yield from (names[place] for place in order)
 
 
 def _part(random: Random) -> Image.Image:
@@ -173,12 +177,13 @@ def _photographed(seen: Image.Image, random: Random) -> np.ndarray:
     return np.clip(np.rint(lit + noise), 0, 255).astype(np.uint8)
 
 
-def _majority(labels: Image.Image) -> np.ndarray:
+def majority(labels: Image.Image) -> np.ndarray:
     """(MASK_SIDE, MASK_SIDE) uint8: the label that is most often among the pixels of the canvas (CANVAS, CANVAS)."""
-    least, most = (int(value) for value in labels.getextrema())
-    if least == most:
-        return np.full((MASK_SIDE, MASK_SIDE), least, dtype=np.uint8)
-    kinds, place = most + 1, np.arange(CANVAS) // (CANVAS // MASK_SIDE)
-    of_label = (place[:, None] * MASK_SIDE + place) * kinds + np.asarray(labels)
+    pixels = np.asarray(labels)
+    kinds = int(pixels.max()) + 1
+    if kinds == 1:
+        return np.zeros((MASK_SIDE, MASK_SIDE), dtype=np.uint8)
+    place = np.arange(CANVAS) // (CANVAS // MASK_SIDE)
+    of_label = (place[:, None] * MASK_SIDE + place) * kinds + pixels
     counts = np.bincount(of_label.ravel(), minlength=MASK_SIDE**2 * kinds)
     return counts.reshape(MASK_SIDE, MASK_SIDE, kinds).argmax(axis=-1).astype(np.uint8)

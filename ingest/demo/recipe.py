@@ -25,16 +25,15 @@ def demo_recipes() -> tuple[Recipe, Recipe]:
         ModelError: the extra `demo` is not installed.
     """
     made = cache_folder() / f"demo-{_version()}"
-    by_words = Recipe(
+    looked_at = Recipe(
         models=("efficientnet-lite0-imagenet", "efficientnet-lite1-imagenet"),
         layers=("_blocks.4", "_blocks.10", "_fc"),
         probes=(f"photographs={make_photographs(made / 'photographs') / LIST}", str(make_pictures(made / "drawn"))),
-        concepts=("broden", "imagenet"),
-        encoder="conse",
-        parameters={"top_k": 10},
-        keep_concepts=50,
     )
-    return by_words, replace(by_words, method="network_dissection", parameters={}, keep_concepts=None)
+    by_words = replace(
+        looked_at, concepts=("broden", "imagenet"), encoder="conse", parameters={"top_k": 10}, keep_concepts=50
+    )
+    return by_words, replace(looked_at, method="network_dissection")
 
 
 def make_photographs(folder: Path) -> Path:

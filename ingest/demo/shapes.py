@@ -61,9 +61,9 @@ def _arrow() -> Points:
 
 def _crescent() -> Points:
     outer = ring(_ROUND)[20:-19]
-    inner = ring(_ROUND, 0.8) + (0.42, 0.0)
+    inner = ring(_ROUND, 0.8) + np.array((0.42, 0.0))
     inside = inner[np.hypot(*inner.T) < 1][::-1]
-    return np.concatenate([outer, inside]) - (-0.15, 0.0)
+    return np.concatenate([outer, inside]) + np.array((0.15, 0.0))
 
 
 SHAPES: dict[str, Callable[[], Points]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -76,7 +77,9 @@ def _zigzagged(ink: Ink, plane: Plane, random: Random) -> None:
     across = np.arange(-2 * reach, 2 * reach) / 2
     edge = np.stack([across, height * (np.arange(len(across)) % 2)], axis=-1)
     for row in range(-reach - 1, reach):
-        ink.polygon(plane.seen(np.concatenate([edge + (0, row), (edge + (0, row + width))[::-1]])))
+        upper = edge + np.array((0, row))
+        lower = upper + np.array((0, width))
+        ink.polygon(plane.seen(np.concatenate([upper, lower[::-1]])))
 
 
 def _polka_dotted(ink: Ink, plane: Plane, random: Random) -> None:
@@ -166,7 +169,7 @@ def _cracked(ink: Ink, plane: Plane, random: Random) -> None:
     for center in _hexagons(plane):
         corners = [vertex(corner) for corner in center + ring(6, 1 / math.sqrt(3), math.pi / 6)]
         # each edge is met by two cells; half of the six is every edge once
-        for one, other in zip(corners[:3], corners[1:4], strict=True):
+        for one, other in pairwise(corners[:4]):
             t = np.linspace(0, 1, 8)[:, None]
             jagged = one * (1 - t) + other * t
             jagged[1:-1] += random.uniform(-0.045, 0.045, (6, 2))
@@ -257,7 +260,12 @@ TEXTURES = {
     "spiralled": Texture(_spiralled, (300, 620)),
     "sprinkled": Texture(_sprinkled, (70, 130), tones=((0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0))),
     "striped": Texture(_striped, (60, 190)),
-    "waffled": Texture(_waffled, (120, 240), tones=((0, 1.1), (0, 0.5), (0, 0.62), (0, 0.86), (0, 0.95), (0, 0.7)), colors=(("orange-c", "yellow-c", "brown-c"),)),
+    "waffled": Texture(
+        _waffled,
+        (120, 240),
+        tones=((0, 1.1), (0, 0.5), (0, 0.62), (0, 0.86), (0, 0.95), (0, 0.7)),
+        colors=(("orange-c", "yellow-c", "brown-c"),),
+    ),
     "woven": Texture(_woven, (130, 240), tones=((0, 0.35), (0, 0.75), (0, 0.92), (0, 1.12))),
     "zigzagged": Texture(_zigzagged, (90, 190)),
 }
