@@ -256,7 +256,7 @@ def _overlaps(place: str, row: Mapping[str, str], categories: Collection[str]) -
                 "they are a part"
             )
         category = category_of(name)
-        concept = _broden_name(label, category)
+        concept = broden_name(label, category)
         found.setdefault(concept, Overlap(concept, category, both, truth + activation - both))
     return tuple(found.values())
 

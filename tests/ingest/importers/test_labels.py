@@ -16,6 +16,7 @@ from torch import nn
 import neuronlake
 from neuronlake.ingest.concepts import same_names
 from neuronlake.ingest.concepts.concept_sets import load_concepts
+from neuronlake.ingest.importers import label_files
 from neuronlake.ingest.importers.labels import ImportedFileError, ImportOptions, describe, import_labels
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.store import scorings
