@@ -15,6 +15,9 @@ from neuronlake.commands.options import (
     Engine,
     KeepConcepts,
     KeepTogether,
+    MaskCategories,
+    MaskFolder,
+    MaskLabels,
     Method,
     Parameter,
     Prompt,
@@ -132,34 +135,9 @@ def ingest(
             rich_help_panel=_IMAGES,
         ),
     ] = None,
-    masks: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[NAME=]FOLDER",
-            help="PNG files that label the pixels of a folder's images, for --method network_dissection: NAME.png or "
-            "NAME_seg.png for each image. Broden's folder has its own.",
-            show_default=False,
-            rich_help_panel=_IMAGES,
-        ),
-    ] = None,
-    mask_labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="What the masks' values mean: a csv file with columns value, concept and category, or COCO's panoptic "
-            "json.",
-            show_default=False,
-            rich_help_panel=_IMAGES,
-        ),
-    ] = None,
-    mask_categories: Annotated[
-        str | None,
-        typer.Option(
-            help="Categories of the masks' concepts to look at, with commas between, as object,part; all if not given.",
-            show_default=False,
-            rich_help_panel=_IMAGES,
-        ),
-    ] = None,
+    masks: MaskFolder = None,
+    mask_labels: MaskLabels = None,
+    mask_categories: MaskCategories = None,
     limit: Annotated[
         int | None,
         typer.Option(

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from neuronlake.reports import charts, fidelity
+from neuronlake.reports import charts, detectors, fidelity
 from neuronlake.reports.answers import Answers, answers_of, counts_labels
 from neuronlake.sql.warehouse import Warehouse
 
@@ -117,6 +117,12 @@ def _fidelity(answers: Answers, units: pl.DataFrame) -> Iterator[Drawn]:
     yield from _of_each_model(answers, units, fidelity.held_out_and_ceiling, answers.verdict)
 
 
+def _detectors(answers: Answers, summary: pl.DataFrame) -> Iterator[Drawn]:
+    """A chart a model, where there is any detector."""
+    if summary["detectors"].sum() > 0:
+        yield from _of_each_model(answers, summary, detectors.detectors, answers.category_colors)
+
+
 def _measures(answers: Answers, layers: pl.DataFrame) -> Iterator[Drawn]:
     """A chart a measure, of those that are known: imported labels may have neither q-values nor confidence."""
     # column, title, title of the axis, format of its numbers
@@ -161,6 +167,7 @@ FIGURES = (
     Kind("learnt", ("most_learnt_concepts", "most_frequent_concepts"), _learnt, {"top": "20"}),
     Kind("layers", ("layer_progression",), _measures),
     Kind("mix", ("category_mix",), _mix),
+    Kind("detectors", ("detector_summary",), _detectors),
     Kind("fidelity", ("held_out_and_ceiling",), _fidelity),
     Kind("shared", ("shared_concept_counts",), _shared, compares_models=True),
     Kind("overlap", ("layer_similarity",), _of_each_pair, compares_models=True),

@@ -138,7 +138,7 @@ def print_unit(card: UnitCard) -> None:
     else:
         counted = card.counted if card.explanation is None else f"counted as {card.counted}"
         named = ", ".join(filter(None, (counted, card.scores)))
-        for line in filter(None, (card.explanation, named, card.fidelity, card.meanings)):
+        for line in filter(None, (card.explanation, named, card.overlap, card.fidelity, card.meanings)):
             console.print(line, highlight=False, markup=False)
     console.print(str(card.setting), style="dim", highlight=False, markup=False, soft_wrap=True)
     if label["status"] == "dead":

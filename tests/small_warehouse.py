@@ -247,7 +247,8 @@ def _insert_scoring(warehouse: Warehouse, scoring_id: int) -> None:
         by_concept = dict(zip(concept_ids, similarities, strict=True))
         best, runner_up, q_value = label
         warehouse.execute(
-            "insert into store.labels values ($scoring, $unit, $high, $runner_up, $second, $q / 2, $q, null)",
+            "insert into store.labels (scoring_id, unit, similarity, runner_up_id, runner_up_similarity, p_value,"
+            " q_value) values ($scoring, $unit, $high, $runner_up, $second, $q / 2, $q)",
             scoring=scoring_id,
             unit=unit,
             high=by_concept[best],

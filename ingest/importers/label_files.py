@@ -19,12 +19,18 @@ UNKNOWN = "unknown"
 MOST_UNITS = 1_000_000
 _MOST_DIGITS = 40
 _LARGEST_NUMBER = 3.4e38  # that a float32 holds
+_MOST_PIXELS = 2**53  # beyond which not every whole number is a float
 # correlations computed in float32 exceed 1 by a little
 _ROUNDING = 1e-5
 _COLUMNS = ("layer", "unit", "description", "similarity", "correlation")
 _DATA_SETS = {"imagenet": "imagenet", "places365": "places365", "places": "places365"}
 # NetDissect's result file begins with these, and has five columns more for each category
 _NETDISSECT_HEADER = frozenset({"unit", "category", "label", "score"})
+# of a category: its best label, the pixels that show it, those of them that have any label of the category and in which
+# the unit is active, and those in which both is so
+_LABEL, _PIXELS = "-label", ("-truth", "-activation", "-intersect")
+# between a score and the pixels behind it; a writer may have rounded the score
+_SCORE_ROUNDING = 1e-3
 _NETDISSECT_COLUMNS = {"unit": "unit", "description": "label", "similarity": "score", "layer": "layer"}
 
 
@@ -70,6 +76,16 @@ class Term:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """A category's best concept for a unit, and in how many pixels it is shown and the unit active: both, or one."""
+
+    concept: str
+    category: str
+    intersection: int
+    union: int
+
+
+@dataclass(frozen=True)
 class LabelRow:
     """One line of a label file; `description` is None for a unit without a label.
 
@@ -80,6 +96,7 @@ class LabelRow:
         terms: the whole label, where it is a sum; the first concept is its description.
         correlation: how well the label predicts the unit; None where the file does not say it.
         intercept: what a sum adds to its concepts; None where the file does not say it.
+        overlaps: of each category's best concept, its own among them, as far as the file says them.
     """
 
     layer: str
@@ -90,6 +107,7 @@ class LabelRow:
     terms: tuple[Term, ...] = field(default=(), repr=False)
     correlation: float | None = field(default=None, repr=False, compare=False)
     intercept: float | None = field(default=None, repr=False, compare=False)
+    overlaps: tuple[Overlap, ...] = field(default=(), repr=False, compare=False)
 
     def as_read_at_first(self) -> LabelRow:
         """The row as older versions read it, for which the scene house-s and the object house were one; no bias."""
@@ -115,6 +133,7 @@ class _Format:
     first_unit: int
     is_netdissect: bool
     most_terms: int
+    categories: tuple[str, ...] = ()
 
 
 def read_label_file(path: Path, options: ImportOptions) -> LabelFile:
@@ -170,7 +189,15 @@ def _format(path: Path, found: Collection[str], options: ImportOptions) -> _Form
     layer = options.layer or (_layer_of_name(path.stem) if is_netdissect else UNKNOWN)
     if layer is None and names["layer"] not in found:
         raise ImportedFileError(f"{path} does not say which layer it is about; add --layer NAME")
-    return _Format(names, layer or UNKNOWN, 1 if is_netdissect else options.first_unit, is_netdissect, most_terms)
+    first_unit = 1 if is_netdissect else options.first_unit
+    categories = _categories(found) if is_netdissect else ()
+    return _Format(names, layer or UNKNOWN, first_unit, is_netdissect, most_terms, categories)
+
+
+def _categories(found: Collection[str]) -> tuple[str, ...]:
+    """The categories of which NetDissect's file has a label with its pixels."""
+    labels = [column.removesuffix(_LABEL) for column in found if column.endswith(_LABEL)]
+    return tuple(name for name in labels if all(name + pixels in found for pixels in _PIXELS))
 
 
 def _most_terms(path: Path, found: Collection[str]) -> int:
@@ -206,10 +233,54 @@ def _parse_row(place: str, row: Mapping[str | Any, Any], how: _Format) -> LabelR
         category = category_of(row["category"]) if row["category"].strip() else None
         description = broden_name(description, category) if description else None
     layer = (row.get(how.columns["layer"]) or "").strip() or how.layer
+    overlaps = _overlaps(place, row, how.categories)
     if description is None:
-        return LabelRow(layer, unit, None, None, category)
+        return LabelRow(layer, unit, None, None, category, overlaps=overlaps)
+    _check_score(place, column, similarity, overlaps, (description, category))
     intercept = _finite(place, "bias", row["bias"]) if how.most_terms and "bias" in row else None
-    return LabelRow(layer, unit, description, similarity, category, terms, correlation, intercept)
+    return LabelRow(layer, unit, description, similarity, category, terms, correlation, intercept, overlaps)
+
+
+def _overlaps(place: str, row: Mapping[str, str], categories: Collection[str]) -> tuple[Overlap, ...]:
+    """What the row says of each category's best label; a label that is blank is none, whatever its pixels are."""
+    found: dict[str, Overlap] = {}
+    # a name that two categories have is counted in that of the unit's label
+    for name in sorted(categories, key=lambda name: name != row["category"].strip()):
+        label = tidy(row[name + _LABEL])
+        truth, activation, both = (_pixels(place, name + column, row[name + column]) for column in _PIXELS)
+        if not label or truth is None or activation is None or not both:
+            continue
+        if both > min(truth, activation):
+            raise ImportedFileError(
+                f"{place}: {name + _PIXELS[2]} is {both:,} pixels, more than the {min(truth, activation):,} of which "
+                "they are a part"
+            )
+        category = category_of(name)
+        concept = broden_name(label, category)
+        found.setdefault(concept, Overlap(concept, category, both, truth + activation - both))
+    return tuple(found.values())
+
+
+def _pixels(place: str, column: str, text: str) -> int | None:
+    """A number of pixels; None for a blank."""
+    value = _number(place, column, text)
+    if value is None:
+        return None
+    if not (0 <= value <= _MOST_PIXELS and value.is_integer()):
+        raise ImportedFileError(f"{place}: the {column} is {text.strip()!r}, not a number of pixels")
+    return int(value)
+
+
+def _check_score(
+    place: str, column: str, score: float | None, overlaps: Collection[Overlap], label: tuple[str, str | None]
+) -> None:
+    """Refuse a score that the label's own pixels contradict."""
+    own = next((each for each in overlaps if (each.concept, each.category) == label), None)
+    if own and score is not None and abs(own.intersection / own.union - score) > _SCORE_ROUNDING:
+        raise ImportedFileError(
+            f"{place}: the {column} is {score:g}, but {own.intersection:,} of {own.union:,} pixels are "
+            f"{own.intersection / own.union:.4g}"
+        )
 
 
 def _number(place: str, column: str, text: str) -> float | None:

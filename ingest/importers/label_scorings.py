@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,8 @@ class LayerScoring:
         known: number of the scoring, where it is there.
         labels_change: whether the labels are not there yet, or not so.
         correlations: those to be stored: unit, correlation; None where there are none, or just these are there.
+        overlaps: what units and concepts have in common, see `_overlaps`; empty where the file does not say it, or just
+            that is there.
     """
 
     keys: dict[str, int]
@@ -39,6 +41,12 @@ class LayerScoring:
     known: int | None
     labels_change: bool
     correlations: pl.DataFrame | None
+    overlaps: pl.DataFrame
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is to be stored."""
+        return self.labels_change or self.correlations is not None or not self.overlaps.is_empty()
 
 
 def scorings_of(
@@ -73,7 +81,10 @@ def scorings_of(
         if known and not labels_change and correlations is not None:
             correlations = _news(warehouse, f"{path}: the labels of {name}", known.scoring_id, correlations)
         scoring_id = known.scoring_id if known else None
-        yield LayerScoring(keys, fingerprint, method, rows, scoring_id, labels_change, correlations)
+        overlaps = _overlaps(rows)
+        if scoring_id and not labels_change and scorings.overlaps(warehouse, scoring_id).equals(overlaps):
+            overlaps = overlaps.clear()
+        yield LayerScoring(keys, fingerprint, method, rows, scoring_id, labels_change, correlations, overlaps)
 
 
 def _setting(warehouse: Warehouse, options: ImportOptions) -> dict[str, int]:
@@ -132,6 +143,13 @@ def _news(warehouse: Warehouse, labels: str, scoring_id: int, correlations: pl.D
     return None if scorings.correlations(warehouse, scoring_id).equals(correlations) else correlations
 
 
+def _overlaps(rows: list[LabelRow]) -> pl.DataFrame:
+    """What units and concepts have in common, in the order of both; see `scorings.overlaps`."""
+    found = [(row.unit, each.concept, each.intersection, each.union) for row in rows for each in row.overlaps]
+    schema = {"unit": pl.Int32, "concept": pl.String, "intersection_pixels": pl.Int64, "union_pixels": pl.Int64}
+    return pl.DataFrame(found, schema, orient="row").sort("unit", "concept")
+
+
 def store(warehouse: Warehouse, scoring: LayerScoring, run_id: int) -> None:
     """What of a layer's labels and their correlations is not there yet."""
     scoring_id = scoring.known
@@ -139,12 +157,18 @@ def store(warehouse: Warehouse, scoring: LayerScoring, run_id: int) -> None:
         scoring_id = scorings.insert_scoring(warehouse, _scoring_row(scoring, run_id))
     elif scoring.labels_change:
         scorings.forget_labels(warehouse, scoring_id, scoring.fingerprint, run_id)
+    numbers = _join_set(warehouse, scoring.keys["concept_set_id"], scoring.rows)
     if scoring.labels_change:
-        _insert_labels(warehouse, scoring_id, scoring)
+        _insert_labels(warehouse, scoring_id, scoring.rows, numbers)
     if scoring.correlations is not None:
         # none of the images behind such figures chose the label: it came from elsewhere
         fidelities = scoring.correlations.with_columns(held_out_correlation="correlation")
         scorings.insert_judgement(warehouse, Judgement(scoring_id), fidelities)
+    if not scoring.overlaps.is_empty():
+        numbered = scoring.overlaps.with_columns(
+            concept_id=pl.col("concept").replace_strict(numbers, return_dtype=pl.Int32)
+        )
+        scorings.replace_overlaps(warehouse, scoring_id, numbered.drop("concept"))
 
 
 def _scoring_row(scoring: LayerScoring, run_id: int) -> ScoringRow:
@@ -173,10 +197,8 @@ def _has_matrix(rows: list[LabelRow]) -> bool:
     return _has_similarities(rows) and not any(row.terms for row in rows)
 
 
-def _insert_labels(warehouse: Warehouse, scoring_id: int, scoring: LayerScoring) -> None:
+def _insert_labels(warehouse: Warehouse, scoring_id: int, rows: list[LabelRow], numbers: Mapping[str, int]) -> None:
     """The labels with their terms, and their similarities where the file has them."""
-    rows = scoring.rows
-    numbers = _join_set(warehouse, scoring.keys["concept_set_id"], rows)
     given = {row.unit: row.similarity for row in rows} if _has_similarities(rows) else {}
     intercepts = {row.unit: row.intercept for row in rows}
     # a unit that the file passes over has no label, as one that it leaves blank
@@ -249,10 +271,12 @@ def _entry(table: str, option: str, name: str | None) -> Entry:
 
 
 def _join_set(warehouse: Warehouse, concept_set_id: int, rows: list[LabelRow]) -> dict[str, int]:
-    """Numbers of the labels, which join the concept set: of an imported one, only its labels are known."""
-    texts = list(dict.fromkeys(term.concept for row in rows for term in _terms(row)))
+    """Numbers of the labels and of what else units meet, which join the set: of an imported one no more is known."""
+    of_labels = [term.concept for row in rows for term in _terms(row)]
+    met = {each.concept: each.category for row in rows for each in row.overlaps}
+    texts = list(dict.fromkeys([*of_labels, *met]))
     numbers = concepts.register_concepts(warehouse, texts)
-    given = {row.description: row.category for row in reversed(rows) if row.category}
+    given = met | {row.description: row.category for row in reversed(rows) if row.category}
     usual = {each.text: each.category for each in concept_sets.load_concepts(("broden",)).concepts}
     members = pl.DataFrame(
         {

@@ -38,6 +38,7 @@ class ImportedFile:
         is_new: labels of a layer were not there.
         is_mended: labels were there as older versions read them, see `LabelRow.as_read_at_first`.
         correlations: how many came in for labels of whose layer there were none, or others.
+        has_new_pixels: how many pixels labels and units have in common was not there, or not so.
         notes: what could not be judged, and why.
     """
 
@@ -48,6 +49,7 @@ class ImportedFile:
     is_new: bool
     is_mended: bool = False
     correlations: int = 0
+    has_new_pixels: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -94,7 +96,7 @@ def _import_file(
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with warehouse.transaction():
         found = list(scorings_of(warehouse, path, digest, filled, layers))
-        changed = [scoring for scoring in found if scoring.labels_change or scoring.correlations is not None]
+        changed = [scoring for scoring in found if scoring.changes]
         if changed:
             recipe = {"imported": str(path), "sha256": digest}
             run_id = runs.record_import(warehouse, command, neuronlake.__version__, recipe)
@@ -110,6 +112,7 @@ def _import_file(
         is_new=any(scoring.known is None for scoring in found),
         is_mended=any(scoring.labels_change and scoring.known is not None for scoring in found),
         correlations=sum(figure.height for figure in figures),
+        has_new_pixels=any(not scoring.overlaps.is_empty() for scoring in found),
         notes=notes,
     )
 
@@ -184,6 +187,8 @@ def describe(imported: list[ImportedFile]) -> Iterator[str]:
             line = (
                 "its labels are mended: before, scenes and objects of one name were one concept, and no bias was read"
             )
+        elif each.has_new_pixels:
+            line = "its labels are there already; the pixels behind them are new"
         elif each.correlations:
             line = "its labels are there already"
         else:

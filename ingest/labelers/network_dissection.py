@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from neuronlake.ingest.labelers.base import LayerData, LayerLabels, Need, Overlaps, one_concept_each
-from neuronlake.ingest.labelers.dissecting.formulas import OPERATORS, Formula, Search
+from neuronlake.ingest.labelers.dissecting.formulas import OPERATORS, Formula, best_formulas
 from neuronlake.ingest.labelers.dissecting.regions import Dissection, active_images
 from neuronlake.ingest.labelers.dissecting.tally import DEFINITIONS, tally
 from neuronlake.ingest.labelers.settings import Scoring, Value
 
-DEFAULTS: dict[str, Value] = {"iou": 0.04, "quantile": 0.005, "length": 1, "definition": DEFINITIONS[0]}
+DEFAULTS: dict[str, Value] = {"iou": 0.04, "quantile": 0.005, "length": 1, "beam": 5, "definition": DEFINITIONS[0]}
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class NetworkDissection:
         found = layer.dissection or Dissection(
             layer.shared.regions, active_images(layer.activations, float(settings["quantile"]))
         )
-        length = int(settings["length"])
-        return _formulas(found, length) if length > 1 else _concepts(found, str(settings["definition"]))
+        length, beam = int(settings["length"]), int(settings["beam"])
+        return _formulas(found, length, beam) if length > 1 else _concepts(found, str(settings["definition"]))
 
 
 def _concepts(found: Dissection, definition: str) -> LayerLabels:
@@ -63,10 +63,9 @@ def _concepts(found: Dissection, definition: str) -> LayerLabels:
     return replace(labels, overlaps=Overlaps(_array(found.active.thresholds), *of_label, of_concepts=of_concepts))
 
 
-def _formulas(found: Dissection, length: int) -> LayerLabels:
+def _formulas(found: Dissection, length: int, beam: int) -> LayerLabels:
     """The best formula of each unit."""
-    search = Search(found, length)
-    formulas = [search.best(unit) for unit in range(found.active.units)]
+    formulas = best_formulas(found, length, beam)
     terms = np.full((len(formulas), length), -1)
     operators = np.zeros(terms.shape, dtype=np.int8)
     for unit, formula in enumerate(formulas):

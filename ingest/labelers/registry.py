@@ -28,6 +28,7 @@ _RANGES = {
     "iou": (0.0, 1.0),
     "quantile": (1e-6, 0.5),
     "length": (1, 10),
+    "beam": (1, 1000),
 }
 _CHOICES = {"signal": SHAPES, "definition": DEFINITIONS}
 

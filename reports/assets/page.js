@@ -160,6 +160,20 @@
     if (text !== undefined) made.textContent = text;
     return made;
   };
+  // where the unit is above its threshold, drawn over the picture's own place in its frame; null where it is not known
+  const outline = (row, place, style) => {
+    const path = units.outlines[row]?.[place];
+    if (!path) return null;
+    const made = (name) => document.createElementNS("http://www.w3.org/2000/svg", name);
+    const drawn = made("svg"), shape = made("path");
+    drawn.setAttribute("class", "outline");
+    drawn.setAttribute("viewBox", "0 0 100 100");
+    drawn.setAttribute("preserveAspectRatio", "none");
+    shape.setAttribute("d", path);
+    Object.assign(drawn.style, style);
+    drawn.append(shape);
+    return drawn;
+  };
   // a square of the image's receptive field around the unit's maximum, enlarged
   const crop = (row, place) => {
     const frame = element("div", "picture");
@@ -169,10 +183,15 @@
       const { naturalWidth: w, naturalHeight: h } = shape, field = units.receptive_field[row] * Math.min(w, h);
       const scale = 100 / field;  // percent of the frame for a pixel of the picture
       const start = (middle, side) => Math.max(0, Math.min(side - field, middle * side - field / 2));
-      shape.style.width = `${w * scale}%`;
-      shape.style.height = `${h * scale}%`;
-      shape.style.left = `${-start(units.peaks_x[row][place], w) * scale}%`;
-      shape.style.top = `${-start(units.peaks_y[row][place], h) * scale}%`;
+      const style = {
+        width: `${w * scale}%`,
+        height: `${h * scale}%`,
+        left: `${-start(units.peaks_x[row][place], w) * scale}%`,
+        top: `${-start(units.peaks_y[row][place], h) * scale}%`,
+      };
+      Object.assign(shape.style, style);
+      const drawn = outline(row, place, style);
+      if (drawn) frame.append(drawn);
     });
     shape.src = `data:image/webp;base64,${images[units.image_ids[row][place]].webp}`;
     frame.append(shape);
@@ -188,10 +207,17 @@
     shape.decoding = "async";
     frame.append(shape);
     const x = units.peaks_x[row][place], y = units.peaks_y[row][place];
-    if (x !== null && y !== null) {
+    if (units.outlines[row]?.[place] || (x !== null && y !== null)) {
       shape.addEventListener("load", () => {
-        // the picture is fitted into its square: the ring goes where the picture is
+        // the picture is fitted into its square: outline and ring go where the picture is
         const { naturalWidth: w, naturalHeight: h } = shape, side = Math.max(w, h);
+        const drawn = outline(row, place, {
+          width: `${w / side * 100}%`,
+          height: `${h / side * 100}%`,
+          left: `${(0.5 - 0.5 * w / side) * 100}%`,
+          top: `${(0.5 - 0.5 * h / side) * 100}%`,
+        });
+        if (drawn) return frame.append(drawn);  // within which the maximum is
         const ring = element("div", "ring");
         ring.style.left = `${(0.5 + (x - 0.5) * w / side) * 100}%`;
         ring.style.top = `${(0.5 + (y - 0.5) * h / side) * 100}%`;

@@ -28,6 +28,8 @@ class UnitCard:
         concepts: its best concepts, best first.
         images: its top images, best first.
         pictures: WebP bytes by number of the image.
+        outlines: where on an image the unit is above its threshold, by number of the image: rows of the query
+            outlines_of_unit.
     """
 
     setting: Setting
@@ -36,6 +38,7 @@ class UnitCard:
     concepts: pl.DataFrame
     images: pl.DataFrame
     pictures: dict[int, bytes]
+    outlines: dict[int, dict[str, Any]]
 
     @property
     def title(self) -> str:
@@ -73,8 +76,10 @@ class UnitCard:
     @property
     def counted(self) -> str:
         """The concept that the unit is counted under, with its category where it has one."""
-        category = self.label["category"]
-        return self.label["concept"] + ("" if category in {None, "none"} else f" ({category})")
+        concept, category = self.label["concept"], self.label["category"]
+        # some names say it themselves
+        is_said = category in {None, "none"} or concept.endswith(f" ({category})")
+        return concept if is_said else f"{concept} ({category})"
 
     @property
     def sum(self) -> pl.DataFrame | None:
@@ -92,6 +97,16 @@ class UnitCard:
         if self.label["monosemanticity"] is not None:
             known.append(f"monosemanticity {self.label['monosemanticity']:.2f}")
         return "; ".join(known)
+
+    @property
+    def overlap(self) -> str:
+        """What the unit and its label have in common, and above which threshold; nothing of labels not found so."""
+        shown, union, threshold = (self.label[name] for name in ("intersection_pixels", "union_pixels", "threshold"))
+        known = [
+            None if union is None else f"IoU {shown / union:.3g}: {shown:,} of {union:,} pixels",
+            None if threshold is None else f"active above {threshold:.4g}",
+        ]
+        return ", ".join(text for text in known if text)
 
     @property
     def scores(self) -> str:
@@ -127,6 +142,7 @@ def read_unit(warehouse: Warehouse, model: str, layer: str, unit: int, setting: 
         concepts=warehouse.query("concepts_for_unit", **where, **chosen).pl(),
         images=images,
         pictures=dict(pictures),
+        outlines={row["image_id"]: row for row in warehouse.query("outlines_of_unit", **where).pl().to_dicts()},
     )
 
 

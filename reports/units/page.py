@@ -29,6 +29,7 @@ def _page(template: str, card: UnitCard, simulation: Simulation | None) -> str:
         card=card,
         images=card.images.to_dicts(),
         concepts=card.concepts.to_dicts(),
+        outlines={number: card.outlines[number] for number in card.images["image_id"] if number in card.outlines},
         simulation=simulation,
         correlations=correlations(card.label, simulation.images.height) if simulation else "",
         scatter=scatter_picture(simulation) if simulation and not simulation.lack else "",

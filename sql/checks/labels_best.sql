@@ -1,11 +1,25 @@
 -- Every label is the concept with the highest stored similarity, or begins with it, and the runner-up has the second
--- highest. Labels without stored similarities are not asked for them.
-with best as (
+-- highest. Labels without stored similarities are not asked for them, nor formulas, which are better than any concept.
+with formulas as (
+    select distinct scoring_id
+    from store.label_terms
+    where operator is not null
+),
+
+plain as (
+    select scoring_id
+    from store.scorings
+    anti join formulas using (scoring_id)
+    where kept_concepts > 0 and coalesce(try_cast(parameters ->> 'length' as integer), 1) = 1
+),
+
+best as (
     select
         scoring_id,
         unit,
         max(similarity, 2) as highest
     from store.similarities
+    semi join plain using (scoring_id)
     group by scoring_id, unit
 ),
 
@@ -14,13 +28,12 @@ first_terms as (
         labels.*,
         label_terms.concept_id
     from store.labels
-    inner join store.scorings using (scoring_id)
+    semi join plain using (scoring_id)
     left join store.label_terms
         on
             labels.scoring_id = label_terms.scoring_id
             and labels.unit = label_terms.unit
             and label_terms.position = 0
-    where scorings.kept_concepts > 0
 )
 
 select

@@ -34,3 +34,19 @@ select
     intercept as value
 from store.labels
 where not isfinite(intercept)
+union all
+select
+    'labels' as table_name,
+    scoring_id as number,
+    unit,
+    threshold as value
+from store.labels
+where not isfinite(threshold)
+union all
+select
+    'thresholds' as table_name,
+    dissection_id as number,
+    unit,
+    threshold as value
+from store.thresholds
+where not isfinite(threshold)

@@ -193,6 +193,126 @@ with numbers as (
         'scorings' as target,
         scoring_id as number
     from store.label_terms
+    union all
+    select distinct
+        'intersections.scoring_id' as reference,
+        'scorings' as target,
+        scoring_id as number
+    from store.intersections
+    union all
+    select distinct
+        'intersections.concept_id' as reference,
+        'concepts' as target,
+        concept_id as number
+    from store.intersections
+    union all
+    select distinct
+        'dissections.layer_id' as reference,
+        'layers' as target,
+        layer_id as number
+    from store.dissections
+    union all
+    select distinct
+        'dissections.probe_id' as reference,
+        'probes' as target,
+        probe_id as number
+    from store.dissections
+    union all
+    select distinct
+        'dissections.concept_set_id' as reference,
+        'concept_sets' as target,
+        concept_set_id as number
+    from store.dissections
+    union all
+    select distinct
+        'dissected_chunks.dissection_id' as reference,
+        'dissections' as target,
+        dissection_id as number
+    from store.dissected_chunks
+    union all
+    select distinct
+        'dissected_chunks.run_id' as reference,
+        'runs' as target,
+        run_id as number
+    from store.dissected_chunks
+    union all
+    select distinct
+        'tails.dissection_id' as reference,
+        'dissections' as target,
+        dissection_id as number
+    from store.tails
+    union all
+    select distinct
+        'thresholds.dissection_id' as reference,
+        'dissections' as target,
+        dissection_id as number
+    from store.thresholds
+    union all
+    select distinct
+        'active_regions.dissection_id' as reference,
+        'dissections' as target,
+        dissection_id as number
+    from store.active_regions
+    union all
+    select distinct
+        'active_regions.image_id' as reference,
+        'images' as target,
+        image_id as number
+    from store.active_regions
+    union all
+    select distinct
+        'outlines.dissection_id' as reference,
+        'dissections' as target,
+        dissection_id as number
+    from store.outlines
+    union all
+    select distinct
+        'outlines.image_id' as reference,
+        'images' as target,
+        image_id as number
+    from store.outlines
+    union all
+    select distinct
+        'regions.model_id' as reference,
+        'models' as target,
+        model_id as number
+    from store.regions
+    union all
+    select distinct
+        'regions.concept_set_id' as reference,
+        'concept_sets' as target,
+        concept_set_id as number
+    from store.regions
+    union all
+    select distinct
+        'regions.image_id' as reference,
+        'images' as target,
+        image_id as number
+    from store.regions
+    union all
+    select distinct
+        'region_chunks.model_id' as reference,
+        'models' as target,
+        model_id as number
+    from store.region_chunks
+    union all
+    select distinct
+        'region_chunks.concept_set_id' as reference,
+        'concept_sets' as target,
+        concept_set_id as number
+    from store.region_chunks
+    union all
+    select distinct
+        'region_chunks.probe_id' as reference,
+        'probes' as target,
+        probe_id as number
+    from store.region_chunks
+    union all
+    select distinct
+        'regions.concept_ids' as reference,
+        'concepts' as target,
+        unnest(concept_ids) as number
+    from store.regions
 ),
 
 targets as (
@@ -235,6 +355,11 @@ targets as (
         'runs' as target,
         run_id as number
     from store.runs
+    union all
+    select
+        'dissections' as target,
+        dissection_id as number
+    from store.dissections
     union all
     select
         'scorings' as target,

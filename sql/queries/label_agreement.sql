@@ -1,11 +1,25 @@
 -- How often do two ways of labelling give a unit the same label: two methods, encoders, concept sets or probes?
 -- Counted over the units that both of them label. kappa is the agreement beyond what two labellers with the same
--- favourite concepts would reach by chance: 1 for always, 0 for chance. Two labelers rarely use the same word, so
--- mean_cosine says how near their words are: the mean cosine of the embeddings of the two labels' first concepts, over
--- the cosine_units of the units for which cosine_encoder has embedded both as they are, in no prompt. That is an
--- encoder of one of the two settings if it has; all three are null where none has.
+-- favourite concepts would reach by chance: 1 for always, 0 for chance. The first concepts of labels are compared:
+-- they are the same where their words are and, where one of them says its category as kitchen (scene) does, the other
+-- has that category or none. Two labelers rarely use the same word, so mean_cosine says how near their words are: the
+-- mean cosine of the embeddings of the two concepts, or else of their words, over the cosine_units of the units for
+-- which cosine_encoder has embedded both, in no prompt. That is an encoder of one of the two settings if it has; all
+-- three are null where none has.
 --   $setting: integer = ; compare this setting with all others; every pair of settings where not given
-with paired as (
+with labelled as (
+    select
+        *,
+        -- without the category that tells it from another concept of its name
+        case
+            when ends_with(concept, ' (' || category || ')') then left(concept, len(concept) - len(category) - 3)
+            else regexp_replace(concept, ' \((color|texture|material|part|object|scene)\)$', '')
+        end as word
+    from unit_labels
+    where concept is not null
+),
+
+paired as (
     select
         a.setting as setting_a,
         b.setting as setting_b,
@@ -22,13 +36,15 @@ with paired as (
         a.probe as probe_a,
         b.probe as probe_b,
         a.concept as concept_a,
-        b.concept as concept_b
-    from unit_labels as a
-    inner join unit_labels as b using (model, layer, unit)
+        b.concept as concept_b,
+        a.word as word_a,
+        b.word as word_b,
+        a.category as category_a,
+        b.category as category_b
+    from labelled as a
+    inner join labelled as b using (model, layer, unit)
     where
         a.setting < b.setting
-        and a.concept is not null
-        and b.concept is not null
         and ($setting::integer is null or $setting::integer in (a.setting, b.setting))
 ),
 
@@ -38,7 +54,9 @@ counts_a as (
         setting_b,
         model,
         layer,
-        concept_a as concept,
+        concept_a,
+        word_a as word,
+        category_a,
         count(*) as units
     from paired
     group by all
@@ -50,7 +68,9 @@ counts_b as (
         setting_b,
         model,
         layer,
-        concept_b as concept,
+        concept_b,
+        word_b as word,
+        category_b,
         count(*) as units
     from paired
     group by all
@@ -64,7 +84,11 @@ chance as (
         counts_a.layer,
         sum(counts_a.units * counts_b.units) as pairs
     from counts_a
-    inner join counts_b using (setting_a, setting_b, model, layer, concept)
+    inner join counts_b using (setting_a, setting_b, model, layer, word)
+    where
+        counts_a.concept_a = counts_b.concept_b
+        or counts_a.category_a = counts_b.category_b
+        or 'none' in (counts_a.category_a, counts_b.category_b)
     group by all
 ),
 
@@ -85,15 +109,47 @@ embeddings as (
     where concept_embeddings.prompts = ['{}']
 ),
 
+spellings as (
+    select
+        concept_a as concept,
+        concept_a as spelling
+    from paired
+    union
+    select
+        concept_a as concept,
+        word_a as spelling
+    from paired
+    union
+    select
+        concept_b as concept,
+        concept_b as spelling
+    from paired
+    union
+    select
+        concept_b as concept,
+        word_b as spelling
+    from paired
+),
+
+vectors as materialized (
+    select
+        spellings.concept,
+        embeddings.encoder_id,
+        max_by(embeddings.embedding, spellings.spelling = spellings.concept) as embedding
+    from spellings
+    inner join embeddings on spellings.spelling = embeddings.concept
+    group by spellings.concept, embeddings.encoder_id
+),
+
 -- materialized: joined to each other first, all concepts with all would be made
 first_vectors as materialized (
     select
         concept_pairs.concept_a,
         concept_pairs.concept_b,
-        embeddings.encoder_id,
-        embeddings.embedding
+        vectors.encoder_id,
+        vectors.embedding
     from concept_pairs
-    inner join embeddings on concept_pairs.concept_a = embeddings.concept
+    inner join vectors on concept_pairs.concept_a = vectors.concept
 ),
 
 cosines as (
@@ -101,10 +157,10 @@ cosines as (
         first_vectors.concept_a,
         first_vectors.concept_b,
         first_vectors.encoder_id,
-        list_inner_product(first_vectors.embedding, embeddings.embedding) as cosine
+        list_inner_product(first_vectors.embedding, vectors.embedding) as cosine
     from first_vectors
-    inner join embeddings
-        on first_vectors.concept_b = embeddings.concept and first_vectors.encoder_id = embeddings.encoder_id
+    inner join vectors
+        on first_vectors.concept_b = vectors.concept and first_vectors.encoder_id = vectors.encoder_id
 ),
 
 by_encoder as (
@@ -163,7 +219,14 @@ agreement as (
         probe_a,
         probe_b,
         count(*) as units,
-        count(*) filter (concept_a = concept_b) as same
+        count(*) filter (
+            word_a = word_b
+            and (
+                concept_a = concept_b
+                or category_a = category_b
+                or 'none' in (category_a, category_b)
+            )
+        ) as same
     from paired
     group by all
 )

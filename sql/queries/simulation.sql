@@ -17,13 +17,26 @@ with asked as (
         case when keys.images > 0 then keys.probe_id else judgements.probe_id end as probe_id,
         case when keys.images > 0 then keys.encoder_id else judgements.encoder_id end as encoder_id,
         case when keys.images > 0 then keys.prompts else ['{}'] end as prompts,
-        case when keys.images > 0 and keys.encoder_id is null then 'labels' else keys.parameters ->> 'signal' end
-            as shape,
+        case
+            when dissections.dissection_id is not null then 'areas'
+            when keys.images > 0 and keys.encoder_id is null then 'labels'
+            else keys.parameters ->> 'signal'
+        end as shape,
+        layers.model_id,
+        keys.concept_set_id,
         case when keys.parameters ->> 'signal' is not null then labels.intercept end as intercept
     from scorings
     inner join store.scorings as keys on scorings.scoring = keys.scoring_id
     inner join store.labels on keys.scoring_id = labels.scoring_id
+    inner join store.layers on keys.layer_id = layers.layer_id
     left join store.judgements on keys.scoring_id = judgements.scoring_id
+    left join store.dissections
+        on
+            keys.labeler = 'network_dissection'
+            and keys.layer_id = dissections.layer_id
+            and keys.probe_id = dissections.probe_id
+            and keys.concept_set_id = dissections.concept_set_id
+            and dissections.quantile = (keys.parameters ->> 'quantile')::double
     where
         scorings.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
         and scorings.model = $model
@@ -51,6 +64,8 @@ terms as (
     select
         label_terms.position,
         label_terms.weight,
+        label_terms.operator,
+        label_terms.concept_id,
         concepts.concept,
         concept_embeddings.embedding
     from asked
@@ -62,7 +77,7 @@ terms as (
             and asked.prompts = concept_embeddings.prompts
             and label_terms.concept_id = concept_embeddings.concept_id
     -- what is not known of one is not known of the sum
-    qualify bool_and(asked.shape is not distinct from 'labels' or concept_embeddings.embedding is not null) over ()
+    qualify bool_and(asked.shape in ('labels', 'areas') or concept_embeddings.embedding is not null) over ()
 ),
 
 cosines as (
@@ -75,7 +90,7 @@ cosines as (
     from shown
     inner join store.image_embeddings using (encoder_id, image_id)
     cross join terms
-    where shown.shape is distinct from 'labels'
+    where coalesce(shown.shape, '') not in ('labels', 'areas')
 ),
 
 -- in deviations from their mean; what hardly varies is the same for all images
@@ -109,6 +124,44 @@ shaped as (
     from scaled
 ),
 
+-- a region is of a formula or not by the last of its concepts that settles it
+settled as (
+    select
+        shown.image_id,
+        regions.region,
+        regions.pixels,
+        terms.position,
+        case
+            when terms.position = 0 then list_contains(regions.concept_ids, terms.concept_id)
+            when terms.operator = 'or' and list_contains(regions.concept_ids, terms.concept_id) then true
+            when terms.operator = 'and' and not list_contains(regions.concept_ids, terms.concept_id) then false
+            when terms.operator = 'and not' and list_contains(regions.concept_ids, terms.concept_id) then false
+        end as holds
+    from shown
+    inner join store.regions using (model_id, concept_set_id, image_id)
+    cross join terms
+    where shown.shape = 'areas'
+),
+
+holding as (
+    select
+        image_id,
+        any_value(pixels) as pixels,
+        max_by(holds, position) as holds
+    from settled
+    where holds is not null
+    group by image_id, region
+),
+
+-- the share of what the network sees of an image where the label holds
+areas as (
+    select
+        image_id,
+        sum(case when holds then pixels else 0 end) / sum(pixels) as share
+    from holding
+    group by image_id
+),
+
 scaled_again as (
     select
         image_id,
@@ -130,12 +183,18 @@ scaled_again as (
     inner join store.images using (image_id)
     cross join terms
     where shown.shape = 'labels'
+    union all by name
+    select
+        image_id,
+        1 as weight,
+        share as signal
+    from areas
 ),
 
 sums as (
     select
         image_id,
-        sum(weight::double * signal) as signal
+        sum(weight::double * coalesce(signal, 0)) as signal
     from scaled_again
     group by image_id
 ),

@@ -10,8 +10,11 @@ with pictures as (
         list(image_id order by rank) as image_ids,
         list(activation order by rank) as activations,
         list(peak_x order by rank) as peaks_x,
-        list(peak_y order by rank) as peaks_y
+        list(peak_y order by rank) as peaks_y,
+        -- of units that have one on any of these images
+        case when count(outline) > 0 then list(outline order by rank) end as outlines
     from top_images
+    left join outlines using (model, layer, unit, probe, image_id)
     where rank <= $images::integer
     group by model, layer, unit, probe
 ),
@@ -56,7 +59,8 @@ select
     pictures.image_ids,
     pictures.activations,
     pictures.peaks_x,
-    pictures.peaks_y
+    pictures.peaks_y,
+    pictures.outlines
 from unit_labels
 inner join store.scorings as keys on unit_labels.scoring = keys.scoring_id
 inner join store.layers on keys.layer_id = layers.layer_id

@@ -93,6 +93,15 @@ def find(
     return StoredDissection(*rows[0]) if rows else None
 
 
+def dissected_layers(warehouse: Warehouse, probe_id: int, quantile: float) -> dict[int, list[int]]:
+    """By concept set of masks the layers that were looked at beside them to the end; the newest first."""
+    rows = warehouse.step("dissected_layers", probe_id=probe_id, quantile=quantile).fetchall()
+    found: dict[int, list[int]] = {}
+    for layer_id, concept_set_id in rows:
+        found.setdefault(concept_set_id, []).append(layer_id)
+    return found
+
+
 def done_chunks(warehouse: Warehouse, dissection_id: int, which: Pass) -> set[int]:
     """Chunks of the probe that a pass has been over."""
     select = "select chunk from store.dissected_chunks where dissection_id = $id and pass = $pass"

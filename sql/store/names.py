@@ -24,7 +24,7 @@ _USES = {
     "layers": ("scorings", "chunks"),
     "probes": ("scorings", "chunks"),
     "encoders": ("scorings", "chunks"),
-    "concept_sets": ("scorings",),
+    "concept_sets": ("scorings", "dissections"),
 }
 # the column that says whether a row came from another tool, so that nothing here could make it again
 _ORIGINS = {"models": "source_kind", "encoders": "source_kind", "probes": "is_imported"}

@@ -158,7 +158,7 @@ def insert_judgement(warehouse: Warehouse, judgement: Judgement, fidelities: pl.
 
 def forget_labels(warehouse: Warehouse, scoring_id: int, fingerprint: str, run_id: int) -> None:
     """Clear a scoring for other labels, which have this fingerprint, and of what was measured of those it had."""
-    for table in ("labels", "label_terms", "similarities", "evaluations", "fidelities", "judgements"):
+    for table in ("labels", "label_terms", "similarities", "intersections", "evaluations", "fidelities", "judgements"):
         statement = f"delete from store.{table} where scoring_id = $scoring_id"  # noqa: S608
         warehouse.execute(statement, scoring_id=scoring_id)
     update = "update store.scorings set fingerprint = $fingerprint, run_id = $run_id where scoring_id = $scoring_id"
@@ -187,6 +187,24 @@ def insert_intersections(warehouse: Warehouse, scoring_id: int, rows: pl.DataFra
 def insert_similarities(warehouse: Warehouse, scoring_id: int, rows: Any) -> None:
     """Write scores of units and concepts: unit, concept_id, similarity."""
     warehouse.insert("similarities", rows, scoring_id=scoring_id)
+
+
+def overlaps(warehouse: Warehouse, scoring_id: int) -> pl.DataFrame:
+    """What a scoring's units have in common with concepts: unit, concept, intersection_pixels, union_pixels."""
+    return warehouse.step("overlaps_of_scoring", scoring_id=scoring_id).pl()
+
+
+def replace_overlaps(warehouse: Warehouse, scoring_id: int, rows: pl.DataFrame) -> None:
+    """Put what units and concepts have in common in the place of what was there, also of labels of one concept.
+
+    Args:
+        warehouse: to write to.
+        scoring_id: whose labels they are, which are there already.
+        rows: unit, concept_id, intersection_pixels and union_pixels.
+    """
+    warehouse.execute("delete from store.intersections where scoring_id = $id", id=scoring_id)
+    warehouse.insert("intersections", rows, scoring_id=scoring_id)
+    warehouse.run_step("pixels_of_labels", scoring_id=scoring_id)
 
 
 def insert_matrix(

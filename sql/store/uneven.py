@@ -13,7 +13,12 @@ from neuronlake.sql.store.probes import StoredProbe
 from neuronlake.sql.warehouse import Warehouse
 
 # the scorings themselves last: what goes with them is found by them
-_OF_SCORINGS = ("labels", "label_terms", "similarities", "evaluations", "fidelities", "judgements", "scorings")
+_OF_SCORINGS = (
+    *("labels", "label_terms", "similarities", "intersections", "evaluations", "fidelities", "judgements"),
+    "scorings",
+)
+# so is what goes with the dissections of a layer
+_OF_DISSECTIONS = ("dissected_chunks", "tails", "thresholds", "active_regions", "outlines", "dissections")
 # tables of what a layer or an encoder has of a probe, and the one of what it has of each image
 _OF_PROBE = {"layer_id": ("chunks", "units", "top_images", "top_candidates"), "encoder_id": ("chunks",)}
 _OF_IMAGES = {"layer_id": "activations", "encoder_id": "image_embeddings"}
@@ -53,6 +58,11 @@ def _forget(warehouse: Warehouse, probe: StoredProbe, key: str, number: int) -> 
     for table in _OF_SCORINGS:
         delete = f"delete from store.{table} where scoring_id in {scorings}"  # noqa: S608
         warehouse.execute(delete, number=number, probe_id=probe.probe_id)
+    if key == "layer_id":
+        dissections = f"(select dissection_id from store.dissections where {of_probe})"  # noqa: S608
+        for table in _OF_DISSECTIONS:
+            delete = f"delete from store.{table} where dissection_id in {dissections}"  # noqa: S608
+            warehouse.execute(delete, number=number, probe_id=probe.probe_id)
     judged_by = {"layer_id": None, "encoder_id": None, "probe_id": probe.probe_id, key: number}
     for step in ("forget_fidelities", "forget_judgements"):
         warehouse.run_step(step, **judged_by)

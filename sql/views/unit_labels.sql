@@ -2,7 +2,8 @@
 -- A unit that is dead (the same activation for every image, to five digits) or not finite has a row without a concept.
 --   concept: the first concept of its label, the one that is counted
 --   category: texture, object, part, scene, material, color, a concept file's own, or none; null without a concept
---   explanation: the whole label as text; the concept alone where it is all and its weight is not negative
+--   explanation: the whole label as text; the concept alone where it is all and its weight is not negative; a formula
+--     is read from the left, with parentheses where or meets and
 --   similarity: score of the label, of method linear its correlation on images that did not choose it; compares only
 --     within its scoring
 --   runner_up: the second best concept
@@ -27,6 +28,10 @@
 --     third or more of what the label explains; null where it was not judged
 --   monosemanticity: mean cosine of the embeddings of two images that the unit fires on, weighted by how far above its
 --     mean it is at both; null where it was not judged or no embeddings were at hand
+--   threshold: above which the unit counts as active; null for labels that were not found by where units are active
+--   intersection_pixels: in how many pixels of all images the unit is active and the label is shown; null as threshold
+--     is, and for imported labels whose file does not have it
+--   union_pixels: in how many one of the two is so: the similarity is the first as a share of this
 with first_terms as (
     select
         scoring_id,
@@ -36,12 +41,26 @@ with first_terms as (
     where position = 0
 ),
 
+-- in formulas or and and are told apart by parentheses, from the left
+terms as (
+    select
+        scoring,
+        unit,
+        position,
+        weight,
+        term,
+        coalesce((operator = 'or') <> lead(operator = 'or') over of_label, false) as is_end_of_group
+    from unit_terms
+    window of_label as (partition by scoring, unit order by position)
+),
+
 longer_labels as (
     select
         scoring,
         unit,
-        string_agg(term, ' ' order by position) as explanation
-    from unit_terms
+        repeat('(', count(*) filter (is_end_of_group))
+        || string_agg(term || case when is_end_of_group then ')' else '' end, ' ' order by position) as explanation
+    from terms
     group by scoring, unit
     having count(*) > 1 or min(weight) < 0
 )
@@ -76,7 +95,10 @@ select
     coalesce(fidelities.confidence >= 0.5, fidelities.q_value < 0.05, labels.q_value < 0.05) as holds,
     labels.intercept,
     fidelities.is_polysemantic,
-    fidelities.monosemanticity
+    fidelities.monosemanticity,
+    labels.threshold,
+    labels.intersection_pixels,
+    labels.union_pixels
 from store.labels
 inner join scorings on labels.scoring_id = scorings.scoring
 inner join store.scorings as keys on labels.scoring_id = keys.scoring_id

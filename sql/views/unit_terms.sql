@@ -4,7 +4,7 @@
 --   weight: how much the concept counts in a sum: what the unit gains by one deviation of the concept's signal over the
 --     probe, or by the whole signal where that is 0 to 1 (sigmoids, labels), see docs/sums.md; 1 where a label is one
 --     concept
---   operator: how a formula puts the concept to those before it; null in a sum
+--   operator: how a formula puts the concept to all those before it: or, and, and not; null of its first and in a sum
 --   term: the concept as it stands in the label's text
 --   share: of the variance that the label explains; below 0 where the concept only corrects others; null where it was
 --     not judged

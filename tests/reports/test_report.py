@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
 import shutil
@@ -11,9 +12,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import small_masks
 import small_sums
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import neuronlake
@@ -22,6 +26,8 @@ from neuronlake.ingest.importers.label_files import ImportOptions
 from neuronlake.ingest.importers.labels import import_labels
 from neuronlake.ingest.networks import models
 from neuronlake.ingest.recipe import Recipe
+from neuronlake.reports import gallery
+from neuronlake.reports.answers import answers_of
 from neuronlake.reports.units.card import read_unit
 from neuronlake.reports.units.page import write_unit_page
 from neuronlake.reports.units.predictions import read_simulation
@@ -687,3 +693,69 @@ def test_a_chart_that_cannot_be_drawn_says_so_and_stops_no_other(tmp_path: Path,
     )
     assert len(opened.messages) == 2
     assert opened.page.locator(".plot canvas").count() == len(said) - 2 >= 3
+
+
+@pytest.fixture(scope="module")
+def outlined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labels by masks, with a picture of 40 x 20 whose left upper quarter unit 0 of alpha late is active in."""
+    folder = tmp_path_factory.mktemp("outlined")
+    wide = io.BytesIO()
+    Image.new("RGB", (40, 20), "gray").save(wide, "webp")
+    with small_masks.build(folder / "w.duckdb") as warehouse:
+        warehouse.execute("update store.thumbnails set width = 40, height = 20, webp = $webp", webp=wide.getvalue())
+        warehouse.execute("update store.layers set receptive_field = 0.5 where layer_id = 2")
+        neuronlake.write_report(warehouse, folder / "page.html", setting=9)
+        write_unit_page(read_unit(warehouse, "alpha", "late", 0, setting=9), folder / "unit.html")
+    return folder
+
+
+# from the left and the top of a frame to the end of what is drawn in it, as shares of the frame's sides
+PLACE_IN_FRAME = """(shape) => {
+    const frame = shape.closest(".picture").getBoundingClientRect(), drawn = shape.getBoundingClientRect();
+    return [drawn.left - frame.left, drawn.top - frame.top, drawn.right - frame.left, drawn.bottom - frame.top]
+        .map((side) => Math.round(100 * side / frame.width) / 100);
+}"""
+
+
+@pytest.mark.slow
+def test_cards_outline_where_a_unit_is_active(outlined: Path, open_page: Any) -> None:
+    """A wide picture has half of its square free, a quarter above it and a quarter below.
+
+    The crop is a square of half the shorter side, 10 pixels, around the maximum at a quarter of the width and three
+    quarters of the height: from 5 to 15 and from 10 to 20 pixels. The outline, to 20 and to 10, is beside it.
+    """
+    opened = open_page(outlined / "page.html", "#units?model=alpha&layer=late&sort=unit")
+    page: Page = opened.page
+    first = page.locator(".unit").first
+    first.locator(".outline path").first.wait_for(state="attached")
+    whole, cropped = (first.locator(".pictures").nth(row).locator(".picture").first for row in (0, 1))
+    assert whole.locator(".outline path").evaluate(PLACE_IN_FRAME) == [0, 0.25, 0.5, 0.5]
+    assert cropped.locator(".outline path").evaluate(PLACE_IN_FRAME) == [-0.5, -1, 1.5, 0]
+    # the ring is where there is no outline
+    assert whole.locator(".ring").count() == 0
+    eventually(page, "document.querySelectorAll('.unit:first-child .ring').length === 3")
+    assert "Outlined on an image is where the unit is above its threshold." in page.inner_text("#units")
+    assert opened.messages == []
+
+
+@pytest.mark.slow
+def test_the_page_of_a_unit_outlines_where_it_is_active(outlined: Path, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto((outlined / "unit.html").as_uri())
+    assert page.locator(".outline path").count() == 1
+    assert page.locator(".outline path").evaluate(PLACE_IN_FRAME) == [0, 0.25, 0.5, 0.5]
+    assert "IoU 0.2: 20 of 100 pixels, active above 0.5, category object" in page.inner_text("header")
+    page.close()
+
+
+def test_a_page_has_the_outlines_of_the_images_that_it_shows(tmp_path: Path) -> None:
+    """Of unit 0 the outline is on its first image; of others on none of the five shown."""
+    with small_masks.build(tmp_path / "w.duckdb") as warehouse:
+        cards = gallery.units(answers_of(warehouse, 9))
+        assert cards["outlines"][:2] == [["M0 0H50V50H0Z", None, None, None], ["M10 10H20V20H10Z", None, None, None]]
+        assert cards["outlines"][2:4] == [None, None]
+        # any setting of the layer has them
+        late = warehouse.query("unit_cards", setting="1").pl().filter(layer="late", model="alpha")
+        assert late["outlines"].to_list()[0] == ["M0 0H50V50H0Z", None, None, None]
+        warehouse.execute("update store.outlines set image_id = 4 where unit = 0")
+        assert warehouse.query("unit_cards", setting="9", images="1").pl()["outlines"].to_list()[0] is None

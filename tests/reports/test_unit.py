@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import small_masks
 import small_sums
 
 import neuronlake
@@ -132,3 +133,22 @@ def test_the_page_of_a_sum_has_a_bar_for_each_concept(sums_file: Path, tmp_path:
     assert '<bdi title="cat">cat</bdi><span class="bar down" style="--weight: -0.5"></span>' in page
     assert "The unit goes down with a concept whose bar is to the left." in page
     assert "goes down" not in (tmp_path / "up.html").read_text()
+
+
+def test_a_label_by_masks_says_its_overlap_and_from_which_threshold_the_unit_is_active(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with small_masks.build(tmp_path / "w.duckdb") as warehouse:
+        print_unit(read_unit(warehouse, "alpha", "late", 2))
+        shown = capsys.readouterr().out
+        assert "\nkitchen (scene), similarity 0.25" in shown
+        assert "IoU 0.25: 50 of 200 pixels, active above 0.5" in shown
+        print_unit(read_unit(warehouse, "beta", "head", 0))
+        shown = capsys.readouterr().out
+        assert "(dog or cat) and not dotted\ncounted as dog (object), similarity 0.3" in shown
+        # of a formula no concept carries a part
+        assert "the sum" not in shown
+        # of other labels nothing of the kind is known
+        assert read_unit(warehouse, "alpha", "late", 2, setting=1).overlap == ""
+        warehouse.execute("update store.labels set threshold = null where scoring_id = 9")
+        assert read_unit(warehouse, "alpha", "late", 2).overlap == "IoU 0.25: 50 of 200 pixels"

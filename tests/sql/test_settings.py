@@ -50,7 +50,10 @@ def score_another_layer_under_the_first_setting(warehouse: Warehouse) -> None:
         "insert into store.scorings select * replace (7 as scoring_id, 'scoring 7' as fingerprint, 5 as layer_id,"
         " 1 as units, 2 as run_id) from store.scorings where scoring_id = 1"
     )
-    warehouse.execute("insert into store.labels values (7, 0, 0.5, 1, 0.25, 0.005, 0.01, null)")
+    warehouse.execute(
+        "insert into store.labels (scoring_id, unit, similarity, runner_up_id, runner_up_similarity, p_value, q_value)"
+        " values (7, 0, 0.5, 1, 0.25, 0.005, 0.01)"
+    )
     warehouse.execute("insert into store.label_terms values (7, 0, 0, 5, 1, null)")
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import small_masks
 import small_sums
 
 from neuronlake.sql import catalog
@@ -207,6 +208,130 @@ FAULTS = {
     "an image failed and did not": ("insert into store.failed_images values (4, 'x')", "images_seen"),
 }
 
+# The same of labels by masks; small_masks.py has what is there.
+FAULTS_OF_MASKS = {
+    "a unit and a concept stand twice": (
+        "insert into store.intersections from store.intersections limit 1",
+        "intersections_whole",
+    ),
+    "an intersection is more than the union": (
+        "update store.intersections set intersection_pixels = 201 where scoring_id = 9 and unit = 0 and concept_id = 3",
+        "intersections_whole",
+    ),
+    "a union is of no pixels": (
+        "update store.intersections set intersection_pixels = 0, union_pixels = 0 where concept_id = 3",
+        "intersections_whole",
+    ),
+    "an intersection with a concept of another set": (
+        "update store.intersections set concept_id = 6 where scoring_id = 9 and unit = 0 and concept_id = 2",
+        "intersections_whole",
+    ),
+    "an intersection of a unit that the layer lacks": (
+        "update store.intersections set unit = 4 where scoring_id = 9 and unit = 2",
+        "intersections_whole",
+    ),
+    "a label's pixels are not its similarity": (
+        "update store.labels set similarity = 0.200002 where scoring_id = 9 and unit = 0",
+        "intersections_whole",
+    ),
+    "a formula's pixels are not its similarity": (
+        "update store.labels set intersection_pixels = 31 where scoring_id = 10 and unit = 0",
+        "intersections_whole",
+    ),
+    "a label has half of its pixels": (
+        "update store.labels set union_pixels = null where scoring_id = 10 and unit = 0",
+        "intersections_whole",
+    ),
+    "a label's pixels are not its concept's": (
+        "update store.labels set intersection_pixels = 40, union_pixels = 200 where scoring_id = 9 and unit = 0",
+        "intersections_whole",
+    ),
+    "a label has no pixels and its concept has": (
+        "update store.labels set intersection_pixels = null, union_pixels = null where scoring_id = 9 and unit = 0",
+        "intersections_whole",
+    ),
+    "intersections without a scoring": ("update store.intersections set scoring_id = 99", "references_valid"),
+    "a region of a concept that is not there": (
+        "update store.regions set concept_ids = [99] where image_id = 3",
+        "references_valid",
+    ),
+    "a region of a concept of another set": (
+        "update store.regions set concept_ids = [6] where image_id = 3",
+        "regions_whole",
+    ),
+    "a region of concepts out of order": (
+        "update store.regions set concept_ids = [3, 1] where image_id = 1 and region = 1",
+        "regions_whole",
+    ),
+    "a region is missing": ("delete from store.regions where image_id = 1 and region = 1", "regions_whole"),
+    "a region stands twice": ("insert into store.regions from store.regions limit 1", "regions_whole"),
+    "a region is of no pixel": ("update store.regions set pixels = 0 where image_id = 4", "regions_whole"),
+    "an image has more pixels than are looked at": (
+        "update store.regions set pixels = 112 * 112 where image_id = 4 and region = 0",
+        "regions_whole",
+    ),
+    "more is active than is there": (
+        "update store.active_regions set pixels = 51 where dissection_id = 1 and unit = 0 and image_id = 3",
+        "regions_whole",
+    ),
+    "a unit is active in a region twice": (
+        "insert into store.active_regions from store.active_regions limit 1",
+        "regions_whole",
+    ),
+    "a unit that the layer lacks is active": (
+        "update store.active_regions set unit = 9 where dissection_id = 1 and unit = 0",
+        "regions_whole",
+    ),
+    "a unit has no threshold": (
+        "delete from store.thresholds where dissection_id = 1 and unit = 3",
+        "dissections_whole",
+    ),
+    "no unit has a threshold": ("delete from store.thresholds where dissection_id = 2", "dissections_whole"),
+    "a unit has two thresholds": (
+        "insert into store.thresholds from store.thresholds limit 1",
+        "dissections_whole",
+    ),
+    "a threshold is NaN": ("update store.thresholds set threshold = 'nan' where unit = 0", "numbers_finite"),
+    "a label's threshold is infinite": ("update store.labels set threshold = 'inf' where unit = 0", "numbers_finite"),
+    "a chunk is dissected twice": (
+        "insert into store.dissected_chunks from store.dissected_chunks limit 1",
+        "dissections_whole",
+    ),
+    "a dissected chunk lies beyond the probe": (
+        "update store.dissected_chunks set chunk = 3 where chunk = 2",
+        "dissections_whole",
+    ),
+    "an outline is on an image that is not there": (
+        "update store.outlines set image_id = 99 where unit = 1",
+        "references_valid",
+    ),
+    "an outline is of a unit that the layer lacks": (
+        "update store.outlines set unit = 4 where unit = 1",
+        "dissections_whole",
+    ),
+    "an outline stands twice": ("insert into store.outlines from store.outlines limit 1", "dissections_whole"),
+    "a dissection of no layer": (
+        "update store.dissections set layer_id = 9 where dissection_id = 2",
+        "references_valid",
+    ),
+    "a formula's concepts are joined by an unknown word": (
+        "update store.label_terms set operator = 'xor' where operator = 'or'",
+        "label_terms_whole",
+    ),
+    "a formula's first concept is joined to nothing": (
+        "update store.label_terms set operator = 'or' where scoring_id = 10 and position = 0",
+        "label_terms_whole",
+    ),
+    "a label is half a formula and half a sum": (
+        "update store.label_terms set operator = null where operator = 'or'",
+        "label_terms_whole",
+    ),
+    "a label by masks is not the best concept": (
+        "update store.label_terms set concept_id = 2 where scoring_id = 9 and unit = 0",
+        "labels_best",
+    ),
+}
+
 # The states that a run leaves behind wherever it is killed: a chunk is one transaction, and so is each
 # layer's finish and each scoring.
 KILLED = {
@@ -270,9 +395,70 @@ def test_a_fault_is_found(path: Path, fault: str) -> None:
     assert check in found(path, *drop_keys, *copies, statement)
 
 
+@pytest.fixture(scope="module")
+def masks_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("masks") / "masks.duckdb"
+    small_masks.build(file).close()
+    return file
+
+
+@pytest.fixture
+def masks_path(masks_file: Path, tmp_path: Path) -> Path:
+    file = tmp_path / "w.duckdb"
+    file.write_bytes(masks_file.read_bytes())
+    return file
+
+
+def test_labels_by_masks_have_no_fault(masks_path: Path) -> None:
+    """Among them a formula, which no concept is as good as and whose first concept is not the best."""
+    best = "update store.similarities set similarity = 0.29 where scoring_id = 10 and unit = 0 and concept_id = 2"
+    assert found(masks_path) == []
+    assert found(masks_path, best) == []
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_MASKS)
+def test_a_fault_of_masks_is_found(masks_path: Path, fault: str) -> None:
+    statement, check = FAULTS_OF_MASKS[fault]
+    assert check in found(masks_path, statement)
+
+
+def test_formulas_that_came_out_as_one_concept_are_asked_for_nothing_of_its_own(masks_path: Path) -> None:
+    """Their pixels are of all images, those of a concept of the images that show its category."""
+    longer = "update store.scorings set parameters = '{\"length\": 3}' where scoring_id = 9"
+    other = "update store.labels set similarity = 0.1, union_pixels = 200 where scoring_id = 9 and unit = 0"
+    assert found(masks_path, longer, other) == []
+
+
+KILLED_DISSECTIONS = {
+    "while thresholds are sought": (
+        "delete from store.dissected_chunks where pass = 'regions' or chunk > 0",
+        "insert into store.tails select dissection_id, unit, [0.5] from store.thresholds",
+        "delete from store.thresholds",
+    ),
+    "before the thresholds are written": (
+        "delete from store.dissected_chunks where pass = 'regions'",
+        "delete from store.thresholds",
+    ),
+    "while regions are counted": (
+        "delete from store.dissected_chunks where pass = 'regions' and chunk > 0",
+        "delete from store.active_regions where image_id > 2",
+        "delete from store.regions where image_id > 2",
+        "delete from store.region_chunks where chunk > 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("moment", KILLED_DISSECTIONS)
+def test_a_dissection_killed_between_its_chunks_is_incomplete_and_not_wrong(masks_path: Path, moment: str) -> None:
+    gone = ("labels", "label_terms", "similarities", "intersections", "scorings")
+    labels = [f"delete from store.{table} where scoring_id > 8" for table in gone]
+    killed = "update store.runs set status = 'interrupted' where run_id = 2"
+    assert found(masks_path, *labels, "delete from store.outlines", *KILLED_DISSECTIONS[moment], killed) == []
+
+
 @pytest.mark.parametrize("check", [check.name for check in catalog.checks()])
 def test_every_check_has_a_fault_to_find(check: str) -> None:
-    assert check in {expected for _, expected in FAULTS.values()}
+    assert check in {expected for _, expected in (*FAULTS.values(), *FAULTS_OF_MASKS.values())}
 
 
 @pytest.mark.parametrize("moment", KILLED)

@@ -6,25 +6,19 @@ here, as there: a formula has no category.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from scipy import sparse
 
 from neuronlake.ingest.labelers.dissecting.regions import Dissection, Regions
-from neuronlake.ingest.labelers.dissecting.tally import active_anywhere
 
 # as a label's term says how it is put to those before it
 OPERATORS = ("or", "and", "and not")
-_BEAM = 5
-
-
-def put_together(before: Tensor, operator: str, concept: Tensor) -> Tensor:
-    """Where a formula holds with one concept more; bool tensors of one shape."""
-    if operator == "or":
-        return before | concept
-    return before & concept if operator == "and" else before & ~concept
+# units times kinds of region that are held at once
+_AT_ONCE = 2**21
 
 
 @dataclass(frozen=True)
@@ -46,98 +40,49 @@ class Formula:
     union: int
 
 
-class Search:
-    """Finds the formulas of a layer's units, one unit at a time.
+def best_formulas(found: Dissection, length: int, beam: int) -> list[Formula | None]:
+    """For each unit the formula of the highest IoU that a beam search finds; None where no concept meets it.
 
-    Regions of the same concepts are one here, whatever their images: what holds in one holds in all of them.
+    One that is longer has a higher IoU than all shorter ones.
+
+    Args:
+        found: the units beside the masks.
+        length: of the longest formulas.
+        beam: formulas of each unit that are made longer; five in the paper. One of some hundred finds the best of all
+            formulas of three among a dozen concepts.
+    """
+    kinds = _kinds_of(found.regions)
+    formulas: list[Formula | None] = []
+    for active in _active_pixels(found, kinds):
+        beams = _single(kinds, active, beam)
+        for _ in range(length - 1):
+            beams = _longer(kinds, active, beams, beam)
+        formulas += [found[0].formula if found else None for found in beams]
+    return formulas
+
+
+@dataclass(frozen=True)
+class _Kinds:
+    """Regions of the same concepts, whatever their images: what holds in one holds in all of them.
+
+    Attributes:
+        of_region: the kind of each region, (regions,) int64.
+        members: (concepts, kinds) sparse float64, 1 where a concept is in regions of a kind.
+        pixels: of each kind, (kinds,) float64.
     """
 
-    def __init__(self, found: Dissection, length: int) -> None:
-        self._length = length
-        self._active = found.active
-        self._regions = found.regions
-        self._total = active_anywhere(found).double()
-        self._kind, first = _kinds(found.regions)
-        self._kinds = len(first)
-        self._holds = _membership(found.regions, first)
-        self._pixels = _summed(self._kind, found.regions.counted_pixels, self._kinds)
-        order = found.active.unit.long()
-        self._starts = torch.searchsorted(order, torch.arange(found.active.units + 1, device=order.device))
+    of_region: np.ndarray
+    members: Any
+    pixels: np.ndarray
 
-    def best(self, unit: int) -> Formula | None:
-        """The formula of the highest IoU that a beam of five finds; None where no concept meets the unit.
+    def met(self, pixels: np.ndarray) -> np.ndarray:
+        """Sums over the kinds that have a concept, (rows, kinds) float64 to (rows, concepts) float64."""
+        return (self.members @ pixels.T).T
 
-        One that is longer has a higher IoU than all shorter ones.
-        """
-        rows = slice(int(self._starts[unit]), int(self._starts[unit + 1]))
-        region = self._active.region[rows].long()
-        weight = self._active.pixels[rows].long() * self._regions.counted[self._regions.image[region]]
-        active = _summed(self._kind[region], weight, self._kinds)
-        beam = self._single(active, float(self._total[unit]))
-        for _ in range(self._length - 1):
-            beam = self._longer(beam, active, float(self._total[unit]))
-        return beam[0].formula if beam else None
-
-    def _single(self, active: Tensor, total: float) -> list[_Candidate]:
-        """The concepts by themselves that meet a unit most."""
-        meets, extent = self._met(active[None])[0], self._met(self._pixels[None])[0]
-        iou = _ratio(meets, total + extent - meets)
-        best = iou.topk(min(_BEAM, len(iou)))
-        return [
-            _Candidate(
-                Formula((place,), (), value, int(meets[place]), int(total + extent[place] - meets[place])),
-                self._column(place),
-            )
-            for value, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-            if value > 0
-        ]
-
-    def _longer(self, beam: list[_Candidate], active: Tensor, total: float) -> list[_Candidate]:
-        """The beam with those formulas that are better for one concept more."""
-        if not beam:
-            return beam
-        holds = torch.stack([each.holds for each in beam])
-        met = _Meeting(
-            formula=(holds * active).sum(dim=1, keepdim=True),
-            concept=self._met(active[None]),
-            both=self._met(holds * active),
-        )
-        everywhere = _Meeting(
-            formula=(holds * self._pixels).sum(dim=1, keepdim=True),
-            concept=self._met(self._pixels[None]),
-            both=self._met(holds * self._pixels),
-        )
-        found: list[tuple[float, int, int, str, int, int]] = []
-        for operator, of in _COUNTS.items():
-            intersection, extent = of(met), of(everywhere)
-            union = total + extent - intersection
-            iou = _ratio(intersection, union)
-            best = iou.flatten().topk(min(2 * _BEAM, iou.numel()))
-            for value, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-                row, concept = divmod(place, iou.shape[1])
-                pixels = int(intersection[row, concept]), int(union[row, concept])
-                found.append((value, row, concept, operator, *pixels))
-        kept = list(beam)
-        for value, row, concept, operator, intersection, union in sorted(found, key=lambda each: -each[0]):
-            shorter = beam[row].formula
-            if value <= shorter.iou or concept in shorter.concepts:
-                continue
-            longer = Formula((*shorter.concepts, concept), (*shorter.operators, operator), value, intersection, union)
-            where = put_together(beam[row].holds, operator, self._column(concept))
-            # the same by another name takes no place in the beam
-            if not any(torch.equal(where, other.holds) for other in kept if other.formula.iou == value):
-                kept.append(_Candidate(longer, where))
-        return sorted(kept, key=lambda each: (-each.formula.iou, len(each.formula.concepts)))[:_BEAM]
-
-    def _met(self, pixels: Tensor) -> Tensor:
-        """Sums over the kinds of region that have a concept: (rows, kinds) float64 to (rows, concepts) float64."""
-        return torch.sparse.mm(self._holds, pixels.T).T
-
-    def _column(self, concept: int) -> Tensor:
-        """In which kinds of region a concept is, (kinds,) bool."""
-        start, end = self._holds.crow_indices()[concept : concept + 2].tolist()
-        found = torch.zeros(self._kinds, dtype=torch.bool, device=self._pixels.device)
-        found[self._holds.col_indices()[start:end]] = True
+    def holds(self, concept: int) -> np.ndarray:
+        """In which kinds a concept is, (kinds,) bool."""
+        found = np.zeros(len(self.pixels), dtype=bool)
+        found[self.members.indices[self.members.indptr[concept] : self.members.indptr[concept + 1]]] = True
         return found
 
 
@@ -146,65 +91,139 @@ class _Candidate:
     """A formula, and in which kinds of region it holds: (kinds,) bool."""
 
     formula: Formula
-    holds: Tensor
+    holds: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Meeting:
-    """Pixels where formulas hold, (formulas, 1); where concepts do, (1, concepts); and both, (formulas, concepts)."""
+    """Pixels where formulas hold, (formulas, 1); where concepts do, (formulas, concepts); and where both do."""
 
-    formula: Tensor
-    concept: Tensor
-    both: Tensor
+    formula: np.ndarray
+    concept: np.ndarray
+    both: np.ndarray
 
 
-_COUNTS: dict[str, Callable[[_Meeting], Tensor]] = {
+_COUNTS: dict[str, Callable[[_Meeting], np.ndarray]] = {
     "or": lambda of: of.formula + of.concept - of.both,
     "and": lambda of: of.both,
     "and not": lambda of: of.formula - of.both,
 }
+_PUT: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "or": lambda before, concept: before | concept,
+    "and": lambda before, concept: before & concept,
+    "and not": lambda before, concept: before & ~concept,
+}
 
 
-def _ratio(intersection: Tensor, union: Tensor) -> Tensor:
-    """Intersection over union; 0 where there is neither."""
-    return intersection / union.clamp_min(1)
+def _single(kinds: _Kinds, active: np.ndarray, most: int) -> list[list[_Candidate]]:
+    """Of each unit the concepts by themselves that meet it most.
 
-
-def _summed(place: Tensor, values: Tensor, count: int) -> Tensor:
-    """Whole numbers added up by place, (count,) float64."""
-    return torch.zeros(count, dtype=torch.float64, device=values.device).index_add_(0, place, values.double())
-
-
-def _kinds(regions: Regions) -> tuple[Tensor, Tensor]:
-    """Which regions are of the same concepts.
-
-    Returns:
-        Of each region its kind, (regions,) int64; and a region of each kind, (kinds,) int64.
+    Args:
+        kinds: of region.
+        active: the units' pixels, (units, kinds) float64.
+        most: of each unit.
     """
-    draws = torch.Generator().manual_seed(0)
+    meets, total = kinds.met(active), active.sum(axis=1, keepdims=True)
+    union = total + kinds.met(kinds.pixels[None]) - meets
+    iou = meets / np.maximum(union, 1)
+    return [
+        [
+            _Candidate(Formula((place,), (), iou[unit, place], int(meets[unit, place]), int(union[unit, place])), where)
+            for place in _highest(iou[unit], most)
+            for where in [kinds.holds(place)]
+        ]
+        for unit in range(len(active))
+    ]
+
+
+def _longer(kinds: _Kinds, active: np.ndarray, beams: list[list[_Candidate]], most: int) -> list[list[_Candidate]]:
+    """The beams with those formulas that are better for one concept more."""
+    unit_of = [unit for unit, beam in enumerate(beams) for _ in beam]
+    if not unit_of:
+        return beams
+    holds = np.stack([each.holds for beam in beams for each in beam])
+    pixels, of_units = holds * kinds.pixels, holds * active[unit_of]
+    met = _Meeting(of_units.sum(axis=1, keepdims=True), kinds.met(active)[unit_of], kinds.met(of_units))
+    extent = _Meeting(pixels.sum(axis=1, keepdims=True), kinds.met(kinds.pixels[None]), kinds.met(pixels))
+    total = active.sum(axis=1)[unit_of][:, None]
+    counts = {name: (count(met), count(extent)) for name, count in _COUNTS.items()}
+    # (operators, formulas, concepts)
+    intersection = np.stack([meets for meets, _ in counts.values()])
+    union = np.stack([total + size - meets for meets, size in counts.values()])
+    iou = intersection / np.maximum(union, 1)
+    longer: list[list[_Candidate]] = []
+    first = 0
+    for beam in beams:
+        of_unit = slice(first, first + len(beam))
+        first = of_unit.stop
+        longer.append(_with_better(kinds, beam, most, *(each[:, of_unit] for each in (iou, intersection, union))))
+    return longer
+
+
+def _with_better(
+    kinds: _Kinds, beam: list[_Candidate], most: int, iou: np.ndarray, intersection: np.ndarray, union: np.ndarray
+) -> list[_Candidate]:
+    """The best of a beam and of its formulas with one concept more.
+
+    Args:
+        kinds: of region.
+        beam: of one unit.
+        most: that are kept.
+        iou: of the longer ones, (operators, formulas, concepts).
+        intersection: pixels.
+        union: pixels.
+    """
+    kept = list(beam)
+    for place in _highest(iou.ravel(), 4 * most):
+        operator, row, concept = (int(each) for each in np.unravel_index(place, iou.shape))
+        shorter, value = beam[row], float(iou[operator, row, concept])
+        if concept in shorter.formula.concepts:
+            continue
+        name = OPERATORS[operator]
+        where = _PUT[name](shorter.holds, kinds.holds(concept))
+        # the same by another name takes no place in the beam
+        if any(np.array_equal(where, other.holds) for other in kept):
+            continue
+        pixels = int(intersection[operator, row, concept]), int(union[operator, row, concept])
+        concepts, operators = (*shorter.formula.concepts, concept), (*shorter.formula.operators, name)
+        kept.append(_Candidate(Formula(concepts, operators, value, *pixels), where))
+    return sorted(kept, key=lambda each: (-each.formula.iou, len(each.formula.concepts)))[:most]
+
+
+def _highest(values: np.ndarray, most: int) -> list[int]:
+    """Places of the highest values above 0, the first of equal ones first."""
+    count = min(most, len(values))
+    if not count:
+        return []
+    # ties with the last may be many
+    chosen = np.argpartition(-values, count - 1)[:count]
+    return [int(place) for place in chosen[np.lexsort((chosen, -values[chosen]))] if values[place] > 0]
+
+
+def _active_pixels(found: Dissection, kinds: _Kinds) -> Iterator[np.ndarray]:
+    """Pixels of the units in each kind of region, (units, kinds) float64, of some units at once."""
+    active, regions = found.active, found.regions
+    unit, region = active.unit.cpu().numpy(), active.region.cpu().numpy()
+    counted = (active.pixels * regions.counted[regions.image[active.region.long()]]).cpu().numpy()
+    shape = (active.units, len(kinds.pixels))
+    pixels = sparse.csr_array((counted.astype(np.float64), (unit, kinds.of_region[region])), shape=shape)
+    size = max(1, _AT_ONCE // max(1, len(kinds.pixels)))
+    for start in range(0, active.units, size):
+        yield pixels[start : start + size].toarray()
+
+
+def _kinds_of(regions: Regions) -> _Kinds:
+    """Regions put together by their concepts."""
+    region, concept = regions.region_of_member.cpu().numpy(), regions.members.cpu().numpy()
+    shape = (len(regions.image), regions.concepts)
     # sums of random 64-bit numbers differ where sets do, but for one chance in 10^7 with a million kinds
-    numbers = torch.randint(-(2**63), 2**63 - 1, (regions.concepts,), generator=draws).to(regions.members.device)
-    region, concept = _each_once(regions)
-    keys = torch.zeros(len(regions.image), dtype=torch.int64, device=region.device)
-    keys.index_add_(0, region, numbers[concept])
-    kinds, kind = keys.unique(return_inverse=True)
-    first = torch.empty(len(kinds), dtype=torch.int64, device=region.device)
-    first[kind] = torch.arange(len(kind), device=region.device)
-    return kind, first
-
-
-def _each_once(regions: Regions) -> tuple[Tensor, Tensor]:
-    """Regions and their concepts, each pair once; (pairs,) int64 each."""
-    pairs = (regions.region_of_member * max(1, regions.concepts) + regions.members).unique()
-    return pairs // max(1, regions.concepts), pairs % max(1, regions.concepts)
-
-
-def _membership(regions: Regions, chosen: Tensor) -> Tensor:
-    """Which concepts are in some regions, (concepts, chosen) sparse float64."""
-    place, concept = regions.members_of(chosen)
-    indices = torch.stack([concept, place])
-    ones = torch.ones(indices.shape[1], dtype=torch.float64, device=indices.device)
-    found = torch.sparse_coo_tensor(indices, ones, (regions.concepts, len(chosen))).coalesce()
-    # a concept that two masks tell is there once
-    found = torch.sparse_coo_tensor(found.indices(), torch.ones_like(found.values()), found.shape)
-    return found.coalesce().to_sparse_csr()
+    numbers = np.random.default_rng(0).integers(0, 2**64, regions.concepts, dtype=np.uint64)
+    # one that two masks tell is there once
+    pairs = np.unique(region * max(1, regions.concepts) + concept)
+    region, concept = np.divmod(pairs, max(1, regions.concepts))
+    keys = np.zeros(shape[0], dtype=np.uint64)
+    np.add.at(keys, region, numbers[concept])
+    _, first, of_region = np.unique(keys, return_index=True, return_inverse=True)
+    pixels = np.bincount(of_region, regions.counted_pixels.cpu().numpy(), minlength=len(first))
+    by_region = sparse.csr_array((np.ones(len(region)), (region, concept)), shape=shape)
+    return _Kinds(of_region, sparse.csr_array(by_region[first].T), pixels)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.labelers.dissecting.formulas import OPERATORS, put_together
+from neuronlake.ingest.labelers.dissecting.formulas import OPERATORS
 from neuronlake.ingest.labelers.dissecting.regions import Regions
 
 # of regions and labels, or regions and concepts
 _AT_ONCE = 2**25
+# where a formula holds with one concept more
+_PUT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "or": torch.logical_or,
+    "and": torch.logical_and,
+    "and not": lambda before, concept: before & ~concept,
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class AreaShares:
         for place, operator in zip(places.T[1:], operators.T[1:], strict=True):
             concept = holds[:, place]
             for number, name in enumerate(OPERATORS, start=1):
-                where = torch.where(operator == number, put_together(where, name, concept), where)
+                where = torch.where(operator == number, _PUT[name](where, concept), where)
         return self._shares(images, where)
 
     def _shares(self, images: slice, holds: Tensor) -> Tensor:

@@ -127,7 +127,9 @@ def read_pixels(content: bytes) -> np.ndarray:
             check_size(image)
             is_animated = getattr(image, "is_animated", False)
             pixels = np.asarray(image)
-    except (ProbeError, MemoryError):
+    except (ProbeError, Image.DecompressionBombError) as error:
+        raise ProbeError("has too many pixels; make it smaller, as a mask may be smaller than its image") from error
+    except MemoryError:
         raise
     except Exception as error:  # damaged files take Pillow's readers to errors of many kinds
         raise ProbeError(f"cannot be read: {first_line(error)}; save it again as PNG") from error

@@ -44,7 +44,8 @@ class Panoptic:
         stems = [image.path.rpartition(".")[0] for image in images]
         missing = [image.path for image, stem in zip(images, stems, strict=True) if stem not in self.segments]
         if missing:
-            raise ProbeError(first_of([f"{self.file} lists no annotation for {path}" for path in missing]))
+            advice = "leave the image out, or get the file again"
+            raise ProbeError(first_of([f"{self.file} lists no annotation for {path}; {advice}" for path in missing]))
         return [self._masks(folder, *self.segments[stem]) for stem in stems]
 
     def _masks(self, folder: Location, name: str, segments: Mapping[int, int]) -> ImageMasks:

@@ -16,6 +16,7 @@ from torch import nn
 import neuronlake
 from neuronlake.ingest.concepts import same_names
 from neuronlake.ingest.concepts.concept_sets import load_concepts
+from neuronlake.ingest.importers import label_files
 from neuronlake.ingest.importers.labels import ImportedFileError, ImportOptions, describe, import_labels
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.store import scorings
@@ -294,7 +295,7 @@ def test_labels_of_more_units_than_a_layer_has_are_of_another_network(
 
 NETDISSECT = """unit,category,label,score,object-label,object-truth,object-activation,object-intersect,object-iou
 1,scene,ice_cream_parlor-s,0.25,food,110,80,10,0.0556
-2,object,house,0.125,house,110,80,19,0.125
+2,object,house,0.125,house,100,80,20,0.125
 4,color,green-c,0.0625,,24924928,157384,134762,0.005401813
 """
 
@@ -327,7 +328,7 @@ def test_a_result_file_of_netdissect_is_known_by_its_header(warehouse: Warehouse
 
 ONE_NAME = """unit,category,label,score,object-label,object-truth,object-activation,object-intersect,object-iou
 1,scene,house-s,0.25,food,110,80,10,0.0556
-2,object,house,0.125,house,110,80,19,0.125
+2,object,house,0.125,house,100,80,20,0.125
 3,scene,kitchen-s,0.0625,food,110,80,10,0.0556
 """
 OF_LAYER4 = ImportOptions(model="resnet50-imagenet", layer="layer4")
@@ -340,7 +341,7 @@ def told_apart(warehouse: Warehouse) -> list[tuple[str, str]]:
 
 def test_a_scene_and_an_object_of_one_name_are_two_concepts(warehouse: Warehouse, netdissect: Path) -> None:
     """The built-in set broden has a house that is an object and a kitchen that is a scene: they keep the name."""
-    netdissect.write_text(ONE_NAME + "4,object,kitchen,0.03,house,110,80,19,0.125\n5,scene,house-s,0.02,,1,1,1,0.1\n")
+    netdissect.write_text(ONE_NAME + "4,object,kitchen,0.03,house,100,80,20,0.125\n5,scene,house-s,0.02,,1,1,1,0.1\n")
     import_labels(warehouse, netdissect, OF_LAYER4)
     assert told_apart(warehouse) == [
         ("house (scene)", "scene"),
@@ -425,6 +426,122 @@ def test_a_result_file_over_other_classes_brings_its_own_categories(warehouse: W
     assert warehouse.scalar("select category from unit_labels where concept = 'run'") == "Verb"
 
 
+OF_PIXELS = """unit,category,label,score,object-label,object-truth,object-activation,object-intersect,object-iou,\
+scene-label,scene-truth,scene-activation,scene-intersect,scene-iou,texture-label,texture-truth,texture-activation,\
+texture-intersect,texture-iou
+1,scene,kitchen-s,0.25,oven,60,50,10,0.1,kitchen-s,300,200,100,0.25,,24924928,40,40,0.0001
+2,object,kitchen,0.125,kitchen,100,80,20,0.125,house-s,300,200,0,0,dotted,100,50,10,0.0714
+4,,,,oven,60,50,10,0.1,,1,1,1,1,,,,,
+"""
+
+
+@pytest.fixture
+def pixels(tmp_path: Path) -> Path:
+    """A whole result file of NetDissect, of three categories."""
+    file = tmp_path / "netdissect_layer4.csv"
+    file.write_text(OF_PIXELS)
+    return file
+
+
+def test_the_pixels_of_every_categorys_best_label_are_read(warehouse: Warehouse, pixels: Path) -> None:
+    """Their union is truth and activation without the intersection: of oven 60 + 50 - 10.
+
+    A blank label is none, whatever its pixels are, and one that the unit never meets is none that it has in common.
+    """
+    import_labels(warehouse, pixels, OF_LAYER4)
+    columns = "unit, category, concept, intersection_pixels, union_pixels, iou"
+    assert warehouse.sql(f"select {columns} from category_labels order by unit, category").fetchall() == [
+        (0, "object", "oven", 10, 100, 0.1),
+        (0, "scene", "kitchen", 100, 400, 0.25),
+        (1, "object", "kitchen (object)", 20, 160, 0.125),
+        (1, "texture", "dotted", 10, 140, pytest.approx(1 / 14)),
+        (3, "object", "oven", 10, 100, 0.1),
+    ]
+    of_labels = "select unit, concept, intersection_pixels, union_pixels, threshold from unit_labels order by unit"
+    assert warehouse.sql(of_labels).fetchall() == [
+        (0, "kitchen", 100, 400, None),
+        (1, "kitchen (object)", 20, 160, None),
+        (2, None, None, None, None),
+        (3, None, None, None, None),
+    ]
+    assert verify(warehouse) == []
+
+
+def test_detectors_are_counted_from_the_pixels_of_a_file(warehouse: Warehouse, pixels: Path) -> None:
+    pixels.write_text(OF_PIXELS + "5,object,oven,0.0323,oven,60,100,5,0.0323,,1,1,1,1,,1,1,1,1\n")
+    import_labels(warehouse, pixels, OF_LAYER4)
+    assert warehouse.query("unique_detectors").pl().select("units", "detectors", "unique_detectors").rows() == [
+        (5, 2, 2)
+    ]
+    summary = "select category, units, detectors, unique_detectors from detector_summary order by category"
+    assert warehouse.sql(summary).fetchall() == [("object", 2, 1, 1), ("scene", 1, 1, 1)]
+
+
+def test_labels_that_came_without_their_pixels_get_them_from_the_same_file(warehouse: Warehouse, pixels: Path) -> None:
+    """Older versions read no pixels: nothing else changes, and once they are there nothing is to do."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(label_files, "_categories", lambda _found: ())
+        import_labels(warehouse, pixels, OF_LAYER4)
+    labels = "select unit, concept, category, similarity from unit_labels order by unit"
+    before = warehouse.sql(labels).fetchall(), warehouse.sql("select * from store.scorings").fetchall()
+    assert warehouse.scalar("select count(union_pixels) from unit_labels") == 0
+
+    (again,) = import_labels(warehouse, pixels, OF_LAYER4)
+    assert (again.is_new, again.is_mended, again.has_new_pixels) == (False, False, True)
+    assert list(describe([again])) == [f"{pixels}: its labels are there already; the pixels behind them are new"]
+    assert (warehouse.sql(labels).fetchall(), warehouse.sql("select * from store.scorings").fetchall()) == before
+    assert warehouse.sql("select unit from detectors order by unit").fetchall() == [(0,), (1,)]
+    assert warehouse.scalar("select count(*) from category_labels") == 5
+    assert verify(warehouse) == []
+
+    (once_more,) = import_labels(warehouse, pixels, OF_LAYER4)
+    assert not once_more.has_new_pixels
+    assert list(describe([once_more])) == [f"{pixels}: nothing to do, its labels are there already"]
+
+
+def test_a_name_that_two_categories_have_is_counted_in_the_labels_own(warehouse: Warehouse, pixels: Path) -> None:
+    header, *_ = OF_PIXELS.splitlines()
+    pixels.write_text(f"{header}\n1,texture,grid,0.25,grid,60,50,10,0.1,,1,1,1,1,grid,300,200,100,0.25\n")
+    import_labels(warehouse, pixels, OF_LAYER4)
+    columns = "category, concept, intersection_pixels"
+    assert warehouse.sql(f"select {columns} from category_labels").fetchall() == [("texture", "grid", 100)]
+    assert verify(warehouse) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (
+            "5,object,oven,0.2,oven,60,50,10,0.1,,1,1,1,1,,1,1,1,1",
+            "line 5: the score is 0.2, but 10 of 100 pixels are 0.1",
+        ),
+        (
+            "5,object,oven,0.1,oven,60,50,10.5,0.1,,1,1,1,1,,1,1,1,1",
+            "line 5: the object-intersect is '10.5', not a number of pixels",
+        ),
+        (
+            "5,object,oven,0.1,oven,-60,50,10,0.1,,1,1,1,1,,1,1,1,1",
+            "line 5: the object-truth is '-60', not a number of pixels",
+        ),
+        (
+            "5,object,oven,0.1,oven,60,nan,10,0.1,,1,1,1,1,,1,1,1,1",
+            "line 5: the object-activation is 'nan', not a number of pixels",
+        ),
+        (
+            "5,object,oven,0.1,oven,60,50,51,0.1,,1,1,1,1,,1,1,1,1",
+            "line 5: object-intersect is 51 pixels, more than the 50 of which they are a part",
+        ),
+    ],
+)
+def test_pixels_that_cannot_be_are_refused_with_their_line(
+    warehouse: Warehouse, pixels: Path, line: str, reason: str
+) -> None:
+    pixels.write_text(OF_PIXELS + line + "\n")
+    with pytest.raises(ImportedFileError) as refused:
+        import_labels(warehouse, pixels, OF_LAYER4)
+    assert reason in str(refused.value)
+
+
 def test_the_names_of_result_files_say_model_and_layer(warehouse: Warehouse, tmp_path: Path) -> None:
     for name in ("resnet50_imagenet_layer4", "resnet50_imagenet_layer3", "resnet50-imagenet-fc-result"):
         (tmp_path / f"{name}.csv").write_text(NETDISSECT)
@@ -455,7 +572,7 @@ def test_a_layer_is_named_only_for_a_file_without_such_a_column(warehouse: Wareh
     ("line", "reason"),
     [
         ("0,object,sky,0.1,sky,1,1,1,0.1", "line 5: the unit is '0', not a whole number from 1"),
-        ("2,object,sky,0.1,sky,1,1,1,0.1", "line 5: unit 2 stands there twice"),
+        ("2,object,sky,1,sky,1,1,1,1", "line 5: unit 2 stands there twice"),
         ("5,object,sky,high,sky,1,1,1,0.1", "line 5: the score is 'high', not a number"),
         ("5,object,sky,0.1,sky,1,1", "line 5: another number of columns than in the first line"),
     ],
