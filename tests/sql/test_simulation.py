@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import small_masks
 
 import neuronlake
 from neuronlake.ingest.importers.label_files import ImportOptions
@@ -273,3 +274,36 @@ def test_figures_that_came_with_labels_say_by_no_images_what_these_predict(wareh
     assert simulated(warehouse, 0).height == 4  # its judgement names probe and encoder
     insert_judgement(warehouse, Judgement(5), pl.DataFrame({"unit": [0], "correlation": [0.5]}))
     assert simulated(warehouse, 0).is_empty()
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> Iterator[Warehouse]:
+    """Labels by masks, setting 9."""
+    with small_masks.build(tmp_path / "masks.duckdb") as built:
+        yield built
+
+
+@pytest.mark.parametrize(
+    ("terms", "shares"),
+    [
+        # of image 1 dog is 60 and 10 of 100 pixels, dotted the 10; image 2 is a cat, 3 dotted and a kitchen, 4 kitchens
+        ([(None, 1)], [0.7, 0, 0, 0]),
+        ([(None, 1), ("or", 2)], [0.7, 1, 0, 0]),
+        ([(None, 1), ("and", 3)], [0.1, 0, 0, 0]),
+        ([(None, 1), ("or", 2), ("and not", 3)], [0.6, 1, 0, 0]),
+        ([(None, 7), ("or", 8), ("and not", 3)], [0, 0, 0, 1]),
+        ([(None, 3), ("and", 8), ("or", 7)], [0, 0, 1, 0.5]),
+    ],
+)
+def test_a_label_by_masks_predicts_by_the_share_of_the_image_that_shows_it(
+    masks: Warehouse, terms: list[tuple[str | None, int]], shares: list[float]
+) -> None:
+    """Put on the activations' line, upwards, as the cosines of a concept are."""
+    masks.execute("delete from store.label_terms where scoring_id = 9 and unit = 0")
+    for position, (operator, concept) in enumerate(terms):
+        row = {"position": position, "concept": concept, "operator": operator}
+        masks.execute("insert into store.label_terms values (9, 0, $position, $concept, 1, $operator)", **row)
+    activations = [1, 0, 0, 0]
+    slope, _ = np.polyfit(shares, activations, 1)
+    expected = np.mean(activations) + abs(slope) * (np.array(shares) - np.mean(shares))
+    np.testing.assert_allclose(predictions(masks, unit=0, layer="late", setting=9), expected, atol=1e-5)  # pyright: ignore[reportArgumentType]

@@ -358,10 +358,12 @@ def test_runs_say_what_was_done(warehouse: Warehouse) -> None:
 
 def test_every_named_query_answers_with_its_defaults(warehouse: Warehouse) -> None:
     needed = {"model": "alpha", "layer": "late", "unit": "0", "concept": "dog", "image": "one.png", "pattern": "(.)"}
+    # of labels by masks and sums there are none here
+    without = {"near_synonyms", "duplicate_units", "polysemantic_units", "outlines_of_unit", "unique_detectors"}
     for query in catalog.queries().values():
         given = {each.name: needed[each.name] for each in query.parameters if each.default is None}
         rows = warehouse.query(query.name, **given).fetchall()
-        assert rows or query.name in {"near_synonyms", "duplicate_units", "polysemantic_units"}, query.name
+        assert rows or query.name in without, query.name
 
 
 def test_contents_says_how_far_each_layer_is_loaded(warehouse: Warehouse) -> None:
