@@ -1,4 +1,4 @@
-"""Networks run and units labelled: ingest, recipe, score, evaluate, demo."""
+"""Networks run and units labelled: ingest, recipe, score, evaluate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuronlake.commands.files import write_page
 from neuronlake.commands.options import (
     DEFAULT_WAREHOUSE,
     Address,
@@ -16,12 +15,14 @@ from neuronlake.commands.options import (
     Engine,
     KeepConcepts,
     KeepTogether,
+    MaskCategories,
+    MaskFolder,
+    MaskLabels,
     Method,
     Parameter,
     Prompt,
     WarehouseFile,
     Workers,
-    expanded,
     pairs,
     parameters,
 )
@@ -134,6 +135,9 @@ def ingest(
             rich_help_panel=_IMAGES,
         ),
     ] = None,
+    masks: MaskFolder = None,
+    mask_labels: MaskLabels = None,
+    mask_categories: MaskCategories = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -243,8 +247,8 @@ def ingest(
     elif dry_run:
         _print_estimate(chosen, warehouse)
     else:
-        summary = _run_ingest(warehouse, chosen)
-        _print_summary(summary, warehouse)
+        summary = run_ingest(warehouse, chosen)
+        print_summary(summary, warehouse)
         typer.echo(f"next: {hints.command('cli report', warehouse)}", err=True)
 
 
@@ -332,34 +336,7 @@ def _to_look_up(warehouse: Path) -> AbstractContextManager[Warehouse | None]:
         return nullcontext()
 
 
-def demo(
-    folder: Annotated[Path, typer.Option(help="Where to write demo.duckdb and demo.html.", callback=expanded)] = Path(),
-) -> None:
-    """Dissect two real networks with no network connection, in a minute or two.
-
-    EfficientNet-Lite0 and Lite1 (ImageNet weights from packages), three layers of each, on crops of
-    scikit-image's photographs, with the ConSE encoder. Writes demo.duckdb and demo.html.
-    """
-    from neuronlake.ingest.demo import demo_recipe
-
-    folder.mkdir(parents=True, exist_ok=True)
-    warehouse, page = folder / "demo.duckdb", folder / "demo.html"
-    summary = _run_ingest(warehouse, demo_recipe())
-    _print_summary(summary, warehouse)
-    write_page(warehouse, page, None)
-    questions = (
-        "most_repeated_concept",
-        "units_for_concept concept=cat",
-        '"select model, layer, concept, units from concept_frequency where rank = 1"',
-    )
-    ask = "\n".join(f"  {hints.command(f'cli sql {question}', warehouse)}" for question in questions)
-    typer.echo(
-        f"open {page} in a browser, or ask:\n{ask}\nthen with your own images: cli ingest --help",
-        err=True,
-    )
-
-
-def _run_ingest(warehouse: Path, recipe: Recipe) -> Summary:
+def run_ingest(warehouse: Path, recipe: Recipe) -> Summary:
     """Ingest with progress bars."""
     from neuronlake.ingest.run import ingest as run
     from neuronlake.sql.opening import open_warehouse
@@ -368,7 +345,7 @@ def _run_ingest(warehouse: Path, recipe: Recipe) -> Summary:
         return run(opened, recipe, progress, typed_command())
 
 
-def _print_summary(summary: Summary, warehouse: Path) -> None:
+def print_summary(summary: Summary, warehouse: Path) -> None:
     """What the run did, in a few lines on standard error."""
     if summary.did_nothing:
         typer.echo(f"nothing to do: {warehouse} holds all of it", err=True)

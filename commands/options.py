@@ -1,4 +1,4 @@
-"""Options that several commands have, and the texts they are given as."""
+"""Options that several commands have, or that many words are needed for, and the texts they are given as."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.sql import hints
 
 DEFAULT_WAREHOUSE = hints.DEFAULT_WAREHOUSE
-_LABELS, _MACHINES = "Labels", "Where it runs"
+_IMAGES, _LABELS, _MACHINES = "Images", "Labels", "Where it runs"
 
 
 def expanded(path: Path | None) -> Path | None:
@@ -46,6 +46,34 @@ Setting = Annotated[
         metavar="NUMBER|METHOD",
         help="The setting to show (`cli sql settings` lists them); the newest if not given.",
         show_default=False,
+    ),
+]
+MaskFolder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[NAME=]FOLDER",
+        help="PNG files that label the pixels of a folder's images, for --method network_dissection: NAME.png or "
+        "NAME_seg.png for each image. Broden's folder has its own.",
+        show_default=False,
+        rich_help_panel=_IMAGES,
+    ),
+]
+MaskLabels = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="What the masks' values mean: a csv file with columns value, concept and category, or COCO's panoptic "
+        "json.",
+        show_default=False,
+        rich_help_panel=_IMAGES,
+    ),
+]
+MaskCategories = Annotated[
+    str | None,
+    typer.Option(
+        help="Categories of the masks' concepts to look at, with commas between, as object,part; all if not given.",
+        show_default=False,
+        rich_help_panel=_IMAGES,
     ),
 ]
 Prompt = Annotated[

@@ -75,6 +75,8 @@ def resolved(plan: Plan) -> Recipe:
         recipe,
         models=tuple(_model(model) if isinstance(model, str) else model for model in recipe.models),
         probes=tuple(_probe(probe) for probe in recipe.probes),
+        masks=recipe.masks and _folder(recipe.masks),
+        mask_labels=recipe.mask_labels and recipe.mask_labels.absolute(),
         concepts=tuple(_named(split_name(concepts), _if_there) for concepts in recipe.concepts),
         encoder=_encoder(recipe.encoder),
         parameters=plan.scoring.parameters,
@@ -167,6 +169,11 @@ def _encoder_spec(text: str) -> str:
 def _probe(text: str) -> str:
     """A path, an address, or a data set of torchvision with its folder, with or without a name."""
     return _named(split_probe(text), _probe_spec)
+
+
+def _folder(text: str) -> str:
+    """A folder or its address, with or without a name."""
+    return _named(split_name(text), _probe_spec)
 
 
 def _probe_spec(text: str) -> str:

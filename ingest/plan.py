@@ -9,12 +9,13 @@ from functools import partial
 import torch
 from torch import nn
 
-from neuronlake.ingest.concepts.concept_sets import ConceptSet, image_label_concepts, load_concepts
+from neuronlake.ingest.concepts.concept_sets import ConceptSet, image_label_concepts, load_concepts, mask_concepts
 from neuronlake.ingest.devices import batch_size_for, resolve_device
 from neuronlake.ingest.encoders.loading import load_encoder
 from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.encoders.protocol import Encoder
-from neuronlake.ingest.labelers.registry import has_embeddings, resolve_scoring
+from neuronlake.ingest.labelers.base import Need
+from neuronlake.ingest.labelers.registry import has_embeddings, labeler_of, resolve_scoring
 from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.layers.directions import Directions, load_directions
@@ -69,6 +70,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
     if not recipe.probes:
         raise RecipeError("name at least one --probe")
     check_probes(recipe.probes)
+    _require_use_of_masks(recipe, scoring)
     is_embedded = has_embeddings(scoring)
     concept_set = load_concepts(recipe.concepts) if is_embedded else None
     layers, encoder = load_networks(recipe, progress, has_encoder=is_embedded)
@@ -77,6 +79,10 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         limit=recipe.limit,
         seed=recipe.seed,
         max_failures=recipe.max_failures,
+        masks=recipe.masks,
+        mask_labels=recipe.mask_labels,
+        mask_categories=recipe.mask_categories,
+        with_masks=Need.MASKS in labeler_of(scoring).needs,
         progress=lambda done, total: progress("Reading probe", done, total),
     )
     return Plan(
@@ -86,9 +92,28 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         layers=tuple(layers),
         probe=probe,
         encoder=encoder,
-        concept_set=concept_set or image_label_concepts(probe.name, (image.label for image in probe.images)),
+        concept_set=concept_set or _concepts_of(probe),
         scoring=scoring,
     )
+
+
+def _require_use_of_masks(recipe: Recipe, scoring: Scoring) -> None:
+    """Refuse masks that nobody would look at.
+
+    Raises:
+        RecipeError: they are given with a method that has no use for them.
+    """
+    given = [name for name in ("masks", "mask_labels", "mask_categories") if getattr(recipe, name)]
+    if given and Need.MASKS not in labeler_of(scoring).needs:
+        option = f"--{given[0].replace('_', '-')}"
+        raise RecipeError(f"{scoring.method} looks at no masks; leave out {option}, or add --method network_dissection")
+
+
+def _concepts_of(probe: Probe) -> ConceptSet:
+    """What the masks of a probe show, or else what its images are labelled with."""
+    if probe.masks:
+        return mask_concepts(probe.masks.part, probe.masks.concepts, probe.masks.fingerprint)
+    return image_label_concepts(probe.name, (image.label for image in probe.images))
 
 
 def load_models(recipe: Recipe) -> Iterator[Model]:

@@ -168,6 +168,10 @@ class Recipe(_Settings):
         layers: names of layers or patterns, the same for every model; see `layers.choose_layers`.
         probes: folders, lists or tars of images, see `probes.load_probe`; several are put together. Each may have a
             name before it, as in ``mine=photos``; so may the concepts, the encoder and the files of directions.
+        masks: folder of label images beside a probe that is a folder, for methods that look at masks; Broden has its
+            own. See `probes.load_probe`.
+        mask_labels: csv file that says what their values mean, or COCO's panoptic json.
+        mask_categories: of the masks' concepts those to look at; all where empty.
         concepts: concept sets, joined; see `concepts.load_concepts`.
         encoder: see `encoders.load_encoder`.
         prompts: texts that each concept is put into, at ``{}``; the mean of several counts. See
@@ -203,6 +207,9 @@ class Recipe(_Settings):
     models: _Models = ()
     layers: _Names = ()
     probes: _Texts = ()
+    masks: Annotated[str | None, _takes("a text")] = None
+    mask_labels: Annotated[_Path | None, _takes("the path of a file or folder")] = None
+    mask_categories: _Names = ()
     concepts: _Texts = ()
     encoder: _Text = DEFAULT_ENCODER
     prompts: _Texts = ("{}",)

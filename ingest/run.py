@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
+from neuronlake.ingest.dissecting import dissect
 from neuronlake.ingest.history import Timing, as_json, recorded_run, resolved
 from neuronlake.ingest.judging.judge import judged
 from neuronlake.ingest.labelers import labelling
@@ -94,8 +95,20 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
             if (encoder := plan.encoder) is not None:
                 labelling.embed_concepts(warehouse, basis, plan.scoring.prompts, lambda: encoder, progress)
             _extract_and_load(warehouse, plan, registered, machine, chunks, limit, run_id, timing, progress)
-            started_scoring = time.perf_counter()
             _finish_layers(warehouse, registered)
+            started_looking = time.perf_counter()
+            dissect(
+                warehouse,
+                plan,
+                registered,
+                [layer.layer_id for layer in unscored],
+                machine,
+                limit,
+                run_id,
+                progress,
+            )
+            started_scoring = time.perf_counter()
+            timing.extract += started_scoring - started_looking
             judge = judged(plan.scoring, warehouse.path.parent)
             without_labels = labelling.label_layers(
                 warehouse, basis, unscored, plan.scoring, judge, machine.label, run_id, progress

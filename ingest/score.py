@@ -21,14 +21,15 @@ from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import as_json, recorded_run
 from neuronlake.ingest.judging.judge import judged
 from neuronlake.ingest.judging.stored import judge_stored
+from neuronlake.ingest.labelers.base import Need
 from neuronlake.ingest.labelers.labelling import Basis, Inputs, embed_concepts, label_layers, pending_layers
-from neuronlake.ingest.labelers.registry import has_embeddings, resolve_scoring
-from neuronlake.ingest.labelers.settings import ScoringError
+from neuronlake.ingest.labelers.registry import has_embeddings, labeler_of, resolve_scoring
+from neuronlake.ingest.labelers.settings import Scoring, ScoringError
 from neuronlake.ingest.machines.base import choose_machine
 from neuronlake.ingest.recipe import ScoreRecipe, chosen_recipe
 from neuronlake.ingest.storing import register_concept_set
 from neuronlake.sql import hints
-from neuronlake.sql.store import concepts, encoders, features, scorings
+from neuronlake.sql.store import concepts, dissections, encoders, features, scorings
 from neuronlake.sql.store.concepts import register_concepts
 from neuronlake.sql.store.features import StoredLayer
 from neuronlake.sql.store.names import name_note
@@ -83,10 +84,11 @@ def score(
     chosen = _chosen_layers(warehouse, recipe, embedded=is_embedded)
     first = chosen.row(0, named=True)
     layers = [StoredLayer(*row) for row in chosen.select("layer_id", "units", "layer_fingerprint").iter_rows()]
-    concept_set = _concept_set(warehouse, recipe, first, is_embedded=is_embedded)
+    masks = _masks(warehouse, scoring, first["probe_id"], chosen)
+    concept_set = _concept_set(warehouse, recipe, first, is_embedded=is_embedded) if masks is None else None
     with warehouse.transaction():  # new concepts come with their embeddings, or not at all
         kept_together = recipe.keep_together or scorings.way_of_judging(warehouse, first["probe_id"])
-        basis = _basis(warehouse, concept_set, first, kept_together)
+        basis = _basis(warehouse, concept_set, masks, first, kept_together)
         pending = pending_layers(warehouse, basis, layers, scoring)
         if pending:
             embed_concepts(
@@ -152,6 +154,31 @@ def _concept_set(
     if is_embedded:
         return load_concepts(recipe.concepts) if recipe.concepts else None
     return image_label_concepts(layer["probe"], features.probe_labels(warehouse, layer["probe_id"]))
+
+
+def _masks(warehouse: Warehouse, scoring: Scoring, probe_id: int, chosen: pl.DataFrame) -> int | None:
+    """The concept set of the masks that the layers were looked at beside last; None where no masks are asked for.
+
+    It is None also where none of them was: their images' own labels have to do.
+
+    Raises:
+        ScoringError: only some of them were.
+    """
+    if Need.MASKS not in labeler_of(scoring).needs:
+        return None
+    dissected = dissections.dissected_layers(warehouse, probe_id, float(scoring.parameters["quantile"]))
+    wanted = set(chosen["layer_id"])
+    for concept_set_id, layer_ids in dissected.items():
+        if wanted <= {*layer_ids}:
+            return concept_set_id
+    for layer_ids in dissected.values():
+        if known := wanted & {*layer_ids}:
+            lacking = chosen.filter(~pl.col("layer_id").is_in(known)).row(0, named=True)
+            raise ScoringError(
+                f"{lacking['layer']} of {lacking['model']} was not looked at beside the probe's masks, as others were; "
+                "choose layers with --layers, or name all with `cli ingest --method network_dissection`"
+            )
+    return None
 
 
 def _with_encoder_by_name(warehouse: Warehouse, recipe: ScoreRecipe) -> tuple[ScoreRecipe, Encoder | None]:
@@ -224,15 +251,17 @@ def _with_setting(name: str, stored: pl.DataFrame) -> str:
     return f"{name!r} with probe {first['probe']} and encoder {first['encoder']}"
 
 
-def _basis(warehouse: Warehouse, concept_set: ConceptSet | None, layer: dict[str, Any], kept_together: str) -> Basis:
-    """The images and embeddings of the chosen layers, with these concepts or else the newest ones."""
+def _basis(
+    warehouse: Warehouse, concept_set: ConceptSet | None, masks: int | None, layer: dict[str, Any], kept_together: str
+) -> Basis:
+    """The images and embeddings of the chosen layers, with these concepts, those of masks or else the newest ones."""
     probe_id, encoder_id = layer["probe_id"], layer["encoder_id"]
     if concept_set:
         fingerprint = concept_set.fingerprint
         concept_ids = register_concepts(warehouse, concept_set.texts)
         concept_set_id = register_concept_set(warehouse, concept_set, concept_ids)
     else:
-        concept_set_id = scorings.newest_concept_set(warehouse, probe_id, encoder_id)
+        concept_set_id = masks or scorings.newest_concept_set(warehouse, probe_id, encoder_id)
         if concept_set_id is None:
             raise ScoringError("these activations were never scored; name concepts with --concepts")
         fingerprint, concept_ids = concepts.stored_set(warehouse, concept_set_id)

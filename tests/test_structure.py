@@ -51,8 +51,11 @@ STANDS_ON = {
     "labelers": {"encoders", "networks"},
     "machines": {"labelers", "encoders", "layers", "networks", "probes"},
     "judging": {"labelers", "encoders", "networks", "concepts"},
+    "demo": {"networks"},
     "importers": {"judging", "machines", "layers", "networks", "probes", "concepts"},
 }
+# the files beside them that some use
+USES = {"importers": {"storing"}, "demo": {"recipe"}}
 # what every folder of ingest may use of the files beside them
 GROUND = {"names", "devices"}
 MOST_ROOMS = 14  # with the __init__.py
@@ -102,8 +105,7 @@ def test_each_part_imports_only_what_it_may(file: Path) -> None:
 def test_each_folder_of_ingest_stands_on_those_below_it(folder: str) -> None:
     for file in (ROOT / "ingest" / folder).rglob("*.py"):
         ours = {name.split(".")[2] for name in imported(file, when_run=True) if name.startswith("neuronlake.ingest.")}
-        storing = {"storing"} if folder == "importers" else set()
-        assert ours <= {folder} | STANDS_ON[folder] | GROUND | storing, file.name
+        assert ours <= {folder} | STANDS_ON[folder] | GROUND | USES.get(folder, set()), file.name
 
 
 def test_every_folder_of_ingest_has_its_place() -> None:

@@ -17,19 +17,29 @@ from neuronlake.sql.store.names import Entry
 
 @dataclass(frozen=True)
 class ConceptSet:
-    """Concepts in order, each once, and how many lines were dropped to make it so."""
+    """Concepts in order, each once, and how many lines were dropped to make it so.
+
+    `masks` is the fingerprint of the masks that show them; empty for concepts that are words alone.
+    """
 
     name: str
     concepts: tuple[Concept, ...]
     dropped_duplicates: int
     dropped_blanks: int
     parts: tuple[Part, ...]
+    masks: str = ""
 
     @property
     def entry(self) -> Entry:
         """Its place among the names of a warehouse."""
         first = self.parts[0]
-        return Entry("concept_sets", self.name, self.fingerprint, first.name, renamed("--concepts", first.spec))
+        return Entry(
+            "concept_sets",
+            self.name,
+            self.fingerprint,
+            first.name,
+            renamed("--masks" if self.masks else "--concepts", first.spec),
+        )
 
     @property
     def texts(self) -> list[str]:
@@ -38,8 +48,9 @@ class ConceptSet:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over texts and categories, in order."""
-        return hashlib.sha256(repr([(c.text, c.category) for c in self.concepts]).encode()).hexdigest()
+        """sha256 over texts and categories, in order, and over the masks where there are some."""
+        said = repr([(c.text, c.category) for c in self.concepts]) + self.masks
+        return hashlib.sha256(said.encode()).hexdigest()
 
 
 def image_label_concepts(probe: str, labels: Iterable[str | None]) -> ConceptSet:
@@ -55,6 +66,17 @@ def image_label_concepts(probe: str, labels: Iterable[str | None]) -> ConceptSet
     concepts = tuple(Concept(text, categories.get(same_text(text), "none")) for text in texts)
     name = f"labels of {probe}"
     return ConceptSet(name, concepts, dropped_duplicates=0, dropped_blanks=0, parts=(Part(name, probe),))
+
+
+def mask_concepts(part: Part, concepts: Sequence[Concept], masks: str) -> ConceptSet:
+    """What the masks of a probe show, for labelers that look at them; other masks are another set.
+
+    Args:
+        part: their name, and where they are.
+        concepts: each once.
+        masks: their fingerprint.
+    """
+    return ConceptSet(part.name, tuple(concepts), dropped_duplicates=0, dropped_blanks=0, parts=(part,), masks=masks)
 
 
 def load_concepts(names: Sequence[str]) -> ConceptSet:

@@ -7,13 +7,12 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.concepts.builtin_sets import builtin_concepts
 from neuronlake.ingest.concepts.concept import category_of, tidy
+from neuronlake.ingest.concepts.same_names import broden_name, told_apart
 
 UNKNOWN = "unknown"
 # more than any layer of a network has that is looked at unit by unit: each unit is a row of each scoring
@@ -114,7 +113,7 @@ class LabelRow:
         """The row as older versions read it, for which the scene house-s and the object house were one; no bias."""
         if self.description is None or self.category is None:
             return replace(self, intercept=None)
-        return replace(self, intercept=None, description=self.description.removesuffix(_told_apart("", self.category)))
+        return replace(self, intercept=None, description=self.description.removesuffix(told_apart("", self.category)))
 
 
 @dataclass(frozen=True)
@@ -232,7 +231,7 @@ def _parse_row(place: str, row: Mapping[str | Any, Any], how: _Format) -> LabelR
     category = None
     if how.is_netdissect:
         category = category_of(row["category"]) if row["category"].strip() else None
-        description = _broden_name(description, category) if description else None
+        description = broden_name(description, category) if description else None
     layer = (row.get(how.columns["layer"]) or "").strip() or how.layer
     overlaps = _overlaps(place, row, how.categories)
     if description is None:
@@ -257,7 +256,7 @@ def _overlaps(place: str, row: Mapping[str, str], categories: Collection[str]) -
                 "they are a part"
             )
         category = category_of(name)
-        concept = _broden_name(label, category)
+        concept = broden_name(label, category)
         found.setdefault(concept, Overlap(concept, category, both, truth + activation - both))
     return tuple(found.values())
 
@@ -341,30 +340,6 @@ def _unit(place: str, text: str, first_unit: int) -> int:
         last = first_unit + MOST_UNITS - 1
         raise ImportedFileError(f"{place}: the unit is {shown!r}, not a whole number from {first_unit} to {last:,}")
     return unit
-
-
-def _broden_name(label: str, category: str | None) -> str:
-    """A label of NetDissect as the built-in set broden spells it: `ice_cream_parlor-s` is a scene.
-
-    There, and in CLIP-Dissect's labels, scenes are called without `-s`, so `kitchen` here and there is one concept. But
-    `house-s` and `house` are two, and one of them has to say more than its name. Which, a file cannot tell: the other
-    may stand in that of the next layer. So the built-in set says it: a name that it lists as a scene is the scene's,
-    any other belongs to what is no scene. `green-c`, the color, is called so there too.
-    """
-    is_scene = category == "scene"
-    name = (label.removesuffix("-s") if is_scene else label).replace("_", " ")
-    return name if category is None or is_scene == (name in _scenes()) else _told_apart(name, category)
-
-
-def _told_apart(name: str, category: str) -> str:
-    """A name that belongs to a concept of another category, with its own."""
-    return f"{name} ({category})"
-
-
-@cache
-def _scenes() -> frozenset[str]:
-    """The names of scenes in the built-in set broden."""
-    return frozenset(each.text for each in builtin_concepts("broden") if each.category == "scene")
 
 
 def _layer_of_name(stem: str) -> str | None:

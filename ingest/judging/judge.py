@@ -67,8 +67,33 @@ class Judge:
         if null is None or not len(correlation):
             return unknown
         pseudo = PseudoUnits(layer.activations, self.draws, self.seed)
-        found = torch.cat(list(_of_pseudo_units(layer.shared, pseudo, null)))
+        found = torch.cat(list(_of_pseudo_units(layer, pseudo, null)))
         return torch.where(correlation.isnan(), unknown, p_values(correlation, found))
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """Labels as tensors, see `LayerLabels`."""
+
+    concepts: Tensor
+    weights: Tensor
+    operators: Tensor | None
+
+    @classmethod
+    def of(cls, labels: LayerLabels, device: torch.device) -> _Terms:
+        """On a device."""
+        operators = None if labels.operators is None else torch.from_numpy(labels.operators).to(device)
+        return cls(torch.from_numpy(labels.terms).to(device), torch.from_numpy(labels.weights).to(device), operators)
+
+    @property
+    def first(self) -> Tensor:
+        """The concepts that are counted, (units,) int64."""
+        return self.concepts[:, 0]
+
+    def predicted(self, layer: LayerData, units: slice) -> Tensor:
+        """What the labels of some units predict, (images, units) float32."""
+        operators = None if self.operators is None else self.operators[units]
+        return layer.signals.predicted(self.concepts[units], self.weights[units], operators)
 
 
 def judged(scoring: Scoring, scratch: Path) -> Judge:
@@ -83,24 +108,25 @@ def _measures(
 ) -> Mapping[str, np.ndarray]:
     """All measures by the names of the table ``store.fidelities``; each (units,) float32."""
     shared = layer.shared
-    terms, weights = _terms(labels, layer.activations.device)
+    terms = _Terms.of(labels, layer.activations.device)
     without = chosen_without(choose, layer, scratch) if choose else ()
-    chosen = {fold: _terms(other, terms.device) for fold, other in without}  # their matrices are let go
+    # their matrices are let go
+    chosen = {fold: _Terms.of(other, layer.activations.device) for fold, other in without}
     first: list[Tensor] = []
     whole: list[Fidelity] = []
     held: list[Fidelity] = []
     for units in _blocks(layer.activations):
-        activations, signals = layer.activations[:, units], shared.signals.predicted(terms[units], weights[units])
+        activations, signals = layer.activations[:, units], terms.predicted(layer, units)
         whole.append(fidelity(activations, signals, torch.zeros_like(_folds(shared))))
-        first.append(_by_first_concept(shared, activations, terms[units], whole[-1]))
+        first.append(_by_first_concept(layer, units, terms, whole[-1]))
         if chosen:
-            signals = _left_out_signals(shared, chosen, units)
+            signals = _left_out_signals(layer, chosen, units)
             held.append(fidelity(activations, signals, _folds(shared)))
     on_all = joined(whole)
     found = {each.name: getattr(on_all, each.name) for each in fields(Fidelity)}
     # what was chosen by none of these images is held out from all of them
     out = joined(held) if chosen else on_all
-    nothing = torch.full((len(terms),), torch.nan)
+    nothing = torch.full((layer.activations.shape[1],), torch.nan)
     is_known = bool(chosen) or choose is None
     found |= {f"held_out_{each.name}": getattr(out, each.name) if is_known else nothing for each in fields(Fidelity)}
     features, has_ceiling = shared.image_features, can_be_left_out(_folds(shared))
@@ -108,10 +134,12 @@ def _measures(
         ceilings(features, layer.activations, _folds(shared)) if features is not None and has_ceiling else nothing
     )
     found["monosemanticity"] = nothing if features is None else monosemanticity(features, layer.activations)
-    found["stability"] = _stability(shared, terms[:, 0], [other[:, 0] for other, _ in chosen.values()])
+    found["stability"] = _stability(shared, terms.first, [other.first for other in chosen.values()])
     by_first = {"cubed_correlation": torch.cat(first), "stability": found["stability"]}
-    found["confidence"] = confidences(by_first, len(layer.activations))
-    has_label = (terms[:, 0] >= 0).cpu()
+    # how often a label by masks is right was never found out
+    is_fitted = labels.overlaps is None and not layer.is_by_area
+    found["confidence"] = confidences(by_first, len(layer.activations)) if is_fitted else nothing
+    has_label = (terms.first >= 0).cpu()
     of_unit = ("ceiling", "monosemanticity")
     return {
         name: (values.cpu() if name in of_unit else values.cpu().masked_fill(~has_label, torch.nan)).numpy()
@@ -119,25 +147,26 @@ def _measures(
     }
 
 
-def _by_first_concept(shared: Shared, activations: Tensor, terms: Tensor, known: Fidelity) -> Tensor:
+def _by_first_concept(layer: LayerData, units: slice, terms: _Terms, known: Fidelity) -> Tensor:
     """Cubed correlations with the cosines of the concept that is counted, as if it were all that a label says."""
-    if shared.shape is None and terms.shape[1] == 1:
+    if layer.shared.shape is None and terms.concepts.shape[1] == 1:
         return known.cubed_correlation
-    cosines = shared.plain_signals.predicted(terms[:, :1], torch.ones(len(terms), 1, device=terms.device))
-    found = cubed_correlations(activations, cosines, torch.zeros_like(_folds(shared)))
+    first = terms.first[units, None]
+    cosines = layer.plain_signals.predicted(first, torch.ones(first.shape, device=first.device))
+    found = cubed_correlations(layer.activations[:, units], cosines, torch.zeros_like(_folds(layer.shared)))
     return found.masked_fill(known.correlation.isnan(), torch.nan)
 
 
-def _left_out_signals(shared: Shared, chosen: Mapping[int, tuple[Tensor, Tensor]], units: slice) -> Tensor:
+def _left_out_signals(layer: LayerData, chosen: Mapping[int, _Terms], units: slice) -> Tensor:
     """Of each image what the label predicts that was chosen without its fold, (images, units) float32.
 
     Each label's signal is brought to a deviation of 1 over all images, so that none outweighs the others.
     """
-    folds = _folds(shared)
+    folds = _folds(layer.shared)
     joined_signals: Tensor | None = None
-    for fold, (terms, weights) in chosen.items():
+    for fold, terms in chosen.items():
         # squares of huge weights would overflow
-        signals = scaled(shared.signals.predicted(terms[units], weights[units]))
+        signals = scaled(terms.predicted(layer, units))
         if joined_signals is None:
             joined_signals = torch.empty_like(signals)
         deviation = (signals - signals.mean(dim=0)).square().mean(dim=0).sqrt()
@@ -161,17 +190,17 @@ def _stability(shared: Shared, label: Tensor, others: list[Tensor]) -> Tensor:
     return found / len(others)
 
 
-def _of_pseudo_units(shared: Shared, pseudo: PseudoUnits, null: NullLabels) -> Iterator[Tensor]:
+def _of_pseudo_units(layer: LayerData, pseudo: PseudoUnits, null: NullLabels) -> Iterator[Tensor]:
     """How well each pseudo-unit's own label predicts it: its correlation."""
     terms, weights = torch.from_numpy(null.terms), torch.from_numpy(null.weights)
     first = 0
-    folds = torch.zeros_like(_folds(shared))
+    folds = torch.zeros_like(_folds(layer.shared))
     for batch in pseudo.batches():
         for activations in batch.split(max(1, _AT_ONCE // len(batch)), dim=1):
             of_batch = slice(first, first + activations.shape[1])
             first = of_batch.stop
             device = activations.device
-            signals = shared.signals.predicted(terms[of_batch].to(device), weights[of_batch].to(device))
+            signals = layer.signals.predicted(terms[of_batch].to(device), weights[of_batch].to(device))
             yield correlations(activations, signals, folds).cpu()
 
 
@@ -179,11 +208,6 @@ def _folds(shared: Shared) -> Tensor:
     """Of the images."""
     assert shared.folds is not None
     return shared.folds
-
-
-def _terms(labels: LayerLabels, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Concepts and weights, on a device."""
-    return torch.from_numpy(labels.terms).to(device), torch.from_numpy(labels.weights).to(device)
 
 
 def _blocks(activations: Tensor) -> Iterator[slice]:

@@ -28,11 +28,12 @@ def term_shares(layer: LayerData, labels: LayerLabels) -> tuple[np.ndarray, np.n
         (units, most terms) float32, NaN where there is no term or nothing is explained; and (units,) bool.
     """
     terms, weights = torch.from_numpy(labels.terms), torch.from_numpy(labels.weights).double()
-    if not len(terms):
-        return np.empty(terms.shape, np.float32), np.empty(0, bool)
+    if not len(terms) or labels.operators is not None:
+        # a formula is no sum, so nothing is shared out
+        return np.full(terms.shape, np.nan, np.float32), np.zeros(len(terms), bool)
     device = layer.activations.device
     everything = torch.ones(len(layer.activations), device=device)
-    (sums,) = of_terms(layer.shared.signals, units_of(layer.activations), terms.to(device), everything)
+    (sums,) = of_terms(layer.signals, units_of(layer.activations), terms.to(device), everything)
     squares, products, _ = sums.centred()
     explained = weights * products * (terms >= 0)
     total = explained.sum(dim=1, keepdim=True)

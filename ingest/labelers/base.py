@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neuronlake.ingest.labelers.dissecting.regions import Dissection, Regions, whole_images
+from neuronlake.ingest.labelers.dissecting.shares import AreaShares
 from neuronlake.ingest.labelers.predicting.signals import (
     LABELS,
     ImageLabels,
@@ -30,6 +32,8 @@ class Need(StrEnum):
 
     EMBEDDINGS = "embeddings"
     IMAGE_LABELS = "image labels"
+    # and the images' own labels of a probe that has none
+    MASKS = "masks"
 
 
 def needs_of_signal(scoring: Scoring) -> frozenset[Need]:
@@ -57,6 +61,7 @@ class Shared:
         content_folds: the same where images of one content are kept together, and no more, however labels are judged:
             for a labeler that tries labels on a part of the images.
         shape: of the concepts' signals, see `signals.SHAPES`; None for the cosines as they are.
+        categories: of each concept the number of its category, (concepts,) int64.
     """
 
     concepts: tuple[str, ...]
@@ -66,6 +71,7 @@ class Shared:
     folds: Tensor | None = None
     content_folds: Tensor | None = None
     shape: str | None = None
+    categories: Tensor | None = None
 
     def _each(self, change: Callable[[Tensor], Tensor], *names: str) -> Shared:
         """The same with some of its tensors changed, as far as they are there."""
@@ -74,7 +80,7 @@ class Shared:
 
     def to(self, device: torch.device) -> Shared:
         """The same with its tensors on a device."""
-        return self._each(lambda found: found.to(device), "concept_features", *_OF_IMAGES)
+        return self._each(lambda found: found.to(device), "concept_features", "categories", *_OF_IMAGES)
 
     def of_images(self, rows: Tensor, take: Take) -> Shared:
         """The same of some images."""
@@ -91,7 +97,16 @@ class Shared:
         if self.shape != LABELS and self.image_features is not None and self.concept_features is not None:
             return shaped_cosines(self.cosines, self.shape)
         assert self.image_labels is not None
+        if self.categories is not None:
+            return AreaShares(self.regions)
         return ImageLabels(self.image_labels, len(self.concepts))
+
+    @cached_property
+    def regions(self) -> Regions:
+        """The images as regions of their own labels, for a labeler that asks for masks where there are none."""
+        assert self.image_labels is not None
+        assert self.categories is not None
+        return whole_images(self.image_labels, self.categories)
 
     @property
     def plain_signals(self) -> Signals:
@@ -114,11 +129,28 @@ class LayerData:
         activations: (images, live units) float32, finite, on the device to work on.
         shared: with its tensors on the same device.
         labels: what its units are labelled with already, where that is only to be judged.
+        dissection: its live units beside masks, for a labeler that asks for masks where there are some.
     """
 
     activations: Tensor
     shared: Shared
     labels: LayerLabels | None = None
+    dissection: Dissection | None = None
+
+    @cached_property
+    def signals(self) -> Signals:
+        """What every concept predicts of the images."""
+        return AreaShares(self.dissection.regions) if self.dissection else self.shared.signals
+
+    @property
+    def is_by_area(self) -> bool:
+        """Whether these are shares of the images' pixels."""
+        return isinstance(self.signals, AreaShares)
+
+    @property
+    def plain_signals(self) -> Signals:
+        """The same without their shape."""
+        return self.signals if self.is_by_area else self.shared.plain_signals
 
     def of_images(self, rows: Tensor, take: Take) -> LayerData:
         """The same of some images.
@@ -127,7 +159,8 @@ class LayerData:
             rows: (some images,) int64, ascending.
             take: gives rows of a matrix.
         """
-        return LayerData(take(self.activations, rows), self.shared.of_images(rows, take))
+        some = self.dissection and self.dissection.of_images(rows)
+        return LayerData(take(self.activations, rows), self.shared.of_images(rows, take), dissection=some)
 
 
 @dataclass(frozen=True)
@@ -143,9 +176,11 @@ class LayerLabels:
         runner_up_score: (units,) float32; NaN for none.
         intercepts: (units,) float32, what is added to the weighted signals to give the activation; None where labels
             predict none.
-        operators: for each unit how each term is put to those before it; None where all labels are sums.
+        operators: how each term is put to those before it, (units, most terms) int8: 0 as in a sum, else one more than
+            its place in `formulas.OPERATORS`; None where all labels are sums.
         matrix: (units, concepts) float32, the score of every concept; None where there is none.
         null: what the labeler says of the pseudo-units that go with the layer; None where it is not asked about any.
+        overlaps: pixels behind scores that are intersections over unions; None for any other.
         fidelity: how far to believe the labels; None until they are judged.
     """
 
@@ -155,9 +190,10 @@ class LayerLabels:
     runner_up: np.ndarray
     runner_up_score: np.ndarray
     intercepts: np.ndarray | None = None
-    operators: tuple[tuple[str | None, ...], ...] | None = None
+    operators: np.ndarray | None = None
     matrix: np.ndarray | None = None
     null: NullLabels | None = None
+    overlaps: Overlaps | None = None
     fidelity: LayerFidelity | None = None
 
 
@@ -172,6 +208,24 @@ class NullLabels:
 
     terms: np.ndarray
     weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """Pixels of units and of what they are labelled with.
+
+    Attributes:
+        thresholds: above which a unit counts as active, (units,) float64.
+        intersection: of each unit and its label, (units,) int64.
+        union: the same.
+        of_concepts: intersections and unions of each unit and concept, two of (units, concepts) int64; None for
+            formulas.
+    """
+
+    thresholds: np.ndarray
+    intersection: np.ndarray
+    union: np.ndarray
+    of_concepts: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -224,12 +278,19 @@ class LayerActivations:
         live: its live units.
         values: (images, live units) float32, finite, on the CPU.
         labels: of the live units, where they are only to be judged.
+        dissection: of the live units, for a labeler that asks for masks where there are some; on the CPU.
     """
 
     layer: StoredLayer
     live: list[int]
     values: Tensor
     labels: LayerLabels | None = None
+    dissection: Dissection | None = None
+
+    def on(self, device: torch.device, shared: Shared) -> LayerData:
+        """What a labeler sees, on the device that `shared` is on."""
+        dissection = self.dissection and self.dissection.to(device)
+        return LayerData(self.values.to(device), shared, self.labels, dissection)
 
 
 @dataclass(frozen=True)

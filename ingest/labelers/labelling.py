@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,8 +19,9 @@ from neuronlake.ingest.labelers.base import (
     Need,
     Shared,
 )
+from neuronlake.ingest.labelers.dissecting.stored import Dissections, concept_categories
 from neuronlake.ingest.labelers.registry import METHODS, changed_parameters, labeler_of
-from neuronlake.ingest.labelers.rows import fidelity_rows, label_rows, term_rows
+from neuronlake.ingest.labelers.rows import fidelity_rows, intersection_rows, label_rows, term_rows
 from neuronlake.ingest.labelers.settings import Scoring, ScoringError
 from neuronlake.sql import hints
 from neuronlake.sql.store import encoders, features, scorings
@@ -126,7 +127,7 @@ def label_layers(
         return ()
     image_ids, shared = shared_inputs(warehouse, basis.inputs, scoring)
     # a generator: the machine takes a layer's activations when it has a place for them
-    activations = (live_activations(warehouse, layer, basis.inputs.probe_id, image_ids) for layer in layers)
+    activations = layer_activations(warehouse, layers, basis.inputs, scoring, image_ids)
     progress("Scoring layers", 0, len(layers))
     live = named = 0
     for done, labelled in enumerate(label(label_one, shared, activations), start=1):
@@ -155,10 +156,12 @@ def shared_inputs(warehouse: Warehouse, inputs: Inputs, scoring: Scoring) -> tup
     if not len(image_ids):
         reasons = hints.command("cli sql failed_images", warehouse.path)
         raise ScoringError(f"no image of the probe could be read; `{reasons}` has the reasons")
-    if Need.IMAGE_LABELS in needs:
+    if needs & {Need.IMAGE_LABELS, Need.MASKS}:
         places = {text: place for place, text in enumerate(texts)}
         labels = features.image_labels(warehouse, image_ids)
         shared = replace(shared, image_labels=torch.tensor([places.get(label or "", -1) for label in labels]))
+    if Need.MASKS in needs:
+        shared = replace(shared, categories=concept_categories(warehouse, inputs.concept_set_id))
     folds, by_content = (image_folds(warehouse, image_ids, kept) for kept in (inputs.kept_together, "image"))
     return image_ids, replace(shared, folds=folds, content_folds=by_content, shape=scoring.signal)
 
@@ -166,6 +169,19 @@ def shared_inputs(warehouse: Warehouse, inputs: Inputs, scoring: Scoring) -> tup
 def image_folds(warehouse: Warehouse, image_ids: np.ndarray, kept_together: str) -> Tensor:
     """The part of the probe that each image is left out with, (images,) int64."""
     return torch.from_numpy(features.image_folds(warehouse, image_ids, kept_together))
+
+
+def layer_activations(
+    warehouse: Warehouse, layers: Sequence[StoredLayer], inputs: Inputs, scoring: Scoring, image_ids: np.ndarray
+) -> Iterator[LayerActivations]:
+    """The live units of layers, one after the other, beside the probe's masks where the labeler asks for these."""
+    beside: Dissections | None = None
+    if Need.MASKS in labeler_of(scoring).needs:
+        quantile = float(scoring.parameters["quantile"])
+        beside = Dissections(warehouse, inputs.probe_id, inputs.concept_set_id, quantile, image_ids)
+    for layer in layers:
+        found = live_activations(warehouse, layer, inputs.probe_id, image_ids)
+        yield replace(found, dissection=beside.of_layer(layer.layer_id, found.live)) if beside else found
 
 
 def live_activations(
@@ -185,7 +201,8 @@ def _write(
     method = METHODS[scoring.method]
     layer, live, labels = labelled.layer, labelled.live, labelled.labels
     concepts = len(basis.concept_ids)
-    kept = min(scoring.keep_concepts or concepts, concepts) if method.has_matrix else 0
+    # formulas have no score for each concept
+    kept = min(scoring.keep_concepts or concepts, concepts) if labels.matrix is not None else 0
     row = ScoringRow(
         fingerprint=basis.scoring_fingerprint(layer, scoring),
         run_id=run_id,
@@ -216,6 +233,8 @@ def _write(
                 best = scores.topk(kept, dim=1)
                 columns, scores = concept_ids[best.indices.numpy()], best.values
             scorings.insert_matrix(warehouse, scoring_id, labelled_units, columns, scores.numpy())
+        if (met := intersection_rows(live, labels, concept_ids)) is not None:
+            scorings.insert_intersections(warehouse, scoring_id, met)
         rows = label_rows(layer.units, live, labels, concept_ids)
         scorings.insert_labels(warehouse, scoring_id, rows, term_rows(live, labels, concept_ids))
         if labels.fidelity is not None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from neuronlake.ingest.encoders.prompts import checked_prompts
-from neuronlake.ingest.labelers import correlation, linear, similarity
+from neuronlake.ingest.labelers import correlation, linear, network_dissection, similarity
 from neuronlake.ingest.labelers.base import Labeler, Need
 from neuronlake.ingest.labelers.clip_dissect import ClipDissect
+from neuronlake.ingest.labelers.dissecting.tally import DEFINITIONS
 from neuronlake.ingest.labelers.predicting.signals import SHAPES
 from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD, Scoring, ScoringError, Value
 from neuronlake.sql.words import did_you_mean
@@ -24,8 +25,12 @@ _RANGES = {
     "concepts": (1, 50),
     "gain": (0.0, 1.0),
     "signed": (0, 1),
+    "iou": (0.0, 1.0),
+    "quantile": (1e-6, 0.5),
+    "length": (1, 10),
+    "beam": (1, 1000),
 }
-_CHOICES = {"signal": SHAPES}
+_CHOICES = {"signal": SHAPES, "definition": DEFINITIONS}
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,9 @@ METHODS: dict[str, Method] = {
 } | {
     "correlation": Method("correlation", correlation.Correlation, correlation.DEFAULTS, has_matrix=True, has_null=True),
     "linear": Method("linear", linear.Linear, linear.DEFAULTS),
+    "network_dissection": Method(
+        "network_dissection", network_dissection.NetworkDissection, network_dissection.DEFAULTS, has_matrix=True
+    ),
 }
 
 

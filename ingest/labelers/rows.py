@@ -8,10 +8,20 @@ import numpy as np
 import polars as pl
 
 from neuronlake.ingest.labelers.base import LayerFidelity, LayerLabels
+from neuronlake.ingest.labelers.dissecting.formulas import OPERATORS
+
+_OPERATORS = (None, *OPERATORS)
 
 
 def label_rows(units: int, live: list[int], labels: LayerLabels, concept_ids: np.ndarray) -> pl.DataFrame:
     """One row for each unit of the layer; those that are not live have no score."""
+    overlaps = {}
+    if labels.overlaps is not None:
+        overlaps = {
+            "threshold": labels.overlaps.thresholds,
+            "intersection_pixels": labels.overlaps.intersection,
+            "union_pixels": labels.overlaps.union,
+        }
     labelled = pl.DataFrame(
         {
             "unit": np.array(live, dtype=np.int32),
@@ -19,6 +29,7 @@ def label_rows(units: int, live: list[int], labels: LayerLabels, concept_ids: np
             "runner_up_id": concept_ids[labels.runner_up],
             "runner_up_similarity": labels.runner_up_score.astype(np.float32),
             "intercept": np.full(len(live), np.nan, np.float32) if labels.intercepts is None else labels.intercepts,
+            **overlaps,
         }
     ).with_columns(
         pl.col("runner_up_id").replace(-1, None),
@@ -48,15 +59,14 @@ def fidelity_rows(live: list[int], fidelity: LayerFidelity) -> pl.DataFrame:
 def term_rows(live: list[int], labels: LayerLabels, concept_ids: np.ndarray) -> pl.DataFrame:
     """One row for each concept of each label."""
     rows, positions = np.nonzero(labels.terms >= 0)
-    of_units = labels.operators
-    operators = of_units and [of_units[row][place] for row, place in zip(rows, positions, strict=True)]
+    codes = np.zeros(len(rows), np.int8) if labels.operators is None else labels.operators[rows, positions]
     return pl.DataFrame(
         {
             "unit": np.array(live, dtype=np.int32)[rows],
             "position": positions.astype(np.int32),
             "concept_id": concept_ids[labels.terms[rows, positions]],
             "weight": labels.weights[rows, positions],
-            "operator": operators,
+            "operator": [_OPERATORS[code] for code in codes],
         },
         schema_overrides={"operator": pl.String},
     )
@@ -67,16 +77,34 @@ def stored_labels(live: list[int], terms: pl.DataFrame, places: Mapping[int, int
 
     Args:
         live: the live units.
-        terms: unit, position, concept_id and weight of each term.
+        terms: unit, position, concept_id, weight and operator of each term.
         places: of each concept that is known by its place; a label with another counts as none.
     """
     rows = {unit: row for row, unit in enumerate(live)}
     size = (len(live), 1 + int(terms["position"].max() or 0))  # pyright: ignore[reportArgumentType]  a number
-    found, weights = np.full(size, -1), np.zeros(size, dtype=np.float32)
-    for unit, position, concept_id, weight in terms.iter_rows():
+    found, weights, operators = np.full(size, -1), np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.int8)
+    for unit, position, concept_id, weight, operator in terms.iter_rows():
         if unit in rows:
             found[rows[unit], position] = places.get(concept_id, -2)
             weights[rows[unit], position] = weight
+            operators[rows[unit], position] = _OPERATORS.index(operator)
     found[(found == -2).any(axis=1)] = -1
     unknown = np.full(len(live), np.nan, dtype=np.float32)
-    return LayerLabels(found, weights, unknown, np.full(len(live), -1), unknown)
+    formulas = operators if operators.any() else None
+    return LayerLabels(found, weights, unknown, np.full(len(live), -1), unknown, operators=formulas)
+
+
+def intersection_rows(live: list[int], labels: LayerLabels, concept_ids: np.ndarray) -> pl.DataFrame | None:
+    """One row for each unit and concept that meet at all; None where no pixels were counted."""
+    if labels.overlaps is None or labels.overlaps.of_concepts is None:
+        return None
+    intersection, union = labels.overlaps.of_concepts
+    rows, places = np.nonzero(intersection)
+    return pl.DataFrame(
+        {
+            "unit": np.array(live, dtype=np.int32)[rows],
+            "concept_id": concept_ids[places],
+            "intersection_pixels": intersection[rows, places],
+            "union_pixels": union[rows, places],
+        }
+    )

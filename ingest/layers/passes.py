@@ -49,9 +49,20 @@ def read_layers(model: Model, readings: Sequence[Reading], images: Tensor) -> di
         ModelError: the network's own code fails.
         torch.OutOfMemoryError: the device has too little memory for so many images.
     """
-    count = len(images)
-    seen = run_until_seen(model, readings, images, lambda reading, value: reading.activations(value, count))
-    found: dict[str, Activations] = {}
+    return _read(model, readings, images, lambda reading, value: reading.activations(value, len(images)))
+
+
+def read_maps(model: Model, readings: Sequence[Reading], images: Tensor) -> dict[str, Tensor]:
+    """Maps of a network's layers on images, see `Reading.maps`; the rest is as for `read_layers`."""
+    return _read(model, readings, images, lambda reading, value: reading.maps(value, len(images)))
+
+
+def _read(
+    model: Model, readings: Sequence[Reading], images: Tensor, read: Callable[[Reading, object], T]
+) -> dict[str, T]:
+    """What is made of each reading's value, by the readings' names."""
+    seen = run_until_seen(model, readings, images, read)
+    found: dict[str, T] = {}
     for reading in readings:
         outcome = seen.outcomes.get(reading.name)
         if outcome is None:

@@ -51,10 +51,27 @@ class Reading:
         Raises:
             LayerError: it is no tensor with images and units, or not what pooling or directions can take.
         """
+        return pool_positions(self._units(value, images), self.pooling)
+
+    def maps(self, value: object, images: int) -> Tensor:
+        """What a hook saw as a map of each unit, (images, units, height, width) float32.
+
+        Where a layer has no map, or the pooling takes one place of it, it is the activation, 1 x 1.
+
+        Raises:
+            LayerError: as of `activations`.
+        """
+        units = self._units(value, images)
+        if units.grid is None:
+            return pool_positions(units, self.pooling).values[:, :, None, None]
+        return units.values.unflatten(2, units.grid)
+
+    def _units(self, value: object, images: int) -> Positions:
+        """What a hook saw of each unit at each place."""
         output = self._tensor(value, images)
         if self.directions:
             output = self.directions.project(output, f"layer {self.place.text!r} of {self.model}")
-        return pool_positions(self._positions(output), self.pooling)
+        return self._positions(output)
 
     def positions(self, value: object, images: int) -> Positions:
         """What a hook saw at each place, before directions and pooling.

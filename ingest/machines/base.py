@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, Shared
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
-from neuronlake.ingest.machines.extraction import BatchLimit
+from neuronlake.ingest.machines.extraction import BatchLimit, Prepare
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.machines.local import LocalMachine
+from neuronlake.ingest.machines.maps.look import LookAt
 from neuronlake.sql.warehouse import Warehouse
 
 
@@ -32,6 +33,30 @@ class Machine(Protocol):
         Raises:
             DeviceMemoryError: a device has too little memory for the networks, or even for one image.
             NeuronlakeError: a network, an image or a machine is not what it should be.
+        """
+        ...
+
+    def look_at_maps(
+        self,
+        networks: LoadedNetworks,
+        chunks: Sequence[Chunk],
+        prepare: Prepare,
+        look_at: LookAt,
+        limit: BatchLimit,
+        seen: Callable[[int], None],
+    ) -> Generator[tuple[Chunk, Any]]:
+        """Chunks as they are done, each with what a look at its images' maps gave.
+
+        Args:
+            networks: what the images are shown to.
+            chunks: to look at.
+            prepare: makes of an image what the look needs.
+            look_at: called when a chunk is about to be looked at.
+            limit: as for `extract`.
+            seen: as for `extract`.
+
+        Raises:
+            NeuronlakeError: as for `extract`.
         """
         ...
 

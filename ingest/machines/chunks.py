@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -39,13 +39,32 @@ class Chunk:
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """A decoded image as each preprocessing wants it."""
+    """A decoded image as each preprocessing wants it.
+
+    Attributes:
+        pixels: what the networks see.
+        masks: what masks show of that; none where nobody asks for them.
+    """
 
     image_id: int
     width: int
     height: int
     thumbnail: bytes | None
     pixels: dict[Preparation, Tensor]
+    masks: dict[Preparation, MaskedView] = field(default_factory=dict[Preparation, "MaskedView"])
+
+
+@dataclass(frozen=True)
+class MaskedView:
+    """What masks show of the part of an image that a network sees.
+
+    Attributes:
+        region: of each pixel its region, (height, width) int64, from 0.
+        concepts: of each region the places of its concepts, ascending.
+    """
+
+    region: Tensor
+    concepts: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest.devices import device_name, reduced
 from neuronlake.ingest.labelers.similarity import top_image_indices
 from neuronlake.ingest.layers.passes import read_layers
+from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.layers.pooling import Activations
 from neuronlake.ingest.machines.chunks import (
     TOP_IMAGES,
@@ -29,12 +30,15 @@ from neuronlake.ingest.machines.chunks import (
     TopCandidates,
 )
 from neuronlake.ingest.machines.loaded import DeviceMemoryError, LoadedNetworks
+from neuronlake.ingest.networks.models import Model
 from neuronlake.ingest.networks.preprocessing import CustomTransform, Preparation
-from neuronlake.ingest.probes.decoding import decode
+from neuronlake.ingest.probes.decoding import decode, thumbnail
 from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.ingest.probes.sources import ProbeImage, Turns
 
 Prepared = Iterator[PreparedImage | FailedImage]
+# Decodes one image and cuts out of it what each network sees.
+Prepare = Callable[[ChunkImage, frozenset[Preparation]], PreparedImage | FailedImage]
 
 
 def top_rows(activations: Tensor) -> Tensor:
@@ -74,19 +78,28 @@ def _listed_bytes(image: ProbeImage) -> bytes:
     return content
 
 
-def _prepare(image: ChunkImage, preprocessings: frozenset[Preparation]) -> PreparedImage | FailedImage:
-    """Decode one image and cut out of it what each model sees."""
+def prepare(image: ChunkImage, preprocessings: frozenset[Preparation]) -> PreparedImage | FailedImage:
+    """Decode one image, cut out of it what each model sees, and make a small picture of it."""
     try:
-        decoded = decode(_listed_bytes(image.image))
+        rgb = listed_image(image.image)
     except ProbeError as error:
         return FailedImage(image.image_id, str(error))
-    rgb: Image.Image = decoded.rgb
     pixels = {preprocessing: preprocessing.pixels(rgb) for preprocessing in preprocessings}
-    return PreparedImage(image.image_id, *rgb.size, decoded.thumbnail, pixels)
+    return PreparedImage(image.image_id, *rgb.size, thumbnail(rgb), pixels)
+
+
+def listed_image(image: ProbeImage) -> Image.Image:
+    """An image of the probe as it was listed.
+
+    Raises:
+        ProbeError: it cannot be read.
+        ChangedImageError: it is no longer what was listed.
+    """
+    return decode(_listed_bytes(image))
 
 
 def prepare_ahead(
-    images: Iterable[tuple[ChunkImage, frozenset[Preparation]]], workers: int, ahead: int
+    images: Iterable[tuple[ChunkImage, frozenset[Preparation]]], workers: int, ahead: int, prepare: Prepare = prepare
 ) -> Iterator[PreparedImage | FailedImage]:
     """Decode on `workers` threads, at most `ahead` images before they are asked for, in order.
 
@@ -102,7 +115,7 @@ def prepare_ahead(
             for image, preprocessings in images:
                 source = turns.hand_out(image.image.source)
                 in_turn = replace(image, image=replace(image.image, source=source))
-                future = pool_of_threads.submit(_prepare, in_turn, preprocessings)
+                future = pool_of_threads.submit(prepare, in_turn, preprocessings)
                 future.add_done_callback(lambda _, source=source: turns.take_back(source))
                 waiting.append(future)
                 if len(waiting) >= ahead:
@@ -154,6 +167,24 @@ def _to_device(pixels: Tensor, device: torch.device) -> Tensor:
     return pixels.to(device)
 
 
+def layers_by_model(networks: LoadedNetworks) -> list[tuple[Model, list[PlannedLayer]]]:
+    """The models, each with its layers that are read."""
+    by_model = groupby(networks.layers, key=lambda layer: layer.model.name)
+    return [(found[0].model, found) for _, layers in by_model if (found := list(layers))]
+
+
+def as_inputs(
+    batch: Sequence[PreparedImage], networks: LoadedNetworks, device: torch.device
+) -> dict[Preparation, Tensor]:
+    """A batch as each network wants it, on the device."""
+    return {
+        preprocessing: preprocessing.normalise(
+            _to_device(torch.stack([image.pixels[preprocessing] for image in batch]), device)
+        )
+        for preprocessing in networks.preprocessings
+    }
+
+
 class _ChunkExtractor:
     """Shows the images of one chunk to the networks, batch by batch, and gathers what they give.
 
@@ -163,50 +194,23 @@ class _ChunkExtractor:
     def __init__(self, networks: LoadedNetworks, device: torch.device) -> None:
         self._networks = networks
         self._device = device
-        by_model = groupby(networks.layers, key=lambda layer: layer.model.name)
-        self._by_model = [(found[0].model, found) for _, layers in by_model if (found := list(layers))]
+        self._by_model = layers_by_model(networks)
         self._images: list[PreparedImage] = []
         self._activations: dict[tuple[str, str], list[Tensor]] = {}
         self._peaks: dict[tuple[str, str], list[Tensor]] = {}
         self._embeddings: list[Tensor] = []
 
-    def add(self, batch: list[PreparedImage], limit: BatchLimit) -> None:
-        """Run all networks on a batch, in parts where that is too much for the device's memory.
+    def run(self, batch: list[PreparedImage]) -> None:
+        """Run all networks on a batch; if one fails, nothing of it is kept.
 
         Raises:
             LayerError: a layer's output is not what it was in the dry run.
             ModelError: a network fails.
-            DeviceMemoryError: even one image is too much.
         """
-        while batch:
-            part = batch[: limit.images]
-            if self._fits(part):
-                batch = batch[len(part) :]
-            else:
-                limit.halve(len(part), self._device)
-                # only now, when the error is gone and with it what its frames held
-                if self._device.type == "cuda":
-                    torch.cuda.empty_cache()
-
-    def _fits(self, batch: list[PreparedImage]) -> bool:
-        """Run all networks on a batch; if there was too little memory, nothing of it is kept."""
-        try:
-            self._run(batch)
-        except torch.OutOfMemoryError:
-            return False
-        return True
-
-    def _run(self, batch: list[PreparedImage]) -> None:
-        """Run all networks on a batch; if one fails, nothing of it is kept."""
         activations: dict[tuple[str, str], Activations] = {}
         encoded: Tensor | None = None
         with torch.inference_mode():
-            inputs = {
-                preprocessing: preprocessing.normalise(
-                    _to_device(torch.stack([image.pixels[preprocessing] for image in batch]), self._device)
-                )
-                for preprocessing in self._networks.preprocessings
-            }
+            inputs = as_inputs(batch, self._networks, self._device)
             for model, layers in self._by_model:
                 with reduced(self._device, layers[0].precision):
                     found = read_layers(model, [layer.reading for layer in layers], inputs[model.preprocessing])
@@ -270,25 +274,80 @@ def extract_chunk(
         seen: called with the number of the chunk's images seen.
     """
     extractor = _ChunkExtractor(networks.wanted_by(chunk), device)
+    return extractor.finish(run_on_batches(extractor.run, len(chunk.images), stream, device, limit, seen))
+
+
+def run_on_batches(
+    run: Callable[[list[PreparedImage]], None],
+    images: int,
+    stream: Prepared,
+    device: torch.device,
+    limit: BatchLimit,
+    seen: Callable[[int], None],
+) -> list[FailedImage]:
+    """Take images off the stream and give them to what runs the networks on a batch.
+
+    Args:
+        run: is called again with fewer images where the device's memory is not enough.
+        images: how many to take.
+        stream: of decoded images.
+        device: where the networks are.
+        limit: how many images make a batch.
+        seen: called with the number of images taken.
+
+    Returns:
+        Those that could not be read.
+
+    Raises:
+        DeviceMemoryError: even one image is too much.
+    """
     failures: list[FailedImage] = []
     batch: list[PreparedImage] = []
-    for place in range(len(chunk.images)):
+    for place in range(images):
         prepared = next(stream)
         if isinstance(prepared, FailedImage):
             failures.append(prepared)
         else:
             batch.append(prepared)
         if len(batch) == limit.wanted:
-            extractor.add(batch, limit)
+            _in_parts(run, batch, limit, device)
             batch = []
         seen(place + 1)
     if batch:
-        extractor.add(batch, limit)
-    return extractor.finish(failures)
+        _in_parts(run, batch, limit, device)
+    return failures
+
+
+def _in_parts(
+    run: Callable[[list[PreparedImage]], None], batch: list[PreparedImage], limit: BatchLimit, device: torch.device
+) -> None:
+    """Run networks on a batch, in parts where that is too much for the device's memory."""
+    while batch:
+        part = batch[: limit.images]
+        if _fits(run, part):
+            batch = batch[len(part) :]
+        else:
+            limit.halve(len(part), device)
+            # only now, when the error is gone and with it what its frames held
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+def _fits(run: Callable[[list[PreparedImage]], None], batch: list[PreparedImage]) -> bool:
+    """Run networks on a batch; if there was too little memory, nothing of it is kept."""
+    try:
+        run(batch)
+    except torch.OutOfMemoryError:
+        return False
+    return True
 
 
 def decoded_ahead(
-    networks: LoadedNetworks, chunks: Sequence[Chunk], limit: BatchLimit, threads: int | None = None
+    networks: LoadedNetworks,
+    chunks: Sequence[Chunk],
+    limit: BatchLimit,
+    threads: int | None = None,
+    prepare: Prepare = prepare,
 ) -> Prepared:
     """All images of all chunks, each as the networks want it that lack it; on as many threads as cores unless told."""
     wanted = (
@@ -297,4 +356,5 @@ def decoded_ahead(
         for preprocessings in [networks.wanted_by(chunk).preprocessings]
         for image in chunk.images
     )
-    return prepare_ahead(wanted, workers=threads or max(2, os.cpu_count() or 2), ahead=2 * limit.wanted)
+    workers = threads or max(2, os.cpu_count() or 2)
+    return prepare_ahead(wanted, workers, 2 * limit.wanted, prepare)

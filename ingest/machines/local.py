@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, LayerData, Shared
+from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, Shared
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
-from neuronlake.ingest.machines.extraction import BatchLimit, decoded_ahead, extract_chunk
+from neuronlake.ingest.machines.extraction import BatchLimit, Prepare, decoded_ahead, extract_chunk
 from neuronlake.ingest.machines.loaded import LoadedNetworks
+from neuronlake.ingest.machines.maps.look import LookAt, look_at_chunk
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,40 @@ class LocalMachine:
                 done += len(chunk.images)
                 yield chunk, extracted
 
+    def look_at_maps(
+        self,
+        networks: LoadedNetworks,
+        chunks: Sequence[Chunk],
+        prepare: Prepare,
+        look_at: LookAt,
+        limit: BatchLimit,
+        seen: Callable[[int], None],
+    ) -> Generator[tuple[Chunk, Any]]:
+        """One chunk after the other, in their order; images of the next are decoded meanwhile."""
+        if not chunks:
+            return
+        done = 0
+        with networks.on(self.device):
+            stream = decoded_ahead(networks, chunks, limit, prepare=prepare)
+            for chunk in chunks:
+                found = look_at_chunk(
+                    look_at(chunk),
+                    networks,
+                    chunk,
+                    stream,
+                    self.device,
+                    limit,
+                    lambda count, before=done: seen(before + count),
+                )
+                done += len(chunk.images)
+                yield chunk, found
+
     def label(self, label_one: LabelOne, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
         """One layer after the other."""
         here = shared.to(self.device)
 
         def labelled(layer: LayerActivations) -> LabelledLayer:
-            data = LayerData(layer.values.to(self.device), here, layer.labels)
-            return LabelledLayer(layer.layer, layer.live, label_one(data))
+            return LabelledLayer(layer.layer, layer.live, label_one(layer.on(self.device, here)))
 
         # a loop's variable would keep a layer's activations while the next ones are read
         yield from map(labelled, layers)

@@ -18,8 +18,9 @@ import torch
 from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
 from neuronlake.ingest.machines.cluster import ClusterError, Workers, ray, result
-from neuronlake.ingest.machines.extraction import BatchLimit, decoded_ahead, extract_chunk
+from neuronlake.ingest.machines.extraction import BatchLimit, Prepare, decoded_ahead, extract_chunk
 from neuronlake.ingest.machines.loaded import Load, LoadedNetworks
+from neuronlake.ingest.machines.maps.look import Look, LookAt, look_at_chunk
 from neuronlake.ingest.machines.shards import read_shard, shard_folder, write_shard
 
 # a worker should find its next chunk waiting
@@ -56,6 +57,12 @@ class _Worker:
             write_shard(extracted, folder)
         return self._limit
 
+    def look(self, chunk: Chunk, prepare: Prepare, look: Look) -> tuple[BatchLimit, Any]:
+        """Look at a chunk's maps; says what the batches have come down to, and gives what was found."""
+        stream = decoded_ahead(self._networks, [chunk], self._limit, self._threads, prepare)
+        found = look_at_chunk(look, self._networks, chunk, stream, self._device, self._limit, lambda _count: None)
+        return self._limit, found
+
 
 def start_workers(networks: LoadedNetworks, device: str, batch_size: int, workers: Workers) -> list[Any]:
     """Those of the connected cluster, each of which loads the networks for itself."""
@@ -86,30 +93,76 @@ def extract_with(
         ClusterError: the cluster's machines differ, or lose workers again and again.
         NeuronlakeError: what a worker says is wrong.
     """
-    waiting = list(reversed(chunks))
-    running: dict[Any, tuple[Chunk, Path, Any]] = {}
     fingerprints = networks.fingerprints
+
+    def start(worker: Any, chunk: Chunk) -> Any:
+        return worker.extract.remote(chunk, shard_folder(folder, chunk, fingerprints))
+
+    for chunk, came_down in _as_done(workers, chunks, start, seen):
+        limit.come_down_to(came_down)
+        shard = shard_folder(folder, chunk, fingerprints)
+        extracted = read_shard(shard)
+        _require_own(extracted, chunk, shard)
+        yield chunk, extracted
+        shutil.rmtree(shard)
+
+
+def look_with(
+    workers: Sequence[Any],
+    chunks: Sequence[Chunk],
+    prepare: Prepare,
+    look_at: LookAt,
+    limit: BatchLimit,
+    seen: Callable[[int], None],
+) -> Generator[tuple[Chunk, Any]]:
+    """Chunks as workers have looked at them, with what they found; see `Machine.look_at_maps`.
+
+    Raises:
+        ClusterError: the cluster loses workers again and again.
+        NeuronlakeError: what a worker says is wrong.
+    """
+
+    def start(worker: Any, chunk: Chunk) -> Any:
+        return worker.look.remote(chunk, prepare, look_at(chunk))
+
+    for chunk, (came_down, found) in _as_done(workers, chunks, start, seen):
+        limit.come_down_to(came_down)
+        yield chunk, found
+
+
+def _as_done(
+    workers: Sequence[Any],
+    chunks: Sequence[Chunk],
+    start: Callable[[Any, Chunk], Any],
+    seen: Callable[[int], None],
+) -> Generator[tuple[Chunk, Any]]:
+    """Chunks in the order in which workers are done with them, with what they say.
+
+    Args:
+        workers: each has a few chunks at once.
+        chunks: to give them.
+        start: gives a worker a chunk; gives back the reference to what it will say.
+        seen: called with the number of images done.
+    """
+    waiting = list(reversed(chunks))
+    running: dict[Any, tuple[Chunk, Any]] = {}
 
     def give(worker: Any) -> None:
         if waiting:
             chunk = waiting.pop()
-            shard = shard_folder(folder, chunk, fingerprints)
-            running[worker.extract.remote(chunk, shard)] = (chunk, shard, worker)
+            running[start(worker, chunk)] = (chunk, worker)
 
     for worker in [*workers] * _CHUNKS_PER_WORKER:
         give(worker)
     done = 0
     while running:
         ready, _ = ray.wait(list(running), num_returns=1)
-        chunk, shard, worker = running.pop(ready[0])
-        limit.come_down_to(result(ready[0]))
+        chunk, worker = running.pop(ready[0])
+        said = result(ready[0])
         give(worker)
         done += len(chunk.images)
         seen(done)
-        extracted = read_shard(shard)
-        _require_own(extracted, chunk, shard)
-        yield chunk, extracted
-        shutil.rmtree(shard)
+        yield chunk, said
 
 
 def _require_own(extracted: ExtractedChunk, chunk: Chunk, shard: Path) -> None:

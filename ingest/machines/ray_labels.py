@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from neuronlake.ingest.devices import resolve_device
-from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, LayerData, LayerLabels, Shared
+from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, LayerLabels, Shared
 from neuronlake.ingest.machines.cluster import Cluster, ray, result, share_out
 from neuronlake.sql.store.features import StoredLayer
 
@@ -52,7 +52,8 @@ def label_with_ray(
         put = ray.put((Shared(shared.concepts, shape=shared.shape), arrays))
 
         def give(layer: LayerActivations) -> tuple[StoredLayer, list[int], Any]:
-            reference = remote.remote(put, layer.values.numpy(), layer.labels, label_one, device, shared_out.threads)
+            without_values = replace(layer, values=torch.empty(0))
+            reference = remote.remote(put, layer.values.numpy(), without_values, label_one, device, shared_out.threads)
             return layer.layer, layer.live, reference
 
         running = deque(map(give, islice(layers, shared_out.count)))
@@ -70,7 +71,7 @@ def label_with_ray(
 def _label(
     put: tuple[Shared, dict[str, np.ndarray]],
     values: np.ndarray,
-    labels: LayerLabels | None,
+    layer: LayerActivations,
     label_one: LabelOne,
     device: str,
     threads: int,
@@ -80,7 +81,7 @@ def _label(
     here = resolve_device(device)
     without_arrays, arrays = put
     shared = replace(without_arrays, **{name: _tensor(array) for name, array in arrays.items()}).to(here)
-    return label_one(LayerData(_tensor(values).to(here), shared, labels))
+    return label_one(replace(layer, values=_tensor(values)).on(here, shared))
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

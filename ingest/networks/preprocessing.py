@@ -108,6 +108,13 @@ class Preprocessing:
         top = round((resized_height - self.crop) / 2)
         return (left + x * self.crop) / resized_width, (top + y * self.crop) / resized_height
 
+    def window(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """What the model sees of an image: left, top, right and bottom, as fractions of its width and height.
+
+        Those below 0 and above 1 are of padding.
+        """
+        return *self.place_in_image(0, 0, width, height), *self.place_in_image(1, 1, width, height)
+
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         """Size of the resized image, before it is cropped."""
         if self.resize_mode == "squash":
@@ -184,6 +191,10 @@ class CustomTransform:
     def shorter_side(self) -> int:
         """Pixels of the shorter side of what the model sees."""
         return min(self.height, self.width)
+
+    def window(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """The whole image: nothing is known of what the transform cuts off; see `Preprocessing.window`."""
+        return 0.0, 0.0, 1.0, 1.0
 
     def pixels(self, image: Image.Image) -> Tensor:
         """What the model takes, (3, height, width) float32."""

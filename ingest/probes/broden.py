@@ -28,7 +28,7 @@ def broden_images(folder: Location) -> list[ProbeImage]:
         ProbeError: a file or column is missing, or an image is listed twice.
     """
     index = read_csv(folder.join("index.csv"))
-    names = _columns(folder.join("label.csv"), "number", "name")
+    names = columns_of(folder.join("label.csv"), "number", "name")
     labels = {number: name for number, name in names.select("number", "name").iter_rows() if number and name}
     given = [index[column] for column in _LABEL_COLUMNS if column in index.columns]
     # several numbers have semicolons between; the first is the main one
@@ -39,7 +39,7 @@ def broden_images(folder: Location) -> list[ProbeImage]:
     return listed_images(folder.join("index.csv"), folder.join("images"), index["image"], chosen)
 
 
-def _columns(file: Location, *needed: str) -> pl.DataFrame:
+def columns_of(file: Location, *needed: str) -> pl.DataFrame:
     """A csv file that has these columns.
 
     Raises:

@@ -6,10 +6,9 @@ import io
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.sql.words import first_line
@@ -17,14 +16,8 @@ from neuronlake.sql.words import first_line
 _THUMBNAIL_SIDE = 96
 _THUMBNAIL_QUALITY = 60
 _SIXTEEN_BITS = 256
-
-
-@dataclass(frozen=True)
-class DecodedImage:
-    """An upright RGB image, and a small WebP picture of the whole of it."""
-
-    rgb: Image.Image
-    thumbnail: bytes
+# orientations of EXIF in which width and height change places
+_ON_ITS_SIDE = frozenset({5, 6, 7, 8})
 
 
 @contextmanager
@@ -40,16 +33,16 @@ def quiet_decoding() -> Generator[None]:
         yield
 
 
-def decode(content: bytes) -> DecodedImage:
-    """Read an image of any mode from the bytes of its file; on any thread, see `quiet_decoding`.
+def decode(content: bytes) -> Image.Image:
+    """An image of any mode from the bytes of its file, upright and RGB; on any thread, see `quiet_decoding`.
 
     Raises:
         ProbeError: they cannot be read as an image; the message is the reason.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            _check_size(image)
-            rgb = _upright_rgb(image)
+            check_size(image)
+            return _upright_rgb(image)
     except UnidentifiedImageError as error:
         raise ProbeError("not an image that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -59,10 +52,19 @@ def decode(content: bytes) -> DecodedImage:
         raise
     except Exception as error:  # damaged files take Pillow's readers to errors of many kinds
         raise ProbeError(first_line(error)) from error
-    return DecodedImage(rgb, _thumbnail(rgb))
 
 
-def _check_size(image: Image.Image) -> None:
+def upright_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height that an image will have when it is decoded; None where that cannot be told."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            is_on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+            return (image.height, image.width) if is_on_its_side else image.size
+    except Exception:  # of any kind, as in `decode`, which says what it is
+        return None
+
+
+def check_size(image: Image.Image) -> None:
     """Refuse more pixels than Pillow's limit, of which it only warns up to twice as many, and then just once.
 
     Raises:
@@ -99,7 +101,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
 
 
-def _thumbnail(rgb: Image.Image) -> bytes:
+def thumbnail(rgb: Image.Image) -> bytes:
     """The whole image in at most 96 x 96 pixels, as WebP."""
     small = rgb.copy()
     small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)

@@ -13,6 +13,8 @@ from neuronlake.ingest.probes.failure_limit import FailureLimit
 from neuronlake.ingest.probes.formats import KINDS, expand, forget_all, list_images, without_suffix
 from neuronlake.ingest.probes.hashing import hash_images, require_a_readable_image
 from neuronlake.ingest.probes.locations import Location, ProbeError, is_address
+from neuronlake.ingest.probes.masks.base import Masks
+from neuronlake.ingest.probes.masks.finding import MaskSettings, find_masks
 from neuronlake.ingest.probes.sources import ProbeImage, folder_label
 from neuronlake.ingest.probes.torchvision_datasets import dataset_name, is_dataset
 from neuronlake.sql.store.names import Entry
@@ -24,12 +26,15 @@ class Probe:
     """A set of images, in the order of their list, or else of their paths.
 
     `is_numbered` says that of its images nothing is known but their number; their `sha256` tell only the probe apart.
+    `masks` are what its images' masks can show; None where it has none, or they are not read. They tell no two probes
+    apart, so that a probe may get masks later.
     """
 
     name: str
     images: tuple[ProbeImage, ...]
     parts: tuple[Part, ...]
     is_numbered: bool = False
+    masks: Masks | None = None
 
     @property
     def location(self) -> str:
@@ -60,6 +65,10 @@ def load_probe(
     limit: int | None = None,
     seed: int = 0,
     max_failures: int | None = None,
+    masks: str | None = None,
+    mask_labels: Path | None = None,
+    mask_categories: Sequence[str] = (),
+    with_masks: bool = False,
     progress: StageProgress | None = None,
 ) -> Probe:
     """List the images of a probe and hash the contents of each, so that identity follows them.
@@ -75,15 +84,24 @@ def load_probe(
         limit: take a random sample of so many images, in their order; all where None.
         seed: of the sample.
         max_failures: see `FailureLimit`.
+        masks: folder of label images of a probe that is a folder of images, perhaps with a name before it: NAME.png or
+            NAME_seg.png for each image. Broden has its own.
+        mask_labels: what their values mean: see `tables.read_table` and `panoptic.read_panoptic`.
+        mask_categories: of concepts to read; all where empty.
+        with_masks: whether masks are read; where they are not, `masks` and what is about it is passed over.
         progress: called with the number of images done and of all images.
 
     Raises:
-        ProbeError: there is no such probe, it is given twice, or has no image, or too many that cannot be read.
+        ProbeError: there is no such probe, it is given twice, or has no image, or too many that cannot be read;
+            or a mask does not fit its image, or has a value of which nothing is said.
         NameTakenError: two of them have one name.
     """
     parts = check_probes(locations)
     forget_all()
-    name, images = _combine([(part.name, list_images(part.spec)) for part in parts])
+    listed = [list_images(part.spec) for part in parts]
+    settings = MaskSettings(masks, mask_labels, tuple(mask_categories))
+    found = find_masks(parts, listed, settings) if with_masks else None
+    name, images = _combine(list(zip([part.name for part in parts], found.images if found else listed, strict=True)))
     if limit is not None and limit < len(images):
         name = f"{name}:{limit}"
         places = random.Random(seed).sample(range(len(images)), limit)  # noqa: S311  no secret
@@ -91,7 +109,7 @@ def load_probe(
     failures = FailureLimit(name, len(images), max_failures)
     hashed = hash_images(images, failures, progress or (lambda _done, _total: None))
     require_a_readable_image(hashed, failures)
-    return Probe(name, tuple(hashed), tuple(parts))
+    return Probe(name, tuple(hashed), tuple(parts), masks=found.of_probe(name, hashed) if found else None)
 
 
 def check_probes(locations: Sequence[str | Path]) -> list[Part]:

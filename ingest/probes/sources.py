@@ -7,9 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from neuronlake.ingest.probes.locations import Location
+
+if TYPE_CHECKING:
+    from neuronlake.ingest.probes.masks.base import ImageMasks
 
 # Files with other endings are no images and are passed over; these are tried, and failures recorded.
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp", "ppm", "pgm"})
@@ -50,6 +53,7 @@ class ProbeImage:
         part: the probe that it came from, where several were put together.
         group: what other images of the same photograph share with it, such as crops or frames; None where that is not
             said. They are left out together where labels are judged.
+        masks: what its pixels show; None where the probe has no masks, or they are not asked for.
     """
 
     path: str
@@ -58,6 +62,7 @@ class ProbeImage:
     sha256: str = ""
     part: str | None = None
     group: str | None = None
+    masks: ImageMasks | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,8 @@
 -- for an image among the 5 % that the label predicts highest and the 5 % that the unit has highest, a false alarm
 -- among the first alone, a miss among the second alone; outcome_rank counts these two from the worst. A sum predicts
 -- its intercept and weighted signals. Other labels have no scale of their own: their signal, such as the cosine of
--- the concept, or of labels by masks the share of the image that shows it, is put on the activations' least-squares
--- line, upwards even where the label is wrong. No rows where nothing is predicted: the unit has no label or is dead, or
--- images or concepts no embeddings.
+-- the concept, is put on the activations' least-squares line, upwards even where the label is wrong. No rows where
+-- nothing is predicted: the unit has no label or is dead, or images or concepts no embeddings.
 --   $model: text; name of the model
 --   $layer: text; name of the layer
 --   $unit: integer; number of the unit, from 0
@@ -18,25 +17,26 @@ with asked as (
         case when keys.images > 0 then keys.probe_id else judgements.probe_id end as probe_id,
         case when keys.images > 0 then keys.encoder_id else judgements.encoder_id end as encoder_id,
         case when keys.images > 0 then keys.prompts else ['{}'] end as prompts,
-        keys.concept_set_id,
-        layers.model_id,
         case
-            when
-                keys.labeler = 'network_dissection' and exists (
-                    select 1
-                    from store.regions
-                    where regions.model_id = layers.model_id and regions.concept_set_id = keys.concept_set_id
-                )
-                then 'masks'
+            when dissections.dissection_id is not null then 'areas'
             when keys.images > 0 and keys.encoder_id is null then 'labels'
             else keys.parameters ->> 'signal'
         end as shape,
+        layers.model_id,
+        keys.concept_set_id,
         case when keys.parameters ->> 'signal' is not null then labels.intercept end as intercept
     from scorings
     inner join store.scorings as keys on scorings.scoring = keys.scoring_id
-    inner join store.layers on keys.layer_id = layers.layer_id
     inner join store.labels on keys.scoring_id = labels.scoring_id
+    inner join store.layers on keys.layer_id = layers.layer_id
     left join store.judgements on keys.scoring_id = judgements.scoring_id
+    left join store.dissections
+        on
+            keys.labeler = 'network_dissection'
+            and keys.layer_id = dissections.layer_id
+            and keys.probe_id = dissections.probe_id
+            and keys.concept_set_id = dissections.concept_set_id
+            and dissections.quantile = (keys.parameters ->> 'quantile')::double
     where
         scorings.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
         and scorings.model = $model
@@ -64,6 +64,8 @@ terms as (
     select
         label_terms.position,
         label_terms.weight,
+        label_terms.operator,
+        label_terms.concept_id,
         concepts.concept,
         concept_embeddings.embedding
     from asked
@@ -75,7 +77,7 @@ terms as (
             and asked.prompts = concept_embeddings.prompts
             and label_terms.concept_id = concept_embeddings.concept_id
     -- what is not known of one is not known of the sum
-    qualify bool_and(asked.shape is not distinct from 'labels' or concept_embeddings.embedding is not null) over ()
+    qualify bool_and(asked.shape in ('labels', 'areas') or concept_embeddings.embedding is not null) over ()
 ),
 
 cosines as (
@@ -88,45 +90,7 @@ cosines as (
     from shown
     inner join store.image_embeddings using (encoder_id, image_id)
     cross join terms
-    where coalesce(shown.shape, '') not in ('labels', 'masks')
-),
-
--- of each region of an image, what its concepts say of the terms of the label
-told_regions as (
-    select
-        regions.image_id,
-        regions.region,
-        regions.pixels,
-        label_terms.position,
-        label_terms.operator,
-        list_contains(regions.concept_ids, label_terms.concept_id) as is_shown
-    from asked
-    inner join store.regions using (model_id, concept_set_id)
-    inner join store.label_terms using (scoring_id, unit)
-    where asked.shape = 'masks'
-),
-
--- a formula is read from the left: the last term that settles it, whatever is before, says whether it holds
-shown_regions as (
-    select
-        image_id,
-        region,
-        any_value(pixels) as pixels,
-        max_by(case when position = 0 then is_shown else operator = 'or' end, position) as is_of_label
-    from told_regions
-    where
-        position = 0
-        or (operator in ('or', 'and not') and is_shown)
-        or (operator = 'and' and not is_shown)
-    group by image_id, region
-),
-
-area_shares as (
-    select
-        image_id,
-        coalesce(sum(pixels) filter (is_of_label), 0) / sum(pixels) as area_share
-    from shown_regions
-    group by image_id
+    where coalesce(shown.shape, '') not in ('labels', 'areas')
 ),
 
 -- in deviations from their mean; what hardly varies is the same for all images
@@ -160,6 +124,44 @@ shaped as (
     from scaled
 ),
 
+-- a region is of a formula or not by the last of its concepts that settles it
+settled as (
+    select
+        shown.image_id,
+        regions.region,
+        regions.pixels,
+        terms.position,
+        case
+            when terms.position = 0 then list_contains(regions.concept_ids, terms.concept_id)
+            when terms.operator = 'or' and list_contains(regions.concept_ids, terms.concept_id) then true
+            when terms.operator = 'and' and not list_contains(regions.concept_ids, terms.concept_id) then false
+            when terms.operator = 'and not' and list_contains(regions.concept_ids, terms.concept_id) then false
+        end as holds
+    from shown
+    inner join store.regions using (model_id, concept_set_id, image_id)
+    cross join terms
+    where shown.shape = 'areas'
+),
+
+holding as (
+    select
+        image_id,
+        any_value(pixels) as pixels,
+        max_by(holds, position) as holds
+    from settled
+    where holds is not null
+    group by image_id, region
+),
+
+-- the share of what the network sees of an image where the label holds
+areas as (
+    select
+        image_id,
+        sum(case when holds then pixels else 0 end) / sum(pixels) as share
+    from holding
+    group by image_id
+),
+
 scaled_again as (
     select
         image_id,
@@ -183,17 +185,16 @@ scaled_again as (
     where shown.shape = 'labels'
     union all by name
     select
-        shown.image_id,
+        image_id,
         1 as weight,
-        area_shares.area_share as signal
-    from shown
-    inner join area_shares using (image_id)
+        share as signal
+    from areas
 ),
 
 sums as (
     select
         image_id,
-        sum(weight::double * signal) as signal
+        sum(weight::double * coalesce(signal, 0)) as signal
     from scaled_again
     group by image_id
 ),

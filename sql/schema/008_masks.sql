@@ -10,6 +10,8 @@ create table store.dissections (
     concept_set_id integer not null,
     -- share of all places of all images that are above a unit's threshold
     quantile double not null,
+    -- of the layer's map of one image; null before the first chunk
+    places integer,
     unique (layer_id, probe_id, concept_set_id, quantile)
 );
 
@@ -31,8 +33,7 @@ create table store.tails (
 create table store.thresholds (
     dissection_id integer not null,
     unit integer not null,
-    -- null where the unit has values that are not finite
-    threshold double
+    threshold double not null
 );
 
 -- The parts of an image that are of the same concepts, as a network sees it: numbered in the image from 0.

@@ -3,7 +3,8 @@ select
     unit,
     position,
     concept_id,
-    weight
+    weight,
+    operator
 from store.label_terms
 where scoring_id = $scoring_id
 order by unit, position

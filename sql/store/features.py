@@ -155,6 +155,12 @@ def concept_texts(warehouse: Warehouse, concept_set_id: int) -> tuple[str, ...]:
     return tuple(row[0] for row in rows.fetchall())
 
 
+def concept_categories(warehouse: Warehouse, concept_set_id: int) -> tuple[str, ...]:
+    """The categories of a set's concepts, in its order."""
+    select = "select category from store.concept_set_concepts where concept_set_id = $id order by position"
+    return tuple(row[0] for row in warehouse.sql(select, id=concept_set_id).fetchall())
+
+
 def activations(warehouse: Warehouse, layer_id: int, units: Sequence[int], image_ids: np.ndarray) -> np.ndarray:
     """(images, units) float32 of some of a layer's units, a transposed view.
 

@@ -81,7 +81,7 @@ def way_of_judging(warehouse: Warehouse, probe_id: int) -> str:
 
 
 def label_terms(warehouse: Warehouse, scoring_id: int) -> pl.DataFrame:
-    """The concepts of a scoring's labels: unit, position, concept_id and weight."""
+    """The concepts of a scoring's labels: unit, position, concept_id, weight and operator."""
     return warehouse.step("label_terms", scoring_id=scoring_id).pl()
 
 
@@ -131,7 +131,7 @@ def insert_labels(warehouse: Warehouse, scoring_id: int, labels: pl.DataFrame, t
     Args:
         warehouse: to write to.
         scoring_id: whose labels they are.
-        labels: unit, and as far as there are any similarity, runner_up_id, runner_up_similarity, p_value, q_value.
+        labels: unit, and as far as there are any the other columns of the table ``store.labels``.
         terms: unit, concept_id, and unless all labels are of one concept position, weight and operator.
     """
     warehouse.insert("labels", labels, scoring_id=scoring_id)
@@ -177,6 +177,11 @@ def correlations(warehouse: Warehouse, scoring_id: int) -> pl.DataFrame:
     """The correlations of a scoring's labels with their units, as far as they are known: unit, correlation."""
     select = "select unit, correlation from store.fidelities where scoring_id = $id order by unit"
     return warehouse.sql(select, id=scoring_id).pl()
+
+
+def insert_intersections(warehouse: Warehouse, scoring_id: int, rows: pl.DataFrame) -> None:
+    """Write pixels of units and concepts: unit, concept_id, intersection_pixels, union_pixels."""
+    warehouse.insert("intersections", rows, scoring_id=scoring_id)
 
 
 def insert_similarities(warehouse: Warehouse, scoring_id: int, rows: Any) -> None:

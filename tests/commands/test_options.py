@@ -40,6 +40,9 @@ LABELS: dict[str, tuple[str, Any]] = {
 INGEST = LABELS | {
     "models": ("--model resnet18-imagenet --model mine=net.py:make", ["resnet18-imagenet", "mine=net.py:make"]),
     "probes": ("--probe photos --probe shards.tar", ["photos", "shards.tar"]),
+    "masks": ("--masks mine=masks", "mine=masks"),
+    "mask_labels": ("--mask-labels classes.csv", "classes.csv"),
+    "mask_categories": ("--mask-categories object,part", ["object", "part"]),
     "pooling": ("--pooling max", "max"),
     "directions": (
         "--directions layer4=a.npz --directions layer4=b.npz --directions fc=c.npz",

@@ -193,6 +193,8 @@ def test_paths_in_a_stored_recipe_mean_the_same_anywhere(tmp_path: Path, monkeyp
     assert history._probe("s3://bucket/folder") == "s3://bucket/folder"
     assert history._probe("torchvision:CIFAR10") == f"torchvision:CIFAR10@{tmp_path}/data"
     assert history._probe("shards-{0..3}.tar") == f"{tmp_path}/shards-{{0..3}}.tar"
+    assert history._folder("mine=masks") == f"mine={tmp_path}/masks"
+    assert history._folder("s3://bucket/masks") == "s3://bucket/masks"
     assert history._spec("features.npz") == f"{tmp_path}/features.npz"
 
 

@@ -56,12 +56,13 @@ class Signals(Protocol):
         """(images, concepts) float32, which nobody else holds."""
         ...
 
-    def predicted(self, terms: Tensor, weights: Tensor) -> Tensor:
+    def predicted(self, terms: Tensor, weights: Tensor, operators: Tensor | None = None) -> Tensor:
         """What labels predict of each image, but for a constant: the weighted sums of their concepts' signals.
 
         Args:
             terms: (labels, most terms) int64, as in `LayerLabels`; -1 for none.
             weights: (labels, most terms) float32.
+            operators: (labels, most terms) int8, as in `LayerLabels`; None where all labels are sums.
 
         Returns:
             (images, labels) float32.
@@ -93,7 +94,7 @@ class PlainCosines:
         """See Signals."""
         return self.cosines.image_features[images] @ self.cosines.text_features[concepts].T
 
-    def predicted(self, terms: Tensor, weights: Tensor) -> Tensor:
+    def predicted(self, terms: Tensor, weights: Tensor, operators: Tensor | None = None) -> Tensor:
         """See Signals; a sum of cosines is the product with a sum of directions."""
         directions = (self.cosines.text_features[terms.clamp_min(0)] * _known(terms, weights)[:, :, None]).sum(dim=1)
         # laid out label by label, as activations are unit by unit
@@ -155,7 +156,7 @@ class ShapedCosines:
         scale = self.scale
         return shaped.sub_(scale.shaped_mean[concepts]).mul_(scale.over_shaped_deviation[concepts])
 
-    def predicted(self, terms: Tensor, weights: Tensor) -> Tensor:
+    def predicted(self, terms: Tensor, weights: Tensor, operators: Tensor | None = None) -> Tensor:
         """See Signals."""
         return _weighted(self, terms, weights)
 
@@ -187,7 +188,7 @@ class ImageLabels:
         numbers = torch.arange(self.concepts, device=self.places.device)[concepts]
         return (self.places[images, None] == numbers).float()
 
-    def predicted(self, terms: Tensor, weights: Tensor) -> Tensor:
+    def predicted(self, terms: Tensor, weights: Tensor, operators: Tensor | None = None) -> Tensor:
         """See Signals."""
         return _weighted(self, terms, weights)
 

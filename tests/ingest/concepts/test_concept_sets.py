@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from neuronlake.ingest.concepts.builtin_sets import builtin_names, imagenet_name
-from neuronlake.ingest.concepts.concept import ConceptError
-from neuronlake.ingest.concepts.concept_sets import load_concepts
+from neuronlake.ingest.concepts.concept import Concept, ConceptError
+from neuronlake.ingest.concepts.concept_sets import load_concepts, mask_concepts
+from neuronlake.ingest.names import Part
 
 
 def write(path: Path, content: str | bytes) -> str:
@@ -166,3 +169,15 @@ def test_an_unknown_set_is_refused(name: str, complaint: str) -> None:
     with pytest.raises(ConceptError) as error:
         load_concepts([name])
     assert complaint in str(error.value)
+
+
+def test_concepts_of_masks_are_another_set_with_other_masks() -> None:
+    concepts = (Concept("sky", "object"), Concept("dotted", "texture"))
+    found = mask_concepts(Part("masks of photos", "masks"), concepts, "one")
+    other = mask_concepts(Part("masks of photos", "masks"), concepts, "two")
+    words = dataclasses.replace(found, masks="")
+    assert (found.name, found.texts) == ("masks of photos", ["sky", "dotted"])
+    assert len({found.fingerprint, other.fingerprint, words.fingerprint}) == 3
+    assert found.entry.another_name({"masks of photos"}) == "--masks masks-of-photos-2=masks"
+    # of words alone as before
+    assert words.fingerprint == hashlib.sha256(b"[('sky', 'object'), ('dotted', 'texture')]").hexdigest()

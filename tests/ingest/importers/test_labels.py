@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import neuronlake
+from neuronlake.ingest.concepts import same_names
 from neuronlake.ingest.concepts.concept_sets import load_concepts
 from neuronlake.ingest.importers import label_files
 from neuronlake.ingest.importers.labels import ImportedFileError, ImportOptions, describe, import_labels
@@ -369,7 +370,7 @@ FINGERPRINT_OF_0_1 = "07d5a892b602fd3058bc9607859c28a1096cd8642ee3016145882aa39c
 def import_as_0_1(warehouse: Warehouse, file: Path) -> None:
     """Import a file as version 0.1 did, for which scenes and objects of one name were one concept."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(label_files, "_told_apart", lambda name, _category: name)
+        patched.setattr(same_names, "told_apart", lambda name, _category: name)
         import_labels(warehouse, file, OF_LAYER4)
 
 

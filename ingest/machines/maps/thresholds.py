@@ -1,0 +1,186 @@
+"""The highest values of each unit's map over many images: exact, however many images there are.
+
+Of all values only as many are kept as are above the quantile in the end. What is not above as many others is dropped as
+soon as that is known, so that from the second chunk on few values are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuronlake.ingest.devices import reduced
+from neuronlake.ingest.labelers.dissecting.regions import rank_of_quantile
+from neuronlake.ingest.layers.passes import read_maps
+from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, PreparedImage
+from neuronlake.ingest.machines.extraction import as_inputs, layers_by_model, listed_image
+from neuronlake.ingest.machines.loaded import LoadedNetworks
+from neuronlake.ingest.networks.preprocessing import Preparation
+from neuronlake.ingest.probes.locations import ProbeError
+from neuronlake.sql.store.dissections import HighestValues
+
+# values that wait until they are sorted in
+_WAITING = 2**22
+_BITS = 32
+
+
+@dataclass(frozen=True)
+class LayerTail:
+    """A layer's highest values in a chunk.
+
+    Attributes:
+        highest: of each unit, from the highest down.
+        places: of the map of one image.
+    """
+
+    highest: HighestValues
+    places: int
+
+
+@dataclass(frozen=True)
+class SeekThresholds:
+    """See `Look`; a chunk gives a `LayerTail` for each (model name, layer).
+
+    Attributes:
+        share: of all places that is to be above the threshold.
+        images: of the whole probe.
+        bounds: of each layer what is surely not above the thresholds, (units,) float32; none at first.
+    """
+
+    share: float
+    images: int
+    bounds: Mapping[tuple[str, str], np.ndarray]
+
+    def reader(self, networks: LoadedNetworks, device: torch.device) -> _TailReader:
+        """See Look."""
+        return _TailReader(self, networks, device)
+
+
+def values_above(places: int, share: float) -> int:
+    """How many of the highest values tell the quantile that a share of so many places is above."""
+    return places - rank_of_quantile(places, share)[0]
+
+
+def threshold_of(highest: np.ndarray, places: int, share: float) -> float:
+    """The quantile that a share of so many places is above, as numpy's method ``linear`` has it.
+
+    Args:
+        highest: at least as many as `values_above` says, in any order.
+        places: of all images.
+        share: from 0 to 1.
+    """
+    below, part = rank_of_quantile(places, share)
+    kept = np.sort(highest)[-(places - below) :].astype(np.float64)
+    low, high = kept[0], kept[min(1, len(kept) - 1)]
+    return float(low + part * (high - low)) if part else float(low)
+
+
+def prepare_pixels(image: ChunkImage, preprocessings: frozenset[Preparation]) -> PreparedImage | FailedImage:
+    """Decode one image and cut out of it what each model sees."""
+    try:
+        rgb = listed_image(image.image)
+    except ProbeError as error:
+        return FailedImage(image.image_id, str(error))
+    pixels = {preprocessing: preprocessing.pixels(rgb) for preprocessing in preprocessings}
+    return PreparedImage(image.image_id, *rgb.size, None, pixels)
+
+
+class Tail:
+    """The highest values of a layer's units so far, as numbers that sort by unit and then from the highest down."""
+
+    def __init__(self, units: int, most: int, bound: Tensor) -> None:
+        self._units = units
+        self._most = most
+        self._bound = bound
+        self._kept: list[Tensor] = []
+        self._waiting = 0
+
+    def above(self, values: Tensor) -> Tensor:
+        """Of values, (units, places), those that may count, sortable."""
+        unit, place = (values > self._bound[:, None]).nonzero(as_tuple=True)
+        return (unit << _BITS) | _falling(values[unit, place])
+
+    def add(self, found: Tensor) -> None:
+        """Keep what `above` found."""
+        self._kept.append(found)
+        self._waiting += len(found)
+        if self._waiting > _WAITING:
+            self._sort_in()
+
+    def highest(self) -> HighestValues:
+        """What there is by now, at most as many of each unit as count."""
+        self._sort_in()
+        keys = self._kept[0]
+        starts = torch.searchsorted(keys, torch.arange(self._units + 1, device=keys.device) << _BITS)
+        return HighestValues(_rising(keys).cpu().numpy(), starts.cpu().numpy())
+
+    def _sort_in(self) -> None:
+        """Drop what as many others of its unit are above."""
+        keys = torch.cat(self._kept).sort().values if self._kept else torch.zeros(0, dtype=torch.int64)
+        starts = torch.searchsorted(keys, torch.arange(self._units + 1, device=keys.device) << _BITS)
+        rank = torch.arange(len(keys), device=keys.device) - starts[keys >> _BITS]
+        is_full = starts.diff() >= self._most
+        last = keys[(starts[:-1] + self._most - 1)[is_full]]
+        self._bound = self._bound.clone()
+        self._bound[is_full] = _rising(last)
+        self._kept, self._waiting = [keys[rank < self._most]], 0
+
+
+def _falling(values: Tensor) -> Tensor:
+    """float32 as whole numbers of 32 bits that fall as the values rise; (values,) int64."""
+    bits = values.contiguous().view(torch.int32).long()
+    # those of negative numbers fall as the numbers rise
+    rising = torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+    return 2**31 - 1 - rising
+
+
+def _rising(keys: Tensor) -> Tensor:
+    """The values that `_falling` was made of, (values,) float32."""
+    rising = 2**31 - 1 - (keys & 0xFFFFFFFF)
+    bits = torch.where(rising < 0, (-rising) | 0x80000000, rising)
+    return torch.where(bits >= 2**31, bits - 2**32, bits).int().view(torch.float32)
+
+
+class _TailReader:
+    """See `Reader`."""
+
+    def __init__(self, look: SeekThresholds, networks: LoadedNetworks, device: torch.device) -> None:
+        self._look = look
+        self._networks = networks
+        self._device = device
+        self._tails: dict[tuple[str, str], tuple[Tail, int]] = {}
+
+    def run(self, batch: list[PreparedImage]) -> None:
+        """See Reader."""
+        found: list[tuple[tuple[str, str], int, Tensor]] = []
+        with torch.inference_mode():
+            inputs = as_inputs(batch, self._networks, self._device)
+            for model, layers in layers_by_model(self._networks):
+                with reduced(self._device, layers[0].precision):
+                    maps = read_maps(model, [layer.reading for layer in layers], inputs[model.preprocessing])
+                for layer in layers:
+                    of_layer = maps[layer.name]
+                    tail, places = self._tail(layer.key, of_layer)
+                    values = of_layer.transpose(0, 1).flatten(1)
+                    found.append((layer.key, places, tail.above(values)))
+        # only now that nothing can fail any more
+        for key, _, above in found:
+            self._tails[key][0].add(above)
+
+    def finish(self) -> dict[tuple[str, str], LayerTail]:
+        """See Reader."""
+        return {key: LayerTail(tail.highest(), places) for key, (tail, places) in self._tails.items()}
+
+    def _tail(self, key: tuple[str, str], maps: Tensor) -> tuple[Tail, int]:
+        """Of a layer, with its map's places."""
+        if key not in self._tails:
+            units, places = maps.shape[1], maps.shape[2] * maps.shape[3]
+            bound = self._look.bounds.get(key)
+            start = torch.full((units,), -torch.inf) if bound is None else torch.from_numpy(bound)
+            most = values_above(self._look.images * places, self._look.share)
+            self._tails[key] = Tail(units, most, start.to(self._device)), places
+        return self._tails[key]
