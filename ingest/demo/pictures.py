@@ -180,9 +180,10 @@ def _photographed(seen: Image.Image, random: Random) -> np.ndarray:
 def majority(labels: Image.Image) -> np.ndarray:
     """(MASK_SIDE, MASK_SIDE) uint8: the label that is most often among the pixels of the canvas (CANVAS, CANVAS)."""
     pixels = np.asarray(labels)
-    kinds = int(pixels.max()) + 1
-    if kinds == 1:
-        return np.zeros((MASK_SIDE, MASK_SIDE), dtype=np.uint8)
+    least, most = int(pixels.min()), int(pixels.max())
+    if least == most:
+        return np.full((MASK_SIDE, MASK_SIDE), least, dtype=np.uint8)
+    kinds = most + 1
     place = np.arange(CANVAS) // (CANVAS // MASK_SIDE)
     of_label = (place[:, None] * MASK_SIDE + place) * kinds + pixels
     counts = np.bincount(of_label.ravel(), minlength=MASK_SIDE**2 * kinds)

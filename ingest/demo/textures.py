@@ -25,7 +25,7 @@ class Texture:
         draw: puts tones on a canvas, in a plane.
         pitches: smallest and largest pitch, in pixels of the canvas.
         turn: it is turned by at most so many radians.
-        tones: of each tone, which of the paints it is, and how bright.
+        tones: of each tone, which of the paints it is, and how bright: much darker only where that is black or brown.
         colors: of each paint, the colours that such a thing has; any where it is left out.
     """
 
@@ -246,7 +246,7 @@ def _blotchy(ink: Ink, plane: Plane, random: Random) -> None:
 
 TEXTURES = {
     "blotchy": Texture(_blotchy, (70, 150)),
-    "bubbly": Texture(_bubbly, (90, 170), tones=((1, 0.8), (0, 1.0), (1, 1.0), (1, 0.92)), colors=(("white-c",),)),
+    "bubbly": Texture(_bubbly, (90, 170), tones=((1, 0.86), (0, 1.0), (1, 1.0), (1, 0.93)), colors=(("white-c",),)),
     "chequered": Texture(_chequered, (60, 170)),
     "cobwebbed": Texture(_cobwebbed, (70, 110)),
     "cracked": Texture(_cracked, (130, 260)),
@@ -256,16 +256,16 @@ TEXTURES = {
     "honeycombed": Texture(_honeycombed, (80, 190), tones=((1, 1.0), (0, 1.0), (0, 0.88), (0, 1.1))),
     "meshed": Texture(_meshed, (90, 190), turn=0.25),
     "polka-dotted": Texture(_polka_dotted, (120, 280)),
-    "scaly": Texture(_scaly, (80, 160), turn=0.4, tones=((0, 0.55), (0, 1.0), (0, 1.16))),
+    "scaly": Texture(_scaly, (80, 160), turn=0.4, tones=((0, 0.25), (0, 0.94), (0, 1.08))),
     "spiralled": Texture(_spiralled, (300, 620)),
     "sprinkled": Texture(_sprinkled, (70, 130), tones=((0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0))),
     "striped": Texture(_striped, (60, 190)),
     "waffled": Texture(
         _waffled,
         (120, 240),
-        tones=((0, 1.1), (0, 0.5), (0, 0.62), (0, 0.86), (0, 0.95), (0, 0.7)),
-        colors=(("orange-c", "yellow-c", "brown-c"),),
+        tones=((0, 1.1), (0, 0.64), (0, 0.7), (0, 0.88), (0, 0.95), (0, 0.76)),
+        colors=(("orange-c", "brown-c"),),
     ),
-    "woven": Texture(_woven, (130, 240), tones=((0, 0.35), (0, 0.75), (0, 0.92), (0, 1.12))),
+    "woven": Texture(_woven, (130, 240), tones=((0, 0.22), (0, 0.86), (0, 0.95), (0, 1.08))),
     "zigzagged": Texture(_zigzagged, (90, 190)),
 }

@@ -26,7 +26,7 @@ def test_the_demo_makes_a_warehouse_and_a_page_and_says_what_to_do_next(tmp_path
     environment = os.environ | nowhere | {"NEURONLAKE_CACHE": str(tmp_path / "cache")}
     done = run_demo(tmp_path, environment)
     assert done.returncode == 0, done.stderr
-    assert "480 images extracted, 6 of 6 layers scored" in done.stderr
+    assert "370 images extracted, 6 of 6 layers scored" in done.stderr
     assert "open demo.html in a browser" in done.stderr
     assert (tmp_path / "demo.html").stat().st_size > 1_000_000
     with neuronlake.open(tmp_path / "demo.duckdb", write=False) as warehouse:
@@ -34,9 +34,9 @@ def test_the_demo_makes_a_warehouse_and_a_page_and_says_what_to_do_next(tmp_path
         # the Egyptian cat are neighbours in the encoder's space
         label = warehouse.sql(
             "select concept, holds from unit_labels"
-            " where model = 'efficientnet-lite0-imagenet' and layer = '_fc' and unit = 282"
+            " where model = 'efficientnet-lite0-imagenet' and layer = '_fc' and unit = 282 and labeler = 'clip_dissect'"
         ).fetchall()
         assert label == [("Egyptian cat", True)]
-        assert warehouse.scalar("select count(*) from unit_labels") == 2272
+        assert warehouse.scalar("select count(*) from unit_labels where labeler = 'clip_dissect'") == 2272
     again = run_demo(tmp_path, environment)
-    assert "nothing to do: demo.duckdb holds all of it" in again.stderr
+    assert again.stderr.count("nothing to do: demo.duckdb holds all of it") == 2

@@ -155,7 +155,7 @@ def test_outlines_are_those_of_the_newest_dissection_that_has_any(changed: Wareh
         ("late", 0, "photos", 1, "M0 0H50V50H0Z"),
         ("late", 1, "photos", 2, "M10 10H20V20H10Z"),
     ]
-    changed.execute("insert into store.dissections values (3, 2, 1, 3, 0.01), (4, 2, 1, 3, 0.02)")
+    changed.execute("insert into store.dissections values (3, 2, 1, 3, 0.01, 4), (4, 2, 1, 3, 0.02, 4)")
     changed.execute("insert into store.outlines values (3, 0, 2, 'M0 0H9V9H0Z')")
     assert select(changed, drawn) == [("late", 0, "photos", 2, "M0 0H9V9H0Z")]
 
