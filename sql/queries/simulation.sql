@@ -3,8 +3,9 @@
 -- for an image among the 5 % that the label predicts highest and the 5 % that the unit has highest, a false alarm
 -- among the first alone, a miss among the second alone; outcome_rank counts these two from the worst. A sum predicts
 -- its intercept and weighted signals. Other labels have no scale of their own: their signal, such as the cosine of
--- the concept, is put on the activations' least-squares line, upwards even where the label is wrong. No rows where
--- nothing is predicted: the unit has no label or is dead, or images or concepts no embeddings.
+-- the concept, or of labels by masks the share of the image that shows it, is put on the activations' least-squares
+-- line, upwards even where the label is wrong. No rows where nothing is predicted: the unit has no label or is dead, or
+-- images or concepts no embeddings.
 --   $model: text; name of the model
 --   $layer: text; name of the layer
 --   $unit: integer; number of the unit, from 0
@@ -18,7 +19,13 @@ with asked as (
         case when keys.images > 0 then keys.encoder_id else judgements.encoder_id end as encoder_id,
         case when keys.images > 0 then keys.prompts else ['{}'] end as prompts,
         case
-            when dissections.dissection_id is not null then 'areas'
+            when
+                keys.labeler = 'network_dissection' and exists (
+                    select 1
+                    from store.regions
+                    where regions.model_id = layers.model_id and regions.concept_set_id = keys.concept_set_id
+                )
+                then 'areas'
             when keys.images > 0 and keys.encoder_id is null then 'labels'
             else keys.parameters ->> 'signal'
         end as shape,
@@ -30,13 +37,6 @@ with asked as (
     inner join store.labels on keys.scoring_id = labels.scoring_id
     inner join store.layers on keys.layer_id = layers.layer_id
     left join store.judgements on keys.scoring_id = judgements.scoring_id
-    left join store.dissections
-        on
-            keys.labeler = 'network_dissection'
-            and keys.layer_id = dissections.layer_id
-            and keys.probe_id = dissections.probe_id
-            and keys.concept_set_id = dissections.concept_set_id
-            and dissections.quantile = (keys.parameters ->> 'quantile')::double
     where
         scorings.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
         and scorings.model = $model
