@@ -37,7 +37,7 @@ def demo_recipes() -> tuple[Recipe, Recipe]:
         probes=(f"photographs={make_photographs(made / 'photographs') / LIST}", str(make_pictures(made / "drawn"))),
     )
     by_words = replace(
-        looked_at, concepts=("broden", "imagenet"), encoder="conse", parameters={"top_k": 10}, keep_concepts=50
+        looked_at, concepts=("broden", "imagenet"), encoder="conse", parameters={"top_k": 5}, keep_concepts=50
     )
     by_masks = replace(looked_at, layers=_WITH_MAPS, method="network_dissection", parameters={"quantile": _ACTIVE})
     return by_masks, by_words

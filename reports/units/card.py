@@ -110,8 +110,12 @@ class UnitCard:
 
     @property
     def scores(self) -> str:
-        """Similarity and q of the label, as far as they are known: imported labels may have neither."""
-        similarity, q_value = self.label["similarity"], self.label["q_value"]
+        """Similarity and q of the label, as far as they are known: imported labels may have neither.
+
+        An IoU is told with its pixels, see `overlap`.
+        """
+        similarity = None if self.label["union_pixels"] else self.label["similarity"]
+        q_value = self.label["q_value"]
         better = "better" if self.label["is_significant"] else "not better"
         known = [
             None if similarity is None else f"similarity {similarity:.4g}",
