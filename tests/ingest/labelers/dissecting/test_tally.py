@@ -34,7 +34,11 @@ def kitchen_with_dog() -> LabelledPixels:
         [is_active("...", ".##"), is_active("###", "###")],
         [is_active("###", "..."), is_active("...", "...")],
     ]
-    labels: list[tuple[list[np.ndarray], tuple[int, ...]]] = [([dog, striped], (KITCHEN,)), ([cat], ()), ([nothing], ())]
+    labels: list[tuple[list[np.ndarray], tuple[int, ...]]] = [
+        ([dog, striped], (KITCHEN,)),
+        ([cat], ()),
+        ([nothing], ()),
+    ]
     images = [
         LabelledImage(of_image, whole, np.array(active))
         for (of_image, whole), active in zip(labels, units, strict=True)
