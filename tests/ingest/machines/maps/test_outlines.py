@@ -49,7 +49,7 @@ def pixels(*boxes: tuple[int, int, int, int], side: int = 100) -> np.ndarray:
 
 def goes_around(path: str, active: np.ndarray, near: int = NEAR) -> None:
     """Check that what is well inside of the active pixels is inside, and what is well outside outside."""
-    padded = np.pad(active, near, mode="edge")
+    padded = np.pad(active, near)
     shifted = [padded[y : y + 100, x : x + 100] for y in range(2 * near + 1) for x in range(2 * near + 1)]
     inside = filled(path)
     assert inside[np.all(shifted, axis=0)].all()
@@ -92,7 +92,10 @@ def test_a_hole_is_left_out_however_a_picture_is_filled() -> None:
     goes_around(path, active)
 
     def area(ring: list[tuple[int, int]]) -> float:
-        return sum(x * after_y - after_x * y for (x, y), (after_x, after_y) in zip(ring, ring[1:] + ring[:1])) / 2
+        return (
+            sum(x * after_y - after_x * y for (x, y), (after_x, after_y) in zip(ring, ring[1:] + ring[:1], strict=True))
+            / 2
+        )
 
     assert area(outer) * area(hole) < 0
 
