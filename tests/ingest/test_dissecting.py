@@ -36,9 +36,9 @@ TABLES = (
 )
 
 
-def darkened(image: Image.Image) -> Tensor:
-    """32 x 32 pixels of 0 to 15: with whole weights maps are whole numbers, and sums are exact in any order."""
-    small = np.array(image.resize((32, 32), Image.Resampling.NEAREST)) // 16
+def as_numbers(image: Image.Image) -> Tensor:
+    """32 x 32 pixels of 0 to 255: with whole weights maps are whole numbers, and sums are exact in any order."""
+    small = np.array(image.resize((32, 32), Image.Resampling.NEAREST))
     return torch.from_numpy(small).permute(2, 0, 1).float()
 
 
@@ -108,7 +108,7 @@ pytestmark = pytest.mark.usefixtures("work")
 def dissected(warehouse: Warehouse, **changes: Any) -> Any:
     """Ingest the pictures with their masks; `parameters` are added to the quantile."""
     settings = {
-        "models": {"net": (network(), darkened)},
+        "models": {"net": (network(), as_numbers)},
         "layers": LAYERS,
         "probes": "photos",
         "masks": "masks",
@@ -133,8 +133,9 @@ def same_rows(found: dict[str, pl.DataFrame], expected: dict[str, pl.DataFrame])
 def maps_by_hand(layer: str, pictures: list[np.ndarray]) -> np.ndarray:
     """(images, units, height, width) float32."""
     with torch.no_grad():
-        inputs = torch.stack([darkened(Image.fromarray(pixels)) for pixels in pictures])
+        inputs = torch.stack([as_numbers(Image.fromarray(pixels)) for pixels in pictures])
         found = network()[: int(layer) + 1](inputs).numpy()
+    assert np.abs(found).max() * found[0, 0].size < 2**24
     return found.reshape(*found.shape[:2], *(found.shape[2:] or (1, 1)))
 
 
@@ -183,7 +184,8 @@ def test_what_is_stored_is_what_a_look_at_every_pixel_finds(
                 id=number,
             ).fetchall()
             places = list(CONCEPTS)
-            live = {row[0] for row in warehouse.sql("select unit from store.labels").fetchall()}
+            is_live = "select unit from store.labels inner join store.scorings using (scoring_id) where layer_id = $id"
+            live = {row[0] for row in warehouse.sql(is_live, id=number).fetchall()}
             expected = {
                 (unit, places[place], intersection[unit, place], union[unit, place])
                 for unit, place in np.argwhere(intersection > 0).tolist()
