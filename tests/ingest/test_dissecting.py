@@ -233,8 +233,9 @@ def test_outlines_are_kept_of_the_units_top_images_where_they_are_active(copy: P
             "select unit, image_id from store.outlines where dissection_id = 1 order by all"
         ).fetchall()
         expected = warehouse.sql(
-            "select distinct unit, image_id from store.top_images"
-            " inner join store.active_regions using (unit, image_id) where rank <= 5 and layer_id = 1 and dissection_id = 1 order by all"
+            "select distinct unit, image_id"
+            " from store.top_images inner join store.active_regions using (unit, image_id)"
+            " where rank <= 5 and layer_id = 1 and dissection_id = 1 order by all"
         ).fetchall()
         assert outlined == expected
         assert outlined
