@@ -61,7 +61,7 @@ class Shared:
         content_folds: the same where images of one content are kept together, and no more, however labels are judged:
             for a labeler that tries labels on a part of the images.
         shape: of the concepts' signals, see `signals.SHAPES`; None for the cosines as they are.
-        categories: of each concept the number of its category, (concepts,) int64.
+        categories: of each of the images' own labels the number of its category, (concepts,) int64.
     """
 
     concepts: tuple[str, ...]

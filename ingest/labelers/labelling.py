@@ -19,7 +19,7 @@ from neuronlake.ingest.labelers.base import (
     Need,
     Shared,
 )
-from neuronlake.ingest.labelers.dissecting.stored import Dissections, concept_categories
+from neuronlake.ingest.labelers.dissecting.stored import Dissections
 from neuronlake.ingest.labelers.registry import METHODS, changed_parameters, labeler_of
 from neuronlake.ingest.labelers.rows import fidelity_rows, intersection_rows, label_rows, term_rows
 from neuronlake.ingest.labelers.settings import Scoring, ScoringError
@@ -161,7 +161,8 @@ def shared_inputs(warehouse: Warehouse, inputs: Inputs, scoring: Scoring) -> tup
         labels = features.image_labels(warehouse, image_ids)
         shared = replace(shared, image_labels=torch.tensor([places.get(label or "", -1) for label in labels]))
     if Need.MASKS in needs:
-        shared = replace(shared, categories=concept_categories(warehouse, inputs.concept_set_id))
+        # every image is labelled with one of them all, so that they are of one category, whatever words they are
+        shared = replace(shared, categories=torch.zeros(len(texts), dtype=torch.int64))
     folds, by_content = (image_folds(warehouse, image_ids, kept) for kept in (inputs.kept_together, "image"))
     return image_ids, replace(shared, folds=folds, content_folds=by_content, shape=scoring.signal)
 

@@ -17,10 +17,12 @@ def label_rows(units: int, live: list[int], labels: LayerLabels, concept_ids: np
     """One row for each unit of the layer; those that are not live have no score."""
     overlaps = {}
     if labels.overlaps is not None:
+        # a unit that meets nothing has no label, which therefore has no pixels
+        has_label = pl.Series(labels.terms[:, 0] >= 0)
+        pixels = {"intersection_pixels": labels.overlaps.intersection, "union_pixels": labels.overlaps.union}
         overlaps = {
             "threshold": labels.overlaps.thresholds,
-            "intersection_pixels": labels.overlaps.intersection,
-            "union_pixels": labels.overlaps.union,
+            **{name: pl.Series(counts).set(~has_label, None) for name, counts in pixels.items()},
         }
     labelled = pl.DataFrame(
         {

@@ -29,8 +29,8 @@ def shown_window(transform: Transform, width: int, height: int) -> Window | None
         width: of the image, in pixels.
         height: of the image, in pixels.
     """
-    across = np.broadcast_to(np.linspace(0, 255, width).round().astype(np.uint8), (height, width))
-    down = np.broadcast_to(np.linspace(0, 255, height).round().astype(np.uint8)[:, None], (height, width))
+    across = np.broadcast_to(_ramp(width), (height, width))
+    down = np.broadcast_to(_ramp(height)[:, None], (height, width))
     black, white, x, y = (
         transform(Image.fromarray(np.ascontiguousarray(grey)).convert("RGB")).float().mean(dim=0)
         for grey in (np.zeros_like(across), np.full_like(across, 255), across, down)
@@ -43,6 +43,11 @@ def shown_window(transform: Transform, width: int, height: int) -> Window | None
     columns = _edges((x - black) / safe, is_shown, dim=1)
     rows = _edges((y - black) / safe, is_shown, dim=0)
     return None if columns is None or rows is None else (columns[0], rows[0], columns[1], rows[1])
+
+
+def _ramp(pixels: int) -> np.ndarray:
+    """Of each pixel of a line the place of its centre, from 0 for its beginning to 255 for its end."""
+    return ((np.arange(pixels) + 0.5) / pixels * 255).round().astype(np.uint8)
 
 
 def _edges(place: Tensor, is_shown: Tensor, dim: int) -> tuple[float, float] | None:
@@ -64,4 +69,7 @@ def _edges(place: Tensor, is_shown: Tensor, dim: int) -> tuple[float, float] | N
     start = float(found.mean() - slope * at.mean())
     if slope <= 0 or float((found - start - slope * at).abs().mean()) > _OFF:
         return None
-    return start, start + slope
+    # what begins or ends within half a pixel of the image's edge does so there: interpolation tells no more
+    edges = (start, 0.0), (start + slope, 1.0)
+    first, last = (edge if abs(seen - edge) < slope / size / 2 else seen for seen, edge in edges)
+    return first, last

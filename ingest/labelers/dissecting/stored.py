@@ -41,7 +41,7 @@ class Dissections:
             pixels=torch.from_numpy(rows.pixels),
             starts=torch.from_numpy(rows.starts),
             members=torch.from_numpy(rows.members),
-            categories=self._categories(),
+            categories=_categories(self._warehouse, concept_set_id),
             counted=torch.ones(len(self._image_ids), dtype=torch.bool),
         )
 
@@ -62,12 +62,8 @@ class Dissections:
             thresholds=torch.from_numpy(thresholds[live]),
         )
 
-    def _categories(self) -> Tensor:
-        """See `Regions`."""
-        return concept_categories(self._warehouse, self._key[1])
 
-
-def concept_categories(warehouse: Warehouse, concept_set_id: int) -> Tensor:
+def _categories(warehouse: Warehouse, concept_set_id: int) -> Tensor:
     """Of each concept of a set the number of its category, (concepts,) int64."""
     categories = features.concept_categories(warehouse, concept_set_id)
     numbers = {category: number for number, category in enumerate(dict.fromkeys(categories))}

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from neuronlake.ingest.devices import reduced
+from neuronlake.ingest.labelers.dissecting.regions import rounded_down
 from neuronlake.ingest.layers.passes import read_maps
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, MaskedView, PreparedImage
@@ -171,7 +172,7 @@ class _CrossingReader:
 
     def _enlarged(self, maps: Tensor, thresholds: np.ndarray, views: list[MaskedView]) -> Iterator[_Enlarged]:
         """The maps that are above their thresholds anywhere, enlarged, some at a time."""
-        above = torch.from_numpy(thresholds.astype(np.float32)).to(maps.device)
+        above = rounded_down(torch.from_numpy(thresholds)).to(maps.device)
         is_anywhere = maps.amax(dim=(2, 3)) > above
         for shape in dict.fromkeys(tuple(view.region.shape) for view in views):
             of_shape = torch.tensor([view.region.shape == shape for view in views], device=maps.device)

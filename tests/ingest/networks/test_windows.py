@@ -30,6 +30,15 @@ def test_crops_and_padding_are_found(steps: list[object], expected: tuple[float,
     assert found == pytest.approx(expected, abs=0.015)
 
 
+@pytest.mark.parametrize("size", [(16, 16), (64, 64), (64, 48), (500, 375)])
+def test_all_of_an_image_is_known_as_all_of_it(size: tuple[int, int]) -> None:
+    """Else its masks would be moved by a pixel."""
+    for side in (8, 32, 64):
+        for way in (transforms.InterpolationMode.BILINEAR, transforms.InterpolationMode.NEAREST):
+            transform = transforms.Compose([transforms.Resize((side, side), way), *NORMALIZE])
+            assert shown_window(transform, *size) == (0, 0, 1, 1)
+
+
 def test_what_is_mirrored_or_shuffled_or_blank_is_not_guessed() -> None:
     mirrored = transforms.Compose([transforms.Resize((64, 64)), transforms.RandomHorizontalFlip(1.0), *NORMALIZE])
     turned = transforms.Compose([transforms.RandomRotation((90, 90)), transforms.ToTensor()])
