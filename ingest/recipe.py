@@ -207,9 +207,6 @@ class Recipe(_Settings):
     models: _Models = ()
     layers: _Names = ()
     probes: _Texts = ()
-    masks: Annotated[str | None, _takes("a text")] = None
-    mask_labels: Annotated[_Path | None, _takes("the path of a file or folder")] = None
-    mask_categories: _Names = ()
     concepts: _Texts = ()
     encoder: _Text = DEFAULT_ENCODER
     prompts: _Texts = ("{}",)
@@ -234,6 +231,9 @@ class Recipe(_Settings):
     spool: Annotated[_Path | None, _takes("the path of a file or folder")] = None
     limit: Annotated[int | None, _whole(1)] = None
     max_failures: Annotated[int | None, _whole(0)] = None
+    masks: Annotated[str | None, _takes("a text")] = None
+    mask_labels: Annotated[_Path | None, _takes("the path of a file or folder")] = None
+    mask_categories: _Names = ()
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True))

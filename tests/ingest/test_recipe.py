@@ -76,7 +76,7 @@ def test_a_run_leaves_its_settings_as_json(tmp_path: Path) -> None:
     recipe = Recipe(models=("a",), directions=(("fc", "c.npz"),), weights={"a": tmp_path}, spool=tmp_path, limit=3)
     kept = json.loads(as_json(recipe))
     assert list(kept)[:3] == ["models", "layers", "probes"]
-    assert list(kept)[-2:] == ["limit", "max_failures"]
+    assert list(kept)[-2:] == ["mask_labels", "mask_categories"]
     assert (kept["models"], kept["directions"], kept["limit"]) == (["a"], [["fc", "c.npz"]], 3)
     assert (kept["weights"], kept["spool"], kept["max_failures"]) == ({"a": str(tmp_path)}, str(tmp_path), None)
 

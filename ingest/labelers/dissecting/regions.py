@@ -162,7 +162,7 @@ def active_images(activations: Tensor, quantile: float) -> ActivePixels:
         quantile: share of the images above the threshold.
     """
     thresholds = upper_quantile(activations.T, quantile)
-    above = rounded_down(thresholds).to(activations.device)
+    above = thresholds.to(activations)
     unit, image = activations.T.gt(above[:, None]).nonzero(as_tuple=True)
     return ActivePixels(unit.int(), image.int(), torch.ones_like(unit, dtype=torch.int32), thresholds)
 
@@ -181,13 +181,6 @@ def upper_quantile(values: Tensor, share: float) -> Tensor:
     highest = values.topk(count - below, dim=1).values.double()
     low, high = highest[:, -1], highest[:, max(0, count - below - 2)]
     return (low + part * (high - low)).cpu()
-
-
-def rounded_down(thresholds: Tensor) -> Tensor:
-    """Thresholds, float64, as float32 that the same float32 are above: the nearest might be one of them itself."""
-    nearest = thresholds.float()
-    lower = nearest.nextafter(torch.full_like(nearest, -torch.inf))
-    return torch.where(nearest.double() > thresholds, lower, nearest)
 
 
 def rank_of_quantile(count: int, share: float) -> tuple[int, float]:

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from neuronlake.ingest.devices import reduced
-from neuronlake.ingest.labelers.dissecting.regions import rounded_down
 from neuronlake.ingest.layers.passes import read_maps
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, MaskedView, PreparedImage
@@ -172,7 +171,8 @@ class _CrossingReader:
 
     def _enlarged(self, maps: Tensor, thresholds: np.ndarray, views: list[MaskedView]) -> Iterator[_Enlarged]:
         """The maps that are above their thresholds anywhere, enlarged, some at a time."""
-        above = rounded_down(torch.from_numpy(thresholds)).to(maps.device)
+        # the nearest float32, as the reference compares
+        above = torch.from_numpy(thresholds).to(maps)
         is_anywhere = maps.amax(dim=(2, 3)) > above
         for shape in dict.fromkeys(tuple(view.region.shape) for view in views):
             of_shape = torch.tensor([view.region.shape == shape for view in views], device=maps.device)

@@ -14,7 +14,6 @@ from labelled_pixels import drawn
 from neuronlake.ingest.labelers.dissecting.regions import (
     active_images,
     rank_of_quantile,
-    rounded_down,
     upper_quantile,
     whole_images,
 )
@@ -72,20 +71,12 @@ def test_a_unit_is_active_on_the_images_above_its_threshold() -> None:
 def test_who_compares_with_the_threshold_finds_the_same_images_active(
     value: float, low: int, high: int, share: float
 ) -> None:
-    """Also where it lies between two numbers of 32 bits that follow each other."""
+    """Also where it lies between two numbers of 32 bits that follow each other: it counts as the nearest."""
     lower = torch.tensor([value], dtype=torch.float32)
     upper = lower.nextafter(torch.tensor(torch.inf))
     activations = torch.cat([lower.expand(low), upper.expand(high)])
     found = active_images(activations[:, None], share)
-    assert found.region.tolist() == (activations.double() > found.thresholds).nonzero()[:, 0].tolist()
-
-
-def test_a_threshold_is_rounded_down_to_what_the_same_numbers_are_above() -> None:
-    one, next_one = torch.tensor([1.0]), torch.tensor([1.0]).nextafter(torch.tensor(2.0))
-    almost = one.double() + 0.9 * (next_one.double() - one.double())
-    thresholds = torch.cat([one.double(), almost, next_one.double(), torch.tensor([torch.inf]).double()])
-    assert rounded_down(thresholds).tolist() == [1.0, 1.0, float(next_one), math.inf]
-    assert rounded_down(thresholds).dtype == torch.float32
+    assert found.region.tolist() == (activations > found.thresholds.float()).nonzero()[:, 0].tolist()
 
 
 def test_members_are_those_of_the_regions_asked_for_in_their_order() -> None:

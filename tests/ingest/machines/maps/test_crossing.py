@@ -241,8 +241,9 @@ def test_a_pixel_is_active_above_the_threshold_and_not_at_it() -> None:
     value = float(np.float32(51) / np.float32(255))
     example = Example(Image.new("RGB", (8, 8), (51, 0, 0)), [np.full((8, 8), 1, np.uint8)])
     below = float(np.nextafter(np.float32(value), np.float32(0)))
-    # nearer to the value than to the number below it, and yet below it
-    for threshold, pixels in [(value, 0), (below, 64), (0.1 * below + 0.9 * value, 64), (np.inf, 0)]:
+    # one between two numbers of 32 bits counts as the nearest, as in NetDissect-Lite
+    nearer_above, nearer_below = 0.1 * below + 0.9 * value, 0.9 * below + 0.1 * value
+    for threshold, pixels in [(value, 0), (below, 64), (nearer_above, 0), (nearer_below, 64), (np.inf, 0)]:
         look = CrossMasks({("net", "0"): np.array([threshold])}, {("net", "0"): NONE})
         found = crossed(model, ["0"], [example.as_listed(7)], look)
         assert found.active["net", "0"]["pixels"].sum() == pixels
