@@ -25,7 +25,7 @@ _PHOTOGRAPHS = (
     "motorcycle_left.png",
     "rocket.jpg",
 )
-# Each photograph whole, and cut into grids of 2 x 2 and 3 x 3 overlapping crops.
+# Each photograph whole, and cut into 2 x 2 overlapping crops.
 _GRIDS = (1, 2)
 _CROP_OVERLAP = 1.25
 _LARGEST_SIDE = 320
