@@ -17,6 +17,7 @@ from neuronlake.ingest.machines.base import Machine, choose_machine
 from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, ExtractedChunk
 from neuronlake.ingest.machines.extraction import TOP_IMAGES, BatchLimit
 from neuronlake.ingest.networks.lending import evaluated
+from neuronlake.ingest.networks.preprocessing import CustomTransform
 from neuronlake.ingest.plan import Plan, lent_modules, looked_at, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.failure_limit import FailureLimit
@@ -159,6 +160,12 @@ def _notes(
         )
     for model in plan.models:
         yield from model.notes
+        if (
+            plan.probe.masks
+            and isinstance(model.preprocessing, CustomTransform)
+            and not model.preprocessing.tells_window
+        ):
+            yield f"what the transform of {model.name} cuts off cannot be told: masks count as if it showed whole images"
     repeated = [f"{layer.name} ({layer.calls})" for layer in plan.layers if layer.calls > 1]
     if repeated:
         names = ", ".join(repeated[:3]) + (f" and {len(repeated) - 3} more" if len(repeated) > 3 else "")

@@ -41,7 +41,7 @@ class Label:
 LABELS: dict[int, tuple[int, str, list[Label | None]]] = {
     9: (
         2,
-        '{"iou": 0.04}',
+        '{"iou": 0.04, "quantile": 0.005}',
         [
             # of dog and cat the dog, of dotted and nothing else the dotted
             Label(((None, 1),), (20, 100), {1: (20, 100), 2: (10, 100), 3: (5, 200)}),
@@ -53,7 +53,7 @@ LABELS: dict[int, tuple[int, str, list[Label | None]]] = {
     ),
     10: (
         4,
-        '{"iou": 0.04}',
+        '{"iou": 0.04, "quantile": 0.005}',
         [
             Label(((None, 1), ("or", 2), ("and not", 3)), (30, 100), {1: (25, 100), 2: (10, 100), 3: (1, 200)}),
             None,

@@ -15,6 +15,7 @@ from torchvision.transforms import functional as transforms
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.networks.identity.live_code import code_of
+from neuronlake.ingest.networks.windows import WHOLE, shown_window
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -193,8 +194,13 @@ class CustomTransform:
         return min(self.height, self.width)
 
     def window(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """The whole image: nothing is known of what the transform cuts off; see `Preprocessing.window`."""
-        return 0.0, 0.0, 1.0, 1.0
+        """See `Preprocessing.window`; the whole image where the transform does not show what it cuts off."""
+        return shown_window(self.transform, width, height) or WHOLE
+
+    @property
+    def tells_window(self) -> bool:
+        """Whether the transform shows what it cuts off."""
+        return shown_window(self.transform, 400, 300) is not None
 
     def pixels(self, image: Image.Image) -> Tensor:
         """What the model takes, (3, height, width) float32."""

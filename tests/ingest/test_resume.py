@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from killed import Launcher, faults, tables
 from PIL import Image
 
 from neuronlake.sql.opening import open_warehouse
-from neuronlake.sql.verify import verify
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes")]
 
@@ -138,55 +138,11 @@ def make_clip(folder: Path) -> None:
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocessing}))
 
 
-class Launcher:
-    """Starts ingests without their imports; see LAUNCHER."""
-
-    def __init__(self, folder: Path, code: str = LAUNCHER) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._line() == "ready"
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def start(self, what: Path | str) -> int:
-        """Start an ingest into a warehouse, or a command; the number of its process."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{what}\n")
-        self.process.stdin.flush()
-        return int(self._line())
-
-    def end(self) -> int:
-        """Wait for it to end; its exit status, below 0 for a signal."""
-        return int(self._line())
-
-
 @pytest.fixture(scope="module")
 def launcher(inputs: Path) -> Iterator[Launcher]:
-    started = Launcher(inputs)
+    started = Launcher(inputs, LAUNCHER)
     yield started
     started.process.communicate(timeout=60)
-
-
-def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of all tables, but for what says when and by which run they were written."""
-    with open_warehouse(path) as warehouse:
-        names = warehouse.sql("select table_name from duckdb_tables() where schema_name = 'store'").fetchall()
-        columns = "* exclude (run_id)"
-        return {
-            name: warehouse.sql(
-                f"select {columns if name in {'chunks', 'scorings'} else '*'} from store.{name} order by all"
-            ).fetchall()
-            for (name,) in names
-            if name not in {"runs", "migrations"}
-        }
-
-
-def faults(path: Path) -> list[str]:
-    with open_warehouse(path) as warehouse:
-        return [str(fault) for fault in verify(warehouse)]
 
 
 def test_a_killed_ingest_resumes_without_loss_or_duplicates(launcher: Launcher, tmp_path: Path) -> None:
