@@ -95,10 +95,9 @@ class Tail:
     """
 
     def __init__(self, units: int, most: int, bound: Tensor) -> None:
-        self._units = units
         self._most = most
         self._bound = bound
-        self._kept = HighestValues(np.zeros(0, dtype=np.float32), np.zeros(units + 1, dtype=np.int64))
+        self._kept = [np.zeros(0, dtype=np.float32) for _ in range(units)]
         self._waiting: list[HighestValues] = []
 
     def above(self, values: Tensor) -> HighestValues:
@@ -111,27 +110,27 @@ class Tail:
         """Keep what `above` found."""
         self._waiting.append(found)
         # as much work for each value, however many are kept
-        if sum(len(each.values) for each in self._waiting) > len(self._kept.values):
+        if sum(len(each.values) for each in self._waiting) > sum(map(len, self._kept)):
             self._drop_lower()
 
     def highest(self) -> HighestValues:
         """What there is by now, at most as many of each unit as count."""
         self._drop_lower()
-        falling = [-np.sort(-values) for values in _of_each_unit(self._kept)]
-        return HighestValues(np.concatenate(falling), self._kept.starts)
+        falling = [-np.sort(-values) for values in self._kept]
+        return HighestValues(np.concatenate(falling), _starts([*map(len, falling)]))
 
     def _drop_lower(self) -> None:
         """Put together what waits and what is kept, and drop what as many others of its unit are above."""
         bound = self._bound.cpu().numpy().copy()
-        kept: list[np.ndarray] = []
-        for unit, parts in enumerate(zip(*map(_of_each_unit, [self._kept, *self._waiting]), strict=True)):
-            values = np.concatenate(parts)
+        for unit, parts in enumerate(zip(*map(_of_each_unit, self._waiting), strict=True)):
+            values = np.concatenate([self._kept[unit], *parts])
             if len(values) >= self._most:
-                values = np.partition(values, -self._most)[-self._most :]
+                # without the memory of those that are dropped
+                values = np.partition(values, -self._most)[-self._most :].copy()
                 bound[unit] = values[0]
-            kept.append(values)
+            self._kept[unit] = values
         self._bound = torch.from_numpy(bound).to(self._bound.device)
-        self._kept, self._waiting = HighestValues(np.concatenate(kept), _starts([*map(len, kept)])), []
+        self._waiting = []
 
 
 def _starts(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
