@@ -1,6 +1,7 @@
 """Where units are above their thresholds, beside masks: how many of their pixels lie in each region of an image.
 
-Maps are enlarged to the size of the masks as NetDissect-Lite does it: bilinearly, by the centres of the pixels.
+Maps are enlarged to the size of the masks as NetDissect-Lite does it, that is as Pillow does: bilinearly, by the centres
+of the pixels, lines before columns.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from neuronlake.ingest.probes.masks.base import ImageMasks, digest, stacked
 from neuronlake.ingest.probes.masks.regions import regions_of, seen_part
 
 # pixels of enlarged maps that are held at once
-_AT_ONCE = 2**23
+_AT_ONCE = 2**21
 _ACTIVE = {"unit": pl.Int32, "image_id": pl.Int32, "region": pl.Int32, "pixels": pl.Int32}
 _OUTLINES = {"unit": pl.Int32, "image_id": pl.Int32, "outline": pl.String}
 
@@ -230,13 +231,14 @@ def _outlined(
 ) -> pl.DataFrame:
     """Outlines of what is active in those maps that are wanted: unit, image_id, outline."""
     pairs = set(wanted.select("unit", "image_id").iter_rows())
+    starts = torch.searchsorted(some.of_map, torch.arange(len(some.unit) + 1, device=some.of_map.device)).tolist()
     rows: list[tuple[int, int, str]] = []
     for place, (unit, image) in enumerate(zip(some.unit.tolist(), some.image.tolist(), strict=True)):
         number = batch[image].image_id
         if (unit, number) in pairs:
             window = preprocessing.window(batch[image].width, batch[image].height)
             is_active = torch.zeros(some.shape, dtype=torch.bool)
-            is_active.view(-1)[some.pixel[some.of_map == place].cpu()] = True
+            is_active.view(-1)[some.pixel[starts[place] : starts[place + 1]].cpu()] = True
             rows.append((unit, number, outline(is_active.numpy(), window)))
     return pl.DataFrame(rows, schema=_OUTLINES, orient="row")
 

@@ -1,7 +1,7 @@
 """The highest values of each unit's map over many images: exact, however many images there are.
 
 Of all values only as many are kept as are above the quantile in the end. What is not above as many others is dropped as
-soon as that is known, so that from the second chunk on few values are looked at.
+soon as that is known, so that after the first images few values are looked at.
 """
 
 from __future__ import annotations
