@@ -19,8 +19,8 @@ def demo(
     """Dissect two real networks with no network connection, in a minute or two.
 
     EfficientNet-Lite0 and Lite1 (ImageNet weights from packages), three layers of each, on crops of
-    scikit-image's photographs and on drawn pictures: labelled by CLIP-Dissect with the ConSE encoder, and by
-    Network Dissection with the pictures' masks. Writes demo.duckdb and demo.html.
+    scikit-image's photographs and on drawn pictures: labelled by Network Dissection with the pictures' masks, and
+    by CLIP-Dissect with the ConSE encoder. Writes demo.duckdb and demo.html.
     """
     from neuronlake.ingest.demo.recipe import demo_recipes
 
@@ -36,7 +36,9 @@ def demo(
         '"select model, layer, concept, units from concept_frequency where rank = 1"',
     )
     ask = "\n".join(f"  {hints.command(f'cli sql {question}', warehouse)}" for question in questions)
+    by_masks = hints.command("cli report --setting network_dissection --output masks.html", warehouse)
     typer.echo(
-        f"open {page} in a browser, or ask:\n{ask}\nthen with your own images: cli ingest --help",
+        f"open {page} in a browser, or ask:\n{ask}\nwhat the masks show:\n  {by_masks}\n"
+        "then with your own images: cli ingest --help",
         err=True,
     )

@@ -11,7 +11,8 @@ import torch
 from torch.nn.functional import normalize
 
 from neuronlake.ingest.judging.judge import judged
-from neuronlake.ingest.labelers.base import LayerData, Shared
+from neuronlake.ingest.labelers.base import LayerData, Need, Shared
+from neuronlake.ingest.labelers.registry import labeler_of
 from neuronlake.ingest.machines.chunks import Chunk, ChunkImage
 from neuronlake.ingest.machines.extraction import BatchLimit, decoded_ahead, extract_chunk
 from neuronlake.ingest.networks.lending import evaluated
@@ -28,6 +29,8 @@ _ACTIVATION_BYTES = 3.4
 _SIMILARITY_BYTES = 4.0
 _PICTURE_BYTES = 1_400
 _TIMED_BATCHES = 2
+# for activations, for thresholds, and beside masks
+_PASSES_WITH_MASKS = 3
 _TIMED_IMAGES, _TIMED_CONCEPTS = 4_096, 2_048
 
 
@@ -43,7 +46,7 @@ class Estimate:
         activations: rows of activations.
         similarities: rows of similarities.
         stored_bytes: about how large the warehouse would become.
-        extract_seconds: for decoding and forward passes, from a few images.
+        extract_seconds: for decoding and forward passes, from a few images; of all passes where there are masks.
         score_seconds: at most, for similarities and p-values, from a part of the images and concepts.
         notes: what the warehouse, where one was given, knows by another name.
     """
@@ -97,7 +100,7 @@ def _estimate(recipe: Recipe, progress: Progress, warehouse: Warehouse | None) -
             + images * (_PICTURE_BYTES + embedding_bytes)
             + concepts * embedding_bytes
         ),
-        extract_seconds=_seconds_of_an_image(plan, progress) * images,
+        extract_seconds=_seconds_of_an_image(plan, progress) * images * (_PASSES_WITH_MASKS if plan.probe.masks else 1),
         score_seconds=sum(_seconds_of_scoring(plan, layer.units) for layer in plan.layers),
         notes=notes,
     )
@@ -135,7 +138,14 @@ def _seconds_of_scoring(plan: Plan, units: int) -> float:
     )
     labels = torch.randint(some_concepts, (some_images,), generator=generator)
     texts, folds = tuple(plan.concept_set.texts[:some_concepts]), torch.arange(some_images) % 5
-    shared = Shared(texts, images_of, texts_of, labels, folds).to(plan.device)
+    if Need.MASKS in labeler_of(plan.scoring).needs:
+        # counts of pixels take less
+        shared = Shared(
+            texts, image_labels=labels, folds=folds, categories=torch.zeros(some_concepts, dtype=torch.int64)
+        )
+    else:
+        shared = Shared(texts, images_of, texts_of, labels, folds)
+    shared = shared.to(plan.device)
     activations = torch.rand(some_images, units, generator=generator).to(plan.device)
     began = time.perf_counter()
     judged(plan.scoring, Path(tempfile.gettempdir()))(LayerData(activations, shared))

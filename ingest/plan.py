@@ -92,7 +92,7 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         layers=tuple(layers),
         probe=probe,
         encoder=encoder,
-        concept_set=concept_set or _concepts_of(probe),
+        concept_set=concept_set or _concepts_of(probe, scoring),
         scoring=scoring,
     )
 
@@ -109,11 +109,12 @@ def _require_use_of_masks(recipe: Recipe, scoring: Scoring) -> None:
         raise RecipeError(f"{scoring.method} looks at no masks; leave out {option}, or add --method network_dissection")
 
 
-def _concepts_of(probe: Probe) -> ConceptSet:
+def _concepts_of(probe: Probe, scoring: Scoring) -> ConceptSet:
     """What the masks of a probe show, or else what its images are labelled with."""
     if probe.masks:
         return mask_concepts(probe.masks.part, probe.masks.concepts, probe.masks.fingerprint)
-    return image_label_concepts(probe.name, (image.label for image in probe.images))
+    otherwise = ", or give masks with --masks" if Need.MASKS in labeler_of(scoring).needs else ""
+    return image_label_concepts(probe.name, (image.label for image in probe.images), otherwise)
 
 
 def load_models(recipe: Recipe) -> Iterator[Model]:

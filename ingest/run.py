@@ -160,12 +160,9 @@ def _notes(
         )
     for model in plan.models:
         yield from model.notes
-        if (
-            plan.probe.masks
-            and isinstance(model.preprocessing, CustomTransform)
-            and not model.preprocessing.tells_window
-        ):
-            yield f"what the transform of {model.name} cuts off cannot be told: masks count as if it showed whole images"
+        transform = model.preprocessing
+        if plan.probe.masks and isinstance(transform, CustomTransform) and not transform.tells_window:
+            yield f"what {model.name}'s transform cuts off cannot be told: masks count as if it showed whole images"
     repeated = [f"{layer.name} ({layer.calls})" for layer in plan.layers if layer.calls > 1]
     if repeated:
         names = ", ".join(repeated[:3]) + (f" and {len(repeated) - 3} more" if len(repeated) > 3 else "")

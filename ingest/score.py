@@ -85,7 +85,7 @@ def score(
     first = chosen.row(0, named=True)
     layers = [StoredLayer(*row) for row in chosen.select("layer_id", "units", "layer_fingerprint").iter_rows()]
     masks = _masks(warehouse, scoring, first["probe_id"], chosen)
-    concept_set = _concept_set(warehouse, recipe, first, is_embedded=is_embedded) if masks is None else None
+    concept_set = _concept_set(warehouse, recipe, scoring, first) if masks is None else None
     with warehouse.transaction():  # new concepts come with their embeddings, or not at all
         kept_together = recipe.keep_together or scorings.way_of_judging(warehouse, first["probe_id"])
         basis = _basis(warehouse, concept_set, masks, first, kept_together)
@@ -148,12 +148,15 @@ def _require_labelled(warehouse: Warehouse, recipe: ScoreRecipe) -> None:
 
 
 def _concept_set(
-    warehouse: Warehouse, recipe: ScoreRecipe, layer: dict[str, Any], *, is_embedded: bool
+    warehouse: Warehouse, recipe: ScoreRecipe, scoring: Scoring, layer: dict[str, Any]
 ) -> ConceptSet | None:
     """The concepts that the recipe names, or the images' own labels where no embedding is looked at."""
-    if is_embedded:
+    if has_embeddings(scoring):
         return load_concepts(recipe.concepts) if recipe.concepts else None
-    return image_label_concepts(layer["probe"], features.probe_labels(warehouse, layer["probe_id"]))
+    otherwise = ""
+    if Need.MASKS in labeler_of(scoring).needs:
+        otherwise = f", or look at masks with `cli ingest --method {scoring.method}` and this quantile"
+    return image_label_concepts(layer["probe"], features.probe_labels(warehouse, layer["probe_id"]), otherwise)
 
 
 def _masks(warehouse: Warehouse, scoring: Scoring, probe_id: int, chosen: pl.DataFrame) -> int | None:

@@ -19,6 +19,7 @@ def units(answers: Answers) -> dict[str, list[Any]]:
     rounded = cards.drop("is_significant").with_columns(
         pl.col("similarity", "margin", "p_value", "q_value", "receptive_field").round_sig_figs(4),
         pl.col("confidence", "held_out_correlation", "ceiling", "stability").round(3),
+        pl.col("detected_iou").round_sig_figs(3),
         pl.col("activations").list.eval(pl.element().round_sig_figs(3)),
         pl.col("weights").list.eval(pl.element().round_sig_figs(3)),
         pl.col("shares").list.eval(pl.element().round(3)),

@@ -53,15 +53,22 @@ class ConceptSet:
         return hashlib.sha256(said.encode()).hexdigest()
 
 
-def image_label_concepts(probe: str, labels: Iterable[str | None]) -> ConceptSet:
+def image_label_concepts(probe: str, labels: Iterable[str | None], otherwise: str = "") -> ConceptSet:
     """What the images of a probe are labelled with, for labelers that look at no embedding; in alphabetical order.
+
+    Args:
+        probe: its name.
+        labels: of its images.
+        otherwise: what else to do where there are none, for the message.
 
     Raises:
         ConceptError: no image has a label.
     """
     texts = sorted({label for label in labels if label})
     if not texts:
-        raise ConceptError(f"the images of {probe} have no labels; put them into folders that are named for them")
+        raise ConceptError(
+            f"the images of {probe} have no labels; put them into folders that are named for them{otherwise}"
+        )
     categories = {same_text(each.text): each.category for each in load_concepts(("broden",)).concepts}
     concepts = tuple(Concept(text, categories.get(same_text(text), "none")) for text in texts)
     name = f"labels of {probe}"

@@ -18,12 +18,14 @@ from neuronlake.ingest.recipe import Recipe
 # The study's 0.005 is for Broden, of which each texture is a far smaller part. Here each covers one image in 43 and
 # each colour one in 19: a unit that shows it exactly, but is active in 0.005 of all places, has an IoU of 0.2 or 0.1.
 _ACTIVE = 0.02
+_WITH_MAPS = ("_blocks.4", "_blocks.10")
 
 
 def demo_recipes() -> tuple[Recipe, Recipe]:
     """EfficientNet-Lite0 and Lite1, from early to the classifier, on crops of photographs and on drawn pictures.
 
-    Labelled twice: by CLIP-Dissect with ConSE as the encoder, and by Network Dissection with the pictures' masks.
+    Labelled twice: by Network Dissection with the pictures' masks, but for the classifier, which looks at images as a
+    whole; and by CLIP-Dissect with ConSE as the encoder.
 
     Raises:
         ModelError: the extra `demo` is not installed.
@@ -31,13 +33,14 @@ def demo_recipes() -> tuple[Recipe, Recipe]:
     made = cache_folder() / f"demo-{_version()}"
     looked_at = Recipe(
         models=("efficientnet-lite0-imagenet", "efficientnet-lite1-imagenet"),
-        layers=("_blocks.4", "_blocks.10", "_fc"),
+        layers=(*_WITH_MAPS, "_fc"),
         probes=(f"photographs={make_photographs(made / 'photographs') / LIST}", str(make_pictures(made / "drawn"))),
     )
     by_words = replace(
         looked_at, concepts=("broden", "imagenet"), encoder="conse", parameters={"top_k": 10}, keep_concepts=50
     )
-    return by_words, replace(looked_at, method="network_dissection", parameters={"quantile": _ACTIVE})
+    by_masks = replace(looked_at, layers=_WITH_MAPS, method="network_dissection", parameters={"quantile": _ACTIVE})
+    return by_masks, by_words
 
 
 def make_photographs(folder: Path) -> Path:

@@ -88,8 +88,8 @@ class Preprocessing:
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(batch, 3, crop, crop) uint8 to what the model takes, as float32 on the same device."""
-        mean = torch.tensor(self.mean, device=pixels.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device).view(-1, 1, 1)
+        mean = torch.tensor(self.mean, dtype=torch.float32, device=pixels.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, dtype=torch.float32, device=pixels.device).view(-1, 1, 1)
         return (pixels.float() / 255 - mean) / std
 
     def place_in_image(self, x: float, y: float, width: int, height: int) -> tuple[float, float]:

@@ -279,11 +279,16 @@
       if (believed) made.append(believed);
       const scores = element("div", "scores");
       const q = units.q_value[row];
-      scores.append(`similarity ${units.similarity[row] ?? "unknown"}`);
+      scores.append(`${units.is_by_masks[row] ? "IoU" : "similarity"} ${units.similarity[row] ?? "unknown"}`);
       if (q !== null) scores.append(` · q ${q}`);
       if (units.runner_up[row] !== null) scores.append(" · then ", element("bdi", "", units.runner_up[row]));
       if (units.margin[row] !== null) scores.append(` (−${units.margin[row]})`);
       made.append(scores);
+    }
+    if (units.detected[row] !== null) {
+      const detected = element("div", "scores", "by masks: ");
+      detected.append(element("bdi", "", units.detected[row]), `, IoU ${units.detected_iou[row]}`);
+      made.append(detected);
     }
     const count = units.image_ids[row]?.length ?? 0;
     if (count) {

@@ -30,6 +30,20 @@ sums as (
     from unit_terms
     group by scoring, unit
     having (count(*) > 1 or min(weight) < 0) and count(operator) = 0
+),
+
+-- what masks show of a unit, beside its label in a setting that looks at no masks
+by_masks as (
+    select
+        detectors.model,
+        detectors.layer,
+        detectors.unit,
+        detectors.probe,
+        max_by(detectors.explanation, detectors.scoring) as detected,
+        max_by(detectors.iou, detectors.scoring) as detected_iou
+    from detectors
+    where detectors.setting <> coalesce($setting::integer, (select newest_setting.setting from newest_setting))
+    group by detectors.model, detectors.layer, detectors.unit, detectors.probe
 )
 
 select
@@ -60,11 +74,15 @@ select
     pictures.activations,
     pictures.peaks_x,
     pictures.peaks_y,
-    pictures.outlines
+    pictures.outlines,
+    unit_labels.union_pixels is not null as is_by_masks,
+    case when unit_labels.union_pixels is null then by_masks.detected end as detected,
+    case when unit_labels.union_pixels is null then by_masks.detected_iou end as detected_iou
 from unit_labels
 inner join store.scorings as keys on unit_labels.scoring = keys.scoring_id
 inner join store.layers on keys.layer_id = layers.layer_id
 left join pictures using (model, layer, unit, probe)
+left join by_masks using (model, layer, unit, probe)
 left join sums on unit_labels.scoring = sums.scoring and unit_labels.unit = sums.unit
 where unit_labels.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
 order by unit_labels.model asc, unit_labels.position asc, unit_labels.unit asc

@@ -162,7 +162,8 @@ class _CrossingReader:
         """Active pixels and outlines of a layer on a batch."""
         views = [image.masks[layer.model.preprocessing] for image in batch]
         numbers = np.array([image.image_id for image in batch], dtype=np.int32)
-        wanted = self._look.outlined.get(layer.key)
+        # what has no map is active on whole images
+        wanted = self._look.outlined.get(layer.key) if maps.shape[2:].numel() > 1 else None
         pixels: list[pl.DataFrame] = [pl.DataFrame(schema=_ACTIVE)]
         outlines: list[pl.DataFrame] = [pl.DataFrame(schema=_OUTLINES)]
         for some in _active_pixels(maps, self._look.thresholds[layer.key], views):
