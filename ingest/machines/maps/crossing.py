@@ -1,7 +1,7 @@
 """Where units are above their thresholds, beside masks: how many of their pixels lie in each region of an image.
 
-Maps are enlarged to the size of the masks as NetDissect-Lite does it, by Pillow: bilinearly, by the centres of the pixels,
-lines before columns.
+Maps are enlarged to the size of the masks as NetDissect-Lite does it, by Pillow: bilinearly, by the centres of the
+pixels, lines before columns.
 """
 
 from __future__ import annotations
