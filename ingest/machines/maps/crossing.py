@@ -30,7 +30,7 @@ from neuronlake.ingest.probes.masks.base import ImageMasks, digest, stacked
 from neuronlake.ingest.probes.masks.regions import regions_of, seen_part
 
 # pixels of enlarged maps that are held at once
-_AT_ONCE = 2**21
+_AT_ONCE = 2**23
 _ACTIVE = {"unit": pl.Int32, "image_id": pl.Int32, "region": pl.Int32, "pixels": pl.Int32}
 _OUTLINES = {"unit": pl.Int32, "image_id": pl.Int32, "outline": pl.String}
 
