@@ -1,6 +1,7 @@
 """Where units are above their thresholds, beside masks: how many of their pixels lie in each region of an image.
 
-Maps are enlarged to the size of the masks as NetDissect-Lite does it: bilinearly, by the centres of the pixels.
+Maps are enlarged to the size of the masks as NetDissect-Lite does it, by Pillow: bilinearly, by the centres of the
+pixels, lines before columns.
 """
 
 from __future__ import annotations
@@ -106,20 +107,22 @@ def _as_listed(image: ChunkImage, masks: ImageMasks) -> list[np.ndarray]:
 
 
 @dataclass(frozen=True)
-class _Enlarged:
-    """Maps at the size of the masks.
+class _Active:
+    """Pixels where maps that are enlarged to the size of the masks are above their thresholds.
 
     Attributes:
         unit: (maps,) int64.
         image: places in the batch, (maps,) int64.
-        values: (maps, height, width) float32.
-        is_active: (maps, height, width) bool.
+        shape: of the masks, height and width.
+        of_map: of each pixel the place of its map, (pixels,) int64, ascending.
+        pixel: its place in the flattened mask, (pixels,) int64.
     """
 
     unit: Tensor
     image: Tensor
-    values: Tensor
-    is_active: Tensor
+    shape: tuple[int, int]
+    of_map: Tensor
+    pixel: Tensor
 
 
 class _CrossingReader:
@@ -163,27 +166,42 @@ class _CrossingReader:
         wanted = self._look.outlined.get(layer.key) if maps.shape[2:].numel() > 1 else None
         pixels: list[pl.DataFrame] = [pl.DataFrame(schema=_ACTIVE)]
         outlines: list[pl.DataFrame] = [pl.DataFrame(schema=_OUTLINES)]
-        for some in self._enlarged(maps, self._look.thresholds[layer.key], views):
+        for some in _active_pixels(maps, self._look.thresholds[layer.key], views):
             pixels.append(_counted(some, views, numbers))
             if wanted is not None:
                 outlines.append(_outlined(some, wanted, batch, layer.model.preprocessing))
         return pl.concat(pixels), pl.concat(outlines)
 
-    def _enlarged(self, maps: Tensor, thresholds: np.ndarray, views: list[MaskedView]) -> Iterator[_Enlarged]:
-        """The maps that are above their thresholds anywhere, enlarged, some at a time."""
-        # the nearest float32, as the reference compares
-        above = torch.from_numpy(thresholds).to(maps)
-        is_anywhere = maps.amax(dim=(2, 3)) > above
-        for shape in dict.fromkeys(tuple(view.region.shape) for view in views):
-            of_shape = torch.tensor([view.region.shape == shape for view in views], device=maps.device)
-            image, unit = (is_anywhere & of_shape[:, None]).nonzero(as_tuple=True)
-            # a map that is larger than the masks is made smaller by means, as Pillow does it
-            is_smaller = maps.shape[2] > shape[0] or maps.shape[3] > shape[1]
-            for start in range(0, len(unit), size := max(1, _AT_ONCE // (shape[0] * shape[1]))):
-                rows = slice(start, start + size)
-                chosen = maps[image[rows], unit[rows]][:, None]
-                larger = functional.interpolate(chosen, shape, mode="bilinear", antialias=is_smaller)[:, 0]
-                yield _Enlarged(unit[rows], image[rows], larger, larger > above[unit[rows], None, None])
+
+def _active_pixels(maps: Tensor, thresholds: np.ndarray, views: list[MaskedView]) -> Iterator[_Active]:
+    """Where the maps that are above their thresholds anywhere are so, some maps at a time."""
+    # the nearest float32, as the reference compares
+    above = torch.from_numpy(thresholds.astype(np.float32)).to(maps.device)
+    is_anywhere = maps.amax(dim=(2, 3)) > above
+    for height, width in dict.fromkeys((view.region.shape[0], view.region.shape[1]) for view in views):
+        of_shape = torch.tensor([view.region.shape == (height, width) for view in views], device=maps.device)
+        image, unit = (is_anywhere & of_shape[:, None]).nonzero(as_tuple=True)
+        across, down = _weights(maps.shape[3], width, maps.device), _weights(maps.shape[2], height, maps.device)
+        for start in range(0, len(unit), size := max(1, _AT_ONCE // (height * width))):
+            rows = slice(start, start + size)
+            lowest = above[unit[rows], None]
+            wide = (maps[image[rows], unit[rows]].to(across) @ across).float()
+            # a mean is above a threshold only where something is that it is made of: most columns are done with
+            of_column, column = (wide.amax(dim=1) > lowest).nonzero(as_tuple=True)
+            columns = (wide[of_column, :, column].to(down) @ down).float()
+            place, row = (columns > lowest[of_column]).nonzero(as_tuple=True)
+            pixel = row * width + column[place]
+            yield _Active(unit[rows], image[rows], (height, width), of_column[place], pixel)
+
+
+def _weights(side: int, wanted: int, device: torch.device) -> Tensor:
+    """How a line of a map becomes one of a mask, (side, wanted); as Pillow does it, by means where it is made shorter.
+
+    In float64, with what comes of it rounded, as it is there: of equal values a mean is then no larger than they are.
+    """
+    lines = torch.eye(side, dtype=torch.float64)[None, None]
+    weights = functional.interpolate(lines, (side, wanted), mode="bilinear", antialias=True)[0, 0]
+    return weights.to(device, torch.float32 if device.type == "mps" else torch.float64)
 
 
 def _joined(parts: Mapping[_K, list[pl.DataFrame]]) -> dict[_K, pl.DataFrame]:
@@ -191,13 +209,13 @@ def _joined(parts: Mapping[_K, list[pl.DataFrame]]) -> dict[_K, pl.DataFrame]:
     return {key: pl.concat(some) for key, some in parts.items() if some}
 
 
-def _counted(some: _Enlarged, views: list[MaskedView], numbers: np.ndarray) -> pl.DataFrame:
+def _counted(some: _Active, views: list[MaskedView], numbers: np.ndarray) -> pl.DataFrame:
     """How many active pixels of each map lie in each region: unit, image_id, region, pixels."""
     most = max(len(view.concepts) for view in views)
-    where, pixel = some.is_active.flatten(1).nonzero(as_tuple=True)
     images, place = some.image.unique(return_inverse=True)
-    region = torch.stack([views[image].region.flatten() for image in images.tolist()]).to(where.device)
-    counts = torch.bincount(where * most + region[place[where], pixel], minlength=len(some.unit) * most)
+    regions = torch.stack([views[image].region.flatten() for image in images.tolist()]).to(some.pixel.device)
+    region = regions[place[some.of_map], some.pixel]
+    counts = torch.bincount(some.of_map * most + region, minlength=len(some.unit) * most)
     found = counts.nonzero()[:, 0]
     of_map = found // most
     columns = {
@@ -211,16 +229,19 @@ def _counted(some: _Enlarged, views: list[MaskedView], numbers: np.ndarray) -> p
 
 
 def _outlined(
-    some: _Enlarged, wanted: pl.DataFrame, batch: list[PreparedImage], preprocessing: Preparation
+    some: _Active, wanted: pl.DataFrame, batch: list[PreparedImage], preprocessing: Preparation
 ) -> pl.DataFrame:
     """Outlines of what is active in those maps that are wanted: unit, image_id, outline."""
     pairs = set(wanted.select("unit", "image_id").iter_rows())
+    starts = torch.searchsorted(some.of_map, torch.arange(len(some.unit) + 1, device=some.of_map.device)).tolist()
     rows: list[tuple[int, int, str]] = []
     for place, (unit, image) in enumerate(zip(some.unit.tolist(), some.image.tolist(), strict=True)):
         number = batch[image].image_id
         if (unit, number) in pairs:
             window = preprocessing.window(batch[image].width, batch[image].height)
-            rows.append((unit, number, outline(some.is_active[place].cpu().numpy(), window)))
+            is_active = torch.zeros(some.shape, dtype=torch.bool)
+            is_active.view(-1)[some.pixel[starts[place] : starts[place + 1]].cpu()] = True
+            rows.append((unit, number, outline(is_active.numpy(), window)))
     return pl.DataFrame(rows, schema=_OUTLINES, orient="row")
 
 

@@ -1,12 +1,12 @@
 """The highest values of each unit's map over many images: exact, however many images there are.
 
 Of all values only as many are kept as are above the quantile in the end. What is not above as many others is dropped as
-soon as that is known, so that from the second chunk on few values are looked at.
+soon as that is known, so that after the first images few values are looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +22,6 @@ from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.networks.preprocessing import Preparation
 from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.sql.store.dissections import HighestValues
-
-# values that wait until they are sorted in
-_WAITING = 2**22
-_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -90,59 +86,61 @@ def prepare_pixels(image: ChunkImage, preprocessings: frozenset[Preparation]) ->
 
 
 class Tail:
-    """The highest values of a layer's units so far, as numbers that sort by unit and then from the highest down."""
+    """The highest values of a layer's units so far.
+
+    Args:
+        units: how many.
+        most: values of a unit that count.
+        bound: what is surely not among them, (units,) float32, on the device of the maps.
+    """
 
     def __init__(self, units: int, most: int, bound: Tensor) -> None:
-        self._units = units
         self._most = most
         self._bound = bound
-        self._kept: list[Tensor] = []
-        self._waiting = 0
+        self._kept = [np.zeros(0, dtype=np.float32) for _ in range(units)]
+        self._waiting: list[HighestValues] = []
 
-    def above(self, values: Tensor) -> Tensor:
-        """Of values, (units, places), those that may count, sortable."""
-        unit, place = (values > self._bound[:, None]).nonzero(as_tuple=True)
-        return (unit << _BITS) | _falling(values[unit, place])
+    def above(self, values: Tensor) -> HighestValues:
+        """Of values, (units, places), those that may count, in their order."""
+        is_above = values > self._bound[:, None]
+        lengths = is_above.sum(dim=1).cpu().numpy()
+        return HighestValues(values[is_above].cpu().numpy(), _starts(lengths))
 
-    def add(self, found: Tensor) -> None:
+    def add(self, found: HighestValues) -> None:
         """Keep what `above` found."""
-        self._kept.append(found)
-        self._waiting += len(found)
-        if self._waiting > _WAITING:
-            self._sort_in()
+        self._waiting.append(found)
+        # as much work for each value, however many are kept
+        if sum(len(each.values) for each in self._waiting) > sum(map(len, self._kept)):
+            self._drop_lower()
 
     def highest(self) -> HighestValues:
         """What there is by now, at most as many of each unit as count."""
-        self._sort_in()
-        keys = self._kept[0]
-        starts = torch.searchsorted(keys, torch.arange(self._units + 1, device=keys.device) << _BITS)
-        return HighestValues(_rising(keys).cpu().numpy(), starts.cpu().numpy())
+        self._drop_lower()
+        falling = [-np.sort(-values) for values in self._kept]
+        return HighestValues(np.concatenate(falling), _starts([*map(len, falling)]))
 
-    def _sort_in(self) -> None:
-        """Drop what as many others of its unit are above."""
-        keys = torch.cat(self._kept).sort().values if self._kept else torch.zeros(0, dtype=torch.int64)
-        starts = torch.searchsorted(keys, torch.arange(self._units + 1, device=keys.device) << _BITS)
-        rank = torch.arange(len(keys), device=keys.device) - starts[keys >> _BITS]
-        is_full = starts.diff() >= self._most
-        last = keys[(starts[:-1] + self._most - 1)[is_full]]
-        self._bound = self._bound.clone()
-        self._bound[is_full] = _rising(last)
-        self._kept, self._waiting = [keys[rank < self._most]], 0
-
-
-def _falling(values: Tensor) -> Tensor:
-    """float32 as whole numbers of 32 bits that fall as the values rise; (values,) int64."""
-    bits = values.contiguous().view(torch.int32).long()
-    # those of negative numbers fall as the numbers rise
-    rising = torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
-    return 2**31 - 1 - rising
+    def _drop_lower(self) -> None:
+        """Put together what waits and what is kept, and drop what as many others of its unit are above."""
+        bound = self._bound.cpu().numpy().copy()
+        for unit, parts in enumerate(zip(*map(_of_each_unit, self._waiting), strict=True)):
+            values = np.concatenate([self._kept[unit], *parts])
+            if len(values) >= self._most:
+                # without the memory of those that are dropped
+                values = np.partition(values, -self._most)[-self._most :].copy()
+                bound[unit] = values[0]
+            self._kept[unit] = values
+        self._bound = torch.from_numpy(bound).to(self._bound.device)
+        self._waiting = []
 
 
-def _rising(keys: Tensor) -> Tensor:
-    """The values that `_falling` was made of, (values,) float32."""
-    rising = 2**31 - 1 - (keys & 0xFFFFFFFF)
-    bits = torch.where(rising < 0, (-rising) | 0x80000000, rising)
-    return torch.where(bits >= 2**31, bits - 2**32, bits).int().view(torch.float32)
+def _starts(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Where parts of such lengths begin, and where the last one ends, (parts + 1,) int64."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def _of_each_unit(found: HighestValues) -> list[np.ndarray]:
+    """The values of each unit."""
+    return np.split(found.values, found.starts[1:-1])
 
 
 class _TailReader:
@@ -156,7 +154,7 @@ class _TailReader:
 
     def run(self, batch: list[PreparedImage]) -> None:
         """See Reader."""
-        found: list[tuple[tuple[str, str], int, Tensor]] = []
+        found: list[tuple[tuple[str, str], int, HighestValues]] = []
         with torch.inference_mode():
             inputs = as_inputs(batch, self._networks, self._device)
             for model, layers in layers_by_model(self._networks):

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuronlake.ingest.machines.maps import thresholds
 from neuronlake.ingest.machines.maps.thresholds import Tail, threshold_of, values_above
 
 # what sorts wrongly where bits are taken for numbers, and ties
@@ -36,25 +35,23 @@ def tail_of(batches: list[np.ndarray], most: int, bound: np.ndarray) -> list[np.
     return [found.values[start:end] for start, end in zip(found.starts[:-1], found.starts[1:], strict=True)]
 
 
-@given(chunks(), SHARES, st.integers(1, 3), st.booleans(), st.sampled_from([0, 5, 2**22]))
+@given(chunks(), SHARES, st.integers(1, 3), st.booleans())
 def test_the_values_that_are_kept_tell_the_quantile_of_all(
-    batches: list[np.ndarray], share: float, batches_each: int, is_bounded: bool, waiting: int
+    batches: list[np.ndarray], share: float, batches_each: int, is_bounded: bool
 ) -> None:
     everything = np.concatenate(batches, axis=1)
     units, places = everything.shape
     most = values_above(places, share)
     stored: list[np.ndarray] = [np.zeros(0, np.float32)] * units
     bound = np.full(units, -np.inf, np.float32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(thresholds, "_WAITING", waiting)
-        for start in range(0, len(batches), batches_each):
-            kept = tail_of(batches[start : start + batches_each], most, bound)
-            assert all(len(values) <= most for values in kept)
-            assert all((np.diff(values.astype(np.float64)) <= 0).all() for values in kept if np.isfinite(values).all())
-            stored = [np.concatenate(pair) for pair in zip(stored, kept, strict=True)]
-            if is_bounded:
-                enough = [np.sort(values)[-most] if len(values) >= most else -np.inf for values in stored]
-                bound = np.array(enough, np.float32)
+    for start in range(0, len(batches), batches_each):
+        kept = tail_of(batches[start : start + batches_each], most, bound)
+        assert all(len(values) <= most for values in kept)
+        assert all((np.diff(values.astype(np.float64)) <= 0).all() for values in kept if np.isfinite(values).all())
+        stored = [np.concatenate(pair) for pair in zip(stored, kept, strict=True)]
+        if is_bounded:
+            enough = [np.sort(values)[-most] if len(values) >= most else -np.inf for values in stored]
+            bound = np.array(enough, np.float32)
     for unit in range(units):
         # -inf is above nothing
         highest = np.sort(everything[unit][everything[unit] > -np.inf])[-most:]
