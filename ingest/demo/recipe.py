@@ -34,6 +34,7 @@ def demo_recipes() -> tuple[Recipe, Recipe]:
     looked_at = Recipe(
         models=("efficientnet-lite0-imagenet", "efficientnet-lite1-imagenet"),
         layers=(*_WITH_MAPS, "_fc"),
+        chunk_images=1_000,
         probes=(f"photographs={make_photographs(made / 'photographs') / LIST}", str(make_pictures(made / "drawn"))),
     )
     by_words = replace(

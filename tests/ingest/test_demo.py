@@ -26,7 +26,7 @@ def test_the_demo_makes_a_warehouse_and_a_page_and_says_what_to_do_next(tmp_path
     environment = os.environ | nowhere | {"NEURONLAKE_CACHE": str(tmp_path / "cache")}
     done = run_demo(tmp_path, environment)
     assert done.returncode == 0, done.stderr
-    assert "370 images extracted, 6 of 6 layers scored" in done.stderr
+    assert "271 images extracted, 6 of 6 layers scored" in done.stderr
     assert "open demo.html in a browser" in done.stderr
     assert (tmp_path / "demo.html").stat().st_size > 1_000_000
     with neuronlake.open(tmp_path / "demo.duckdb", write=False) as warehouse:

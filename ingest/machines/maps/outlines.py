@@ -10,7 +10,7 @@ from contourpy import FillType, contour_generator
 from torch.nn import functional
 
 # points of a grid that an outline is drawn through: pictures are small
-_SIDE = 48
+_SIDE = 32
 
 
 def outline(is_active: np.ndarray, window: tuple[float, float, float, float]) -> str:

@@ -118,7 +118,7 @@ def maps_by_hand(model: Model, layer: int, image: Image.Image) -> np.ndarray:
 
 def enlarged_by_hand(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Maps brought to (height, width) as Pillow does it."""
-    size = shape[::-1]
+    size = (shape[1], shape[0])
     return np.array([np.asarray(Image.fromarray(each).resize(size, Image.Resampling.BILINEAR)) for each in values])
 
 
@@ -236,7 +236,7 @@ def test_a_pixel_is_active_above_the_threshold_and_not_at_it() -> None:
     """Everywhere 0.5 of red, as 1 x 1 convolutions see it; the next number of 32 bits below it is exceeded."""
     module = nn.Sequential(nn.Conv2d(3, 1, 1, bias=False))
     with torch.no_grad():
-        module[0].weight.copy_(torch.tensor([1.0, 0, 0])[None, :, None, None])  # pyright: ignore[reportArgumentType]
+        module[0].weight.copy_(torch.tensor([1.0, 0, 0])[None, :, None, None])  # pyright: ignore
     model = model_from_module("net", module, Preprocessing(8, 8, (0.0,) * 3, (1.0,) * 3))
     value = float(np.float32(51) / np.float32(255))
     example = Example(Image.new("RGB", (8, 8), (51, 0, 0)), [np.full((8, 8), 1, np.uint8)])
