@@ -34,9 +34,9 @@ def test_the_demo_makes_a_warehouse_and_a_page_and_says_what_to_do_next(tmp_path
         # the Egyptian cat are neighbours in the encoder's space
         label = warehouse.sql(
             "select concept, holds from unit_labels"
-            " where model = 'efficientnet-lite0-imagenet' and layer = '_fc' and unit = 282 and labeler = 'clip_dissect'"
+            " where model = 'efficientnet-lite0-imagenet' and layer = '_fc' and unit = 282"
         ).fetchall()
         assert label == [("Egyptian cat", True)]
-        assert warehouse.scalar("select count(*) from unit_labels where labeler = 'clip_dissect'") == 2272
+        assert warehouse.scalar("select count(*) from unit_labels where method like 'soft_wpmi%'") == 2272
     again = run_demo(tmp_path, environment)
     assert again.stderr.count("nothing to do: demo.duckdb holds all of it") == 2
