@@ -13,10 +13,12 @@ from PIL import Image
 from neuronlake.ingest.demo.canvas import SIDE
 from neuronlake.ingest.demo.colors import COLORS
 from neuronlake.ingest.demo.pictures import MASK_SIDE, SHAPE_NAMES, TEXTURE_NAMES, Picture
+from neuronlake.sql.categories import CATEGORIES as BRODENS
+from neuronlake.sql.categories import NO_CATEGORY
 
 # names by category, numbered through; 0 is no label
 CATEGORIES = {"color": COLORS, "object": SHAPE_NAMES, "texture": TEXTURE_NAMES}
-_COLUMNS = ("image", "split", "ih", "iw", "sh", "sw", "color", "object", "part", "material", "scene", "texture")
+_COLUMNS = ("image", "split", "ih", "iw", "sh", "sw", *(name for name in BRODENS if name != NO_CATEGORY))
 _VALIDATED = 5  # every so many pictures one is for validation
 _QUALITY = 84
 

@@ -4,6 +4,7 @@ with labelled as (
         probe_id,
         image_id,
         path || chr(0) || sha256 as image,
+        coalesce(chr(0) || 'group' || chr(0) || image_group, '') as said_of_group,
         coalesce(label, '') as label,
         regexp_extract(
             case when part is null then path else substr(path, length(part) + 2) end, '([^/]*)/[^/]*$', 1
@@ -19,7 +20,8 @@ found as (
         max(image_id) - min(image_id) + 1 as numbers,
         sha256(
             string_agg(
-                image || case when label = folder then '' else chr(0) || label end || chr(10), '' order by image_id
+                image || case when label = folder then '' else chr(0) || label end || said_of_group || chr(10),
+                '' order by image_id
             )
         ) as fingerprint,
         sha256(string_agg(image || chr(10), '' order by image_id)) as old_fingerprint

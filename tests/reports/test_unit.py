@@ -141,7 +141,7 @@ def test_a_label_by_masks_says_its_overlap_and_from_which_threshold_the_unit_is_
     with small_masks.build(tmp_path / "w.duckdb") as warehouse:
         print_unit(read_unit(warehouse, "alpha", "late", 2))
         shown = capsys.readouterr().out
-        assert "\nkitchen (scene), similarity 0.25" in shown
+        assert "\nkitchen (scene)\nIoU 0.25" in shown
         assert "IoU 0.25: 50 of 200 pixels, active above 0.5" in shown
         print_unit(read_unit(warehouse, "beta", "head", 0))
         shown = capsys.readouterr().out

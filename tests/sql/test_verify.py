@@ -10,6 +10,9 @@ import pytest
 import small_masks
 import small_sums
 
+from neuronlake.ingest.probes.locations import Location
+from neuronlake.ingest.probes.probe import Probe
+from neuronlake.ingest.probes.sources import FileBytes, ProbeImage
 from neuronlake.sql import catalog
 from neuronlake.sql.opening import open_warehouse
 from neuronlake.sql.verify import verify
@@ -367,6 +370,23 @@ def found(path: Path, *statements: str) -> list[str]:
         for statement in statements:
             warehouse.execute(statement)
         return [fault.check for fault in verify(warehouse)]
+
+
+def test_images_of_one_photograph_are_those_of_their_probes_fingerprint(path: Path) -> None:
+    with open_warehouse(path, write=True) as changed:
+        changed.execute("update store.images set image_group = 'cat' where image_id % 2 = 0")
+        rows = changed.sql(
+            "select path, label, sha256, part, image_group from store.images where probe_id = 1 order by image_id"
+        ).fetchall()
+        images = tuple(
+            ProbeImage(path, label, FileBytes(Location(path)), sha256, part, group)
+            for path, label, sha256, part, group in rows
+        )
+        fingerprint = Probe("grouped", images, ()).fingerprint
+        changed.execute("update store.probes set fingerprint = $now where probe_id = 1", now=fingerprint)
+        assert verify(changed) == []
+        changed.execute("update store.images set image_group = 'dog' where image_id = 2")
+        assert [fault.check for fault in verify(changed)] == ["probes_whole"]
 
 
 def test_a_whole_warehouse_has_no_fault(path: Path) -> None:
