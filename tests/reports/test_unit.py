@@ -145,7 +145,7 @@ def test_a_label_by_masks_says_its_overlap_and_from_which_threshold_the_unit_is_
         assert "IoU 0.25: 50 of 200 pixels, active above 0.5" in shown
         print_unit(read_unit(warehouse, "beta", "head", 0))
         shown = capsys.readouterr().out
-        assert "(dog or cat) and not dotted\ncounted as dog (object), similarity 0.3" in shown
+        assert "(dog or cat) and not dotted\ncounted as dog (object)\nIoU 0.3: 30 of 100 pixels" in shown
         # of a formula no concept carries a part
         assert "the sum" not in shown
         # of other labels nothing of the kind is known

@@ -225,9 +225,8 @@ def test_it_is_read_as_a_folder_of_broden(folder: Path, drawn: list[Picture]) ->
     assert sorted(names) == sorted((name, category) for category, names in CATEGORIES.items() for name in names)
     picture = next(picture for picture in drawn if picture.name == "shapes/001")
     found = [image.places() for image in masks.by_image["shapes/001.jpg"].label_images]
-    for mask, category, expected in zip(
-        found, CATEGORIES, (picture.colors, picture.shapes, picture.textures), strict=True
-    ):
+    drawn_as = {"color": picture.colors, "texture": picture.textures, "object": picture.shapes}
+    for mask, (category, expected) in zip(found, drawn_as.items(), strict=True):
         places = {place: names.index((name, category)) for place, name in enumerate(CATEGORIES[category], start=1)}
         assert (mask == np.vectorize({0: -1, **places}.get)(expected)).all()
     filled = masks.by_image["filled/striped_1.jpg"]
