@@ -253,14 +253,14 @@ def ingest(
 
 
 def _takes_concepts(recipe: Recipe) -> bool:
-    """Whether a method labels with concepts, and not with the images' own labels; an unknown one is told of later."""
+    """Whether a method labels with concepts, and not with the images' own labels; what is unknown is told later."""
     from neuronlake.ingest.labelers.registry import has_embeddings, resolve_scoring
     from neuronlake.ingest.labelers.settings import ScoringError
 
     try:
         return has_embeddings(resolve_scoring(recipe.method, recipe.parameters))
     except ScoringError:
-        return True
+        return False  # to ask for concepts would hide what is wrong
 
 
 def _missing(recipe: Recipe, *, only_models: bool) -> str | None:

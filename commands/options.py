@@ -89,7 +89,8 @@ Method = Annotated[
     str | None,
     typer.Option(
         help="soft_wpmi, wpmi, rank_reorder, cos_similarity or cos_similarity_cubed: one concept a unit, as "
-        "CLIP-Dissect finds it; correlation: the one that predicts it best; linear: a sum of a few that predicts it.",
+        "CLIP-Dissect finds it; correlation: the one that predicts it best; linear: a sum of a few that predicts it; "
+        "network_dissection: the one whose pixels in --masks it covers best, or of whose images it fires on most.",
         show_default="soft_wpmi",
         rich_help_panel=_LABELS,
     ),
@@ -98,7 +99,7 @@ Parameter = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=VALUE",
-        help="A parameter of the method, such as top_k=50, concepts=2 or signal=cubed.",
+        help="A parameter of the method, such as top_k=50, concepts=2, signal=cubed or length=3.",
         show_default=False,
         rich_help_panel=_LABELS,
     ),

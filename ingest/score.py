@@ -155,7 +155,9 @@ def _concept_set(
         return load_concepts(recipe.concepts) if recipe.concepts else None
     otherwise = ""
     if Need.MASKS in labeler_of(scoring).needs:
-        otherwise = f", or look at masks with `cli ingest --method {scoring.method}` and this quantile"
+        quantile = f"--parameter quantile={scoring.parameters['quantile']:g}"
+        again = f"cli ingest --masks FOLDER --method {scoring.method} {quantile}"
+        otherwise = f"; masks are looked at anew for each quantile, with `{again}`"
     return image_label_concepts(layer["probe"], features.probe_labels(warehouse, layer["probe_id"]), otherwise)
 
 
@@ -213,9 +215,10 @@ def _chosen_layers(warehouse: Warehouse, recipe: ScoreRecipe, *, embedded: bool)
     asked = warehouse.query("stored_layers", **of_kind, **given).pl()
     which = " and ".join(f"{name} {value}" for name, value in given.items())
     if asked.is_empty():
+        embeds = ", and `cli ingest --encoder ... --concepts ...` embeds images for this method" if embedded else ""
         raise ScoringError(
             f"{warehouse.path} holds no layer with activations{f' for {which}' if which else ''}; "
-            f"`{hints.command('cli status', warehouse.path)}` shows what it holds"
+            f"`{hints.command('cli status', warehouse.path)}` shows what it holds{embeds}"
         )
     for setting in asked.partition_by("probe_id", "encoder_id", maintain_order=True):
         of_models = _among(setting, "model", recipe.models)

@@ -132,7 +132,7 @@ def _measures(answers: Answers, layers: pl.DataFrame) -> Iterator[Drawn]:
         column = "held_share" if answers.verdict.is_judged else "significant_share"
         measures.append((column, answers.verdict.title, share, "%"))
     if layers["mean_similarity"].count() > 0:
-        measures.append(("mean_similarity", "Similarity of the labels", "mean similarity (no unit)", ".2f"))
+        measures.append(("mean_similarity", "Similarity of the labels", "mean similarity (no unit)", ".3~r"))
     for measure, *titles in measures:
         yield measure, charts.layer_measure(layers, measure, *titles), layers
 

@@ -43,14 +43,15 @@ class NetworkDissection:
 
 
 def _concepts(found: Dissection, definition: str) -> LayerLabels:
-    """The best concept of each unit."""
+    """The best concept of each unit; of equal ones the first of the set."""
     counts = tally(found, definition)
     iou, union = counts.iou, counts.union
-    best = iou.topk(min(2, iou.shape[1]), dim=1)
-    meets = best.values[:, :1] > 0
-    scores = best.values.masked_fill(~meets, torch.nan)
-    concepts = best.indices.masked_fill(~meets, -1)
-    place = best.indices[:, :1]
+    # where each label has few images many concepts are equal, and topk takes any of them
+    values, indices = (found[:, :2] for found in iou.sort(dim=1, descending=True, stable=True))
+    meets = values[:, :1] > 0
+    scores = values.masked_fill(~meets, torch.nan)
+    concepts = indices.masked_fill(~meets, -1)
+    place = indices[:, :1]
     labels = one_concept_each(
         concepts[:, 0],
         scores[:, 0],

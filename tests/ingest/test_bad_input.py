@@ -436,6 +436,12 @@ ROWS = [
     ),
     Bad("an unknown method", {"--method": "soft_wpmy"}, "did you mean soft_wpmi"),
     Bad("an unknown parameter", {"--parameter": "k=5"}, "soft_wpmi has no parameter 'k'; it has top_k"),
+    Bad("an unknown method, and no concepts", {"--method": "soft_wpmy", "--concepts": None}, "did you mean soft_wpmi"),
+    Bad(
+        "an unknown parameter of a method that takes no concepts",
+        {"--method": "network_dissection", "--parameter": "quantle=1", "--concepts": None},
+        "network_dissection has no parameter 'quantle'; it has iou, quantile",
+    ),
     Bad("a parameter that is no number", {"--parameter": "top_k=many"}, "top_k takes a number, not 'many'"),
     Bad("a parameter out of range", {"--parameter": "top_k=0"}, "must be a whole number above 0"),
     Bad("a parameter without a value", {"--parameter": "top_k"}, "written KEY=VALUE"),

@@ -158,6 +158,18 @@ def test_where_there_are_no_masks_an_image_is_all_of_its_label() -> None:
     assert formula.terms[1].tolist() == [2, 1]
 
 
+def test_of_equal_concepts_the_first_of_the_set_is_the_label_and_the_second_the_runner_up() -> None:
+    """Forty images of a label each, of which one unit is active on three: by that all three labels are alike."""
+    of_images = torch.arange(40)
+    activations = torch.zeros(40, 1)
+    activations[[39, 5, 17], 0] = torch.tensor([9.0, 8, 7])
+    shared = Shared(tuple(map(str, range(40))), image_labels=of_images, categories=torch.zeros(40, dtype=torch.int64))
+    found = label(LayerData(activations, shared), quantile=3 / 40)
+    assert found.terms.tolist() == [[5]]
+    assert found.runner_up.tolist() == [17]
+    assert [found.score[0], found.runner_up_score[0]] == pytest.approx([1 / 3, 1 / 3])
+
+
 def by_hand(pixels: LabelledPixels, rows: list[int]) -> np.ndarray:
     """IoU of each unit and concept of one category in some images that all show it, (units, concepts)."""
     some = pixels.of_images(rows)
