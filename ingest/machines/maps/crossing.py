@@ -193,9 +193,10 @@ def _joined(parts: Mapping[_K, list[pl.DataFrame]]) -> dict[_K, pl.DataFrame]:
 
 def _counted(some: _Enlarged, views: list[MaskedView], numbers: np.ndarray) -> pl.DataFrame:
     """How many active pixels of each map lie in each region: unit, image_id, region, pixels."""
-    most = max(len(view.concepts) for view in views)
     where, pixel = some.is_active.flatten(1).nonzero(as_tuple=True)
     images, place = some.image.unique(return_inverse=True)
+    # of these images alone, whose regions are no more than their pixels: those of larger masks may be many times more
+    most = max(len(views[image].concepts) for image in images.tolist())
     region = torch.stack([views[image].region.flatten() for image in images.tolist()]).to(where.device)
     counts = torch.bincount(where * most + region[place[where], pixel], minlength=len(some.unit) * most)
     found = counts.nonzero()[:, 0]

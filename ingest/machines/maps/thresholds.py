@@ -23,6 +23,8 @@ from neuronlake.ingest.networks.preprocessing import Preparation
 from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.sql.store.dissections import HighestValues
 
+# values of a batch that are compared at once: what is made of them takes some ten times their own memory
+_AT_ONCE = 2**22
 # values that wait until they are sorted in
 _WAITING = 2**22
 _BITS = 32
@@ -101,8 +103,17 @@ class Tail:
 
     def above(self, values: Tensor) -> Tensor:
         """Of values, (units, places), those that may count, sortable."""
-        unit, place = (values > self._bound[:, None]).nonzero(as_tuple=True)
-        return (unit << _BITS) | _falling(values[unit, place])
+        size = max(1, _AT_ONCE // max(1, values.shape[1]))
+        return torch.cat([self._above(values[first : first + size], first) for first in range(0, self._units, size)])
+
+    def _above(self, values: Tensor, first: int) -> Tensor:
+        """The same for some units, which follow each other from the first."""
+        bound = self._bound[first : first + len(values), None]
+        unit, place = (values > bound).nonzero(as_tuple=True)
+        if len(unit) > self._most * len(values):  # as at first, when there is no bound yet
+            values = torch.where(values > bound, values, -torch.inf).topk(min(self._most, values.shape[1])).values
+            unit, place = (values > bound).nonzero(as_tuple=True)
+        return ((unit + first) << _BITS) | _falling(values[unit, place])
 
     def add(self, found: Tensor) -> None:
         """Keep what `above` found."""
