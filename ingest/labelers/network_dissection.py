@@ -46,11 +46,12 @@ def _concepts(found: Dissection, definition: str) -> LayerLabels:
     """The best concept of each unit."""
     counts = tally(found, definition)
     iou, union = counts.iou, counts.union
-    best = iou.topk(min(2, iou.shape[1]), dim=1)
-    meets = best.values[:, :1] > 0
-    scores = best.values.masked_fill(~meets, torch.nan)
-    concepts = best.indices.masked_fill(~meets, -1)
-    place = best.indices[:, :1]
+    # of equal ones the first, which topk does not promise
+    values, places = (each[:, :2] for each in iou.sort(dim=1, descending=True, stable=True))
+    meets = values[:, :1] > 0
+    scores = values.masked_fill(~meets, torch.nan)
+    concepts = places.masked_fill(~meets, -1)
+    place = places[:, :1]
     labels = one_concept_each(
         concepts[:, 0],
         scores[:, 0],
