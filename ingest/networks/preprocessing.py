@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torchvision.transforms import functional as transforms
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.networks.identity.live_code import code_of
-from neuronlake.ingest.networks.windows import WHOLE, shown_window
+from neuronlake.ingest.networks.windows import WHOLE, Window, shown_window
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -195,12 +196,12 @@ class CustomTransform:
 
     def window(self, width: int, height: int) -> tuple[float, float, float, float]:
         """See `Preprocessing.window`; the whole image where the transform does not show what it cuts off."""
-        return shown_window(self.transform, width, height) or WHOLE
+        return _window(self, width, height) or WHOLE
 
     @property
     def tells_window(self) -> bool:
         """Whether the transform shows what it cuts off."""
-        return shown_window(self.transform, 400, 300) is not None
+        return _window(self, 400, 300) is not None
 
     def pixels(self, image: Image.Image) -> Tensor:
         """What the model takes, (3, height, width) float32."""
@@ -209,6 +210,13 @@ class CustomTransform:
     def normalise(self, pixels: Tensor) -> Tensor:
         """(batch, 3, height, width) float32, which the transform has normalised already."""
         return pixels
+
+
+# by the transform's identity, for it may have no hash itself
+@lru_cache(maxsize=4096)
+def _window(custom: CustomTransform, width: int, height: int) -> Window | None:
+    """See `shown_window`."""
+    return shown_window(custom.transform, width, height)
 
 
 Preparation = Preprocessing | CustomTransform

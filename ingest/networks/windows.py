@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,7 +17,6 @@ WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
 _OFF = 0.03
 
 
-@lru_cache(maxsize=4096)
 def shown_window(transform: Transform, width: int, height: int) -> Window | None:
     """Left, top, right and bottom of what a transform shows of an image, as fractions of its width and height.
 
@@ -31,9 +29,9 @@ def shown_window(transform: Transform, width: int, height: int) -> Window | None
     """
     across = np.broadcast_to(_ramp(width), (height, width))
     down = np.broadcast_to(_ramp(height)[:, None], (height, width))
-    black, white, x, y = (
+    black, white, x, y, again = (
         transform(Image.fromarray(np.ascontiguousarray(grey)).convert("RGB")).float().mean(dim=0)
-        for grey in (np.zeros_like(across), np.full_like(across, 255), across, down)
+        for grey in (np.zeros_like(across), np.full_like(across, 255), across, down, across)
     )
     contrast = white - black
     is_shown = contrast.abs() > 0.5 * contrast.abs().amax()
@@ -42,7 +40,10 @@ def shown_window(transform: Transform, width: int, height: int) -> Window | None
     safe = torch.where(is_shown, contrast, 1.0)
     columns = _edges((x - black) / safe, is_shown, dim=1)
     rows = _edges((y - black) / safe, is_shown, dim=0)
-    return None if columns is None or rows is None else (columns[0], rows[0], columns[1], rows[1])
+    others = _edges((again - black) / safe, is_shown, dim=1)
+    if columns is None or rows is None or others is None or not np.allclose(columns, others, atol=_OFF):
+        return None
+    return columns[0], rows[0], columns[1], rows[1]
 
 
 def _ramp(pixels: int) -> np.ndarray:

@@ -76,6 +76,15 @@ def test_the_counts_behind_a_score_come_with_it() -> None:
     assert union.tolist() == [[4, 4, 7], [6, 5, 6], [5, 4, 7], [3, 2, 5], [4, 4, 8]]
 
 
+def test_of_concepts_that_a_unit_meets_equally_the_first_is_its_label_and_the_second_its_runner_up() -> None:
+    concepts = 40
+    masks = [np.array([[place, NOTHING]]) for place in range(concepts)]
+    units = np.array([[[True, False]], [[True, True]]])
+    found = label(layer_of(LabelledPixels([LabelledImage(masks, (), units)], [0] * concepts)))
+    assert found.terms.tolist() == [[0], [0]]
+    assert found.runner_up.tolist() == [1, 1]
+
+
 def test_a_unit_that_meets_nothing_has_no_runner_up_either() -> None:
     found = label(layer_of(street()))
     assert found.runner_up[2:4].tolist() == [-1, -1]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from PIL import Image
 from torchvision import transforms
 
+from neuronlake.ingest.networks.preprocessing import CustomTransform
 from neuronlake.ingest.networks.windows import shown_window
 
 NORMALIZE = [transforms.ToTensor(), transforms.Normalize((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))]
@@ -47,3 +50,24 @@ def test_what_is_mirrored_or_shuffled_or_blank_is_not_guessed() -> None:
         return torch.zeros(3, 8, 8)
 
     assert [shown_window(transform, 400, 300) for transform in (mirrored, turned, blank)] == [None, None, None]
+
+
+def test_what_is_cropped_elsewhere_each_time_is_not_guessed() -> None:
+    torch.manual_seed(0)
+    for crop in (transforms.RandomCrop(64), transforms.RandomResizedCrop((32, 32), scale=(0.05, 0.1))):
+        assert shown_window(transforms.Compose([crop, *NORMALIZE]), 400, 300) is None
+
+
+@dataclass
+class Halved:
+    """A transform that has no hash, as dataclasses have none."""
+
+    size: int = 32
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        left = image.crop((0, 0, image.width // 2, image.height))
+        return transforms.ToTensor()(left.resize((self.size, self.size)))
+
+
+def test_a_transform_needs_no_hash() -> None:
+    assert CustomTransform.around(Halved()).window(400, 300) == pytest.approx((0, 0, 0.5, 1), abs=0.015)
