@@ -98,13 +98,18 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
 
 
 def _require_use_of_masks(recipe: Recipe, scoring: Scoring) -> None:
-    """Refuse masks that nobody would look at.
+    """Refuse masks that nobody would look at, and concepts beside masks.
 
     Raises:
         RecipeError: they are given with a method that has no use for them.
     """
+    if Need.MASKS in labeler_of(scoring).needs:
+        if recipe.concepts:
+            told = "those of the masks, or what the images are labelled with"
+            raise RecipeError(f"the concepts of {scoring.method} are {told}; leave out --concepts")
+        return
     given = [name for name in ("masks", "mask_labels", "mask_categories") if getattr(recipe, name)]
-    if given and Need.MASKS not in labeler_of(scoring).needs:
+    if given:
         option = f"--{given[0].replace('_', '-')}"
         raise RecipeError(f"{scoring.method} looks at no masks; leave out {option}, or add --method network_dissection")
 

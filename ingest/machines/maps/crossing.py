@@ -211,20 +211,12 @@ def _joined(parts: Mapping[_K, list[pl.DataFrame]]) -> dict[_K, pl.DataFrame]:
 
 def _counted(some: _Active, views: list[MaskedView], numbers: np.ndarray) -> pl.DataFrame:
     """How many active pixels of each map lie in each region: unit, image_id, region, pixels."""
-<<<<<<< HEAD
-    most = max(len(view.concepts) for view in views)
-    images, place = some.image.unique(return_inverse=True)
-    regions = torch.stack([views[image].region.flatten() for image in images.tolist()]).to(some.pixel.device)
-    region = regions[place[some.of_map], some.pixel]
-    counts = torch.bincount(some.of_map * most + region, minlength=len(some.unit) * most)
-=======
-    where, pixel = some.is_active.flatten(1).nonzero(as_tuple=True)
     images, place = some.image.unique(return_inverse=True)
     # of these images alone, whose regions are no more than their pixels: those of larger masks may be many times more
     most = max(len(views[image].concepts) for image in images.tolist())
-    region = torch.stack([views[image].region.flatten() for image in images.tolist()]).to(where.device)
-    counts = torch.bincount(where * most + region[place[where], pixel], minlength=len(some.unit) * most)
->>>>>>> w-attack-17
+    regions = torch.stack([views[image].region.flatten() for image in images.tolist()]).to(some.pixel.device)
+    region = regions[place[some.of_map], some.pixel]
+    counts = torch.bincount(some.of_map * most + region, minlength=len(some.unit) * most)
     found = counts.nonzero()[:, 0]
     of_map = found // most
     columns = {

@@ -23,15 +23,6 @@ from neuronlake.ingest.networks.preprocessing import Preparation
 from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.sql.store.dissections import HighestValues
 
-<<<<<<< HEAD
-=======
-# values of a batch that are compared at once: what is made of them takes some ten times their own memory
-_AT_ONCE = 2**22
-# values that wait until they are sorted in
-_WAITING = 2**22
-_BITS = 32
-
->>>>>>> w-attack-17
 
 @dataclass(frozen=True)
 class LayerTail:
@@ -109,27 +100,11 @@ class Tail:
         self._kept = [np.zeros(0, dtype=np.float32) for _ in range(units)]
         self._waiting: list[HighestValues] = []
 
-<<<<<<< HEAD
     def above(self, values: Tensor) -> HighestValues:
         """Of values, (units, places), those that may count, in their order."""
         is_above = values > self._bound[:, None]
         lengths = is_above.sum(dim=1).cpu().numpy()
         return HighestValues(values[is_above].cpu().numpy(), _starts(lengths))
-=======
-    def above(self, values: Tensor) -> Tensor:
-        """Of values, (units, places), those that may count, sortable."""
-        size = max(1, _AT_ONCE // max(1, values.shape[1]))
-        return torch.cat([self._above(values[first : first + size], first) for first in range(0, self._units, size)])
-
-    def _above(self, values: Tensor, first: int) -> Tensor:
-        """The same for some units, which follow each other from the first."""
-        bound = self._bound[first : first + len(values), None]
-        unit, place = (values > bound).nonzero(as_tuple=True)
-        if len(unit) > self._most * len(values):  # as at first, when there is no bound yet
-            values = torch.where(values > bound, values, -torch.inf).topk(min(self._most, values.shape[1])).values
-            unit, place = (values > bound).nonzero(as_tuple=True)
-        return ((unit + first) << _BITS) | _falling(values[unit, place])
->>>>>>> w-attack-17
 
     def add(self, found: HighestValues) -> None:
         """Keep what `above` found."""

@@ -35,24 +35,15 @@ def tail_of(batches: list[np.ndarray], most: int, bound: np.ndarray) -> list[np.
     return [found.values[start:end] for start, end in zip(found.starts[:-1], found.starts[1:], strict=True)]
 
 
-<<<<<<< HEAD
 @given(chunks(), SHARES, st.integers(1, 3), st.booleans())
 def test_the_values_that_are_kept_tell_the_quantile_of_all(
     batches: list[np.ndarray], share: float, batches_each: int, is_bounded: bool
-=======
-@given(
-    chunks(), SHARES, st.integers(1, 3), st.booleans(), st.sampled_from([0, 5, 2**22]), st.sampled_from([1, 9, 2**22])
-)
-def test_the_values_that_are_kept_tell_the_quantile_of_all(
-    batches: list[np.ndarray], share: float, batches_each: int, is_bounded: bool, waiting: int, at_once: int
->>>>>>> w-attack-17
 ) -> None:
     everything = np.concatenate(batches, axis=1)
     units, places = everything.shape
     most = values_above(places, share)
     stored: list[np.ndarray] = [np.zeros(0, np.float32)] * units
     bound = np.full(units, -np.inf, np.float32)
-<<<<<<< HEAD
     for start in range(0, len(batches), batches_each):
         kept = tail_of(batches[start : start + batches_each], most, bound)
         assert all(len(values) <= most for values in kept)
@@ -61,19 +52,6 @@ def test_the_values_that_are_kept_tell_the_quantile_of_all(
         if is_bounded:
             enough = [np.sort(values)[-most] if len(values) >= most else -np.inf for values in stored]
             bound = np.array(enough, np.float32)
-=======
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(thresholds, "_WAITING", waiting)
-        patch.setattr(thresholds, "_AT_ONCE", at_once)
-        for start in range(0, len(batches), batches_each):
-            kept = tail_of(batches[start : start + batches_each], most, bound)
-            assert all(len(values) <= most for values in kept)
-            assert all((np.diff(values.astype(np.float64)) <= 0).all() for values in kept if np.isfinite(values).all())
-            stored = [np.concatenate(pair) for pair in zip(stored, kept, strict=True)]
-            if is_bounded:
-                enough = [np.sort(values)[-most] if len(values) >= most else -np.inf for values in stored]
-                bound = np.array(enough, np.float32)
->>>>>>> w-attack-17
     for unit in range(units):
         # -inf is above nothing
         highest = np.sort(everything[unit][everything[unit] > -np.inf])[-most:]
@@ -113,11 +91,3 @@ def test_a_chunk_without_values_and_a_unit_below_its_bound_keep_none() -> None:
 def test_nan_is_above_nothing() -> None:
     values = np.array([[1, np.nan, 3]], np.float32)
     assert tail_of([values], 3, np.full(1, -np.inf, np.float32))[0].tolist() == [3, 1]
-    # not even where there are more values than count
-    assert tail_of([values], 1, np.full(1, -np.inf, np.float32))[0].tolist() == [3]
-
-
-def test_of_a_batch_no_more_values_wait_than_count() -> None:
-    values = torch.arange(20.0).view(2, 10)
-    tail = Tail(2, 3, torch.full((2,), -torch.inf))
-    assert len(tail.above(values)) == 2 * 3
