@@ -105,6 +105,8 @@ def score(
             without_labels = label_layers(warehouse, basis, pending, scoring, judge, machine.label, run_id, progress)
             timing.score = time.perf_counter() - started
     notes = tuple(name_note(warehouse, concept_set.entry)) if concept_set else ()
+    if masks is None:
+        notes += _not_by_masks(warehouse, scoring, [layer.layer_id for layer in layers])
     return ScoreSummary(len(layers), len(pending), time.perf_counter() - started, without_labels + notes)
 
 
@@ -184,6 +186,19 @@ def _masks(warehouse: Warehouse, scoring: Scoring, probe_id: int, chosen: pl.Dat
                 "choose layers with --layers, or name all with `cli ingest --method network_dissection`"
             )
     return None
+
+
+def _not_by_masks(warehouse: Warehouse, scoring: Scoring, layer_ids: Sequence[int]) -> tuple[str, ...]:
+    """A note where images' own labels counted for layers that were looked at beside masks, with other quantiles."""
+    if Need.MASKS not in labeler_of(scoring).needs:
+        return ()
+    known = sorted({each for layer_id in layer_ids for each in dissections.quantiles(warehouse, layer_id)})
+    if not known:
+        return ()
+    others = " and ".join(f"{each:g}" for each in known)
+    return (
+        f"the images' own labels counted, not their masks: these were looked at with --parameter quantile={others}",
+    )
 
 
 def _with_encoder_by_name(warehouse: Warehouse, recipe: ScoreRecipe) -> tuple[ScoreRecipe, Encoder | None]:

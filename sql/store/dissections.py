@@ -102,6 +102,12 @@ def dissected_layers(warehouse: Warehouse, probe_id: int, quantile: float) -> di
     return found
 
 
+def quantiles(warehouse: Warehouse, layer_id: int) -> list[float]:
+    """With which a layer was looked at beside masks."""
+    select = "select distinct quantile from store.dissections where layer_id = $id"
+    return [row[0] for row in warehouse.sql(select, id=layer_id).fetchall()]
+
+
 def done_chunks(warehouse: Warehouse, dissection_id: int, which: Pass) -> set[int]:
     """Chunks of the probe that a pass has been over."""
     select = "select chunk from store.dissected_chunks where dissection_id = $id and pass = $pass"

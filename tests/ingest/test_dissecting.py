@@ -449,3 +449,18 @@ def test_a_folder_of_images_without_masks_is_dissected_by_its_labels() -> None:
             assert similarity == pytest.approx(max(iou.values()))
             assert iou[concept] == pytest.approx(similarity)
         assert verify(warehouse) == []
+
+
+def test_score_says_where_labels_of_images_count_because_masks_were_looked_at_otherwise() -> None:
+    for folder in ("photos", "masks"):
+        for path in list(Path(folder).iterdir()):
+            inside = Path(folder, "odd" if int(path.stem[-1]) % 2 else "even")
+            inside.mkdir(exist_ok=True)
+            path.rename(inside / path.name)
+    with neuronlake.open("w.duckdb", write=True) as warehouse:
+        dissected(warehouse, layers="4")
+        changes: dict[str, Any] = {"method": "network_dissection", "device": "cpu"}
+        assert neuronlake.score(warehouse, parameters={"quantile": QUANTILE, "length": 2}, **changes).notes == ()
+        assert neuronlake.score(warehouse, parameters={"quantile": 0.3}, **changes).notes == (
+            "the images' own labels counted, not their masks: these were looked at with --parameter quantile=0.05",
+        )
