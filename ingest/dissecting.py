@@ -6,6 +6,7 @@ A chunk of images is one transaction in both, so that a run which is killed goes
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,13 +177,14 @@ def _seek_thresholds(passes: _Passes) -> None:
         passes.limit,
         lambda seen: passes.seen("Seeking thresholds", pending, seen),
     )
-    for chunk, found in looked:
-        with passes.warehouse.transaction():
-            for key in chunk.layers:
-                left[key] -= 1
-                bound = _add_tail(passes, chunk, passes.layers[key], found.get(key), is_last=left[key] == 0)
-                if bound is not None:
-                    bounds[key] = bound
+    with closing(looked):
+        for chunk, found in looked:
+            with passes.warehouse.transaction():
+                for key in chunk.layers:
+                    left[key] -= 1
+                    bound = _add_tail(passes, chunk, passes.layers[key], found.get(key), is_last=left[key] == 0)
+                    if bound is not None:
+                        bounds[key] = bound
 
 
 def _add_tail(
@@ -280,9 +282,10 @@ def _cross_masks(passes: _Passes) -> None:
         passes.limit,
         lambda seen: passes.seen("Comparing with masks", pending, seen),
     )
-    for chunk, found in looked:
-        with passes.warehouse.transaction():
-            _add_crossed(passes, chunk, found)
+    with closing(looked):
+        for chunk, found in looked:
+            with passes.warehouse.transaction():
+                _add_crossed(passes, chunk, found)
 
 
 def _add_crossed(passes: _Passes, chunk: Chunk, found: CrossedChunk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,10 +116,10 @@ def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
         images = tuple(ChunkImage(place, image) for place, image in enumerate(plan.probe.images[:count]))
         chunk = Chunk(0, images, layers, needs_embeddings=plan.encoder is not None)
         began = time.perf_counter()
-        stream = decoded_ahead(plan.networks, [chunk], limit)
-        extract_chunk(
-            plan.networks, chunk, stream, plan.device, limit, lambda done: progress("Trying images", done, count)
-        )
+        with closing(decoded_ahead(plan.networks, [chunk], limit)) as stream:
+            extract_chunk(
+                plan.networks, chunk, stream, plan.device, limit, lambda done: progress("Trying images", done, count)
+            )
         return time.perf_counter() - began
 
     with plan.networks.on(plan.device), quiet_decoding():

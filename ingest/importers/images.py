@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -97,9 +98,8 @@ def show_images(warehouse: Warehouse, stored: StoredProbe, probe: Probe, progres
     known = pictures.looked_at(warehouse, stored)
     images = (ChunkImage(stored.first_image_id + place, image) for place, image in enumerate(probe.images))
     lacking = ((image, frozenset[Preparation]()) for image in images if image.image_id not in known)
-    prepared = prepare_ahead(lacking, os.cpu_count() or 2, _AHEAD)
     done = 0
-    with quiet_decoding():
+    with quiet_decoding(), closing(prepare_ahead(lacking, os.cpu_count() or 2, _AHEAD)) as prepared:
         while found := list(islice(prepared, stored.chunk_images)):
             failures = [each for each in found if isinstance(each, FailedImage)]
             load_pictures(warehouse, [each for each in found if not isinstance(each, FailedImage)], failures)

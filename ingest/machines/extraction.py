@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby
@@ -100,10 +100,11 @@ def listed_image(image: ProbeImage) -> Image.Image:
 
 def prepare_ahead(
     images: Iterable[tuple[ChunkImage, frozenset[Preparation]]], workers: int, ahead: int, prepare: Prepare = prepare
-) -> Iterator[PreparedImage | FailedImage]:
+) -> Generator[PreparedImage | FailedImage]:
     """Decode on `workers` threads, at most `ahead` images before they are asked for, in order.
 
-    Decoding and resizing leave Python's lock, so threads run beside the forward passes.
+    Decoding and resizing leave Python's lock, so threads run beside the forward passes. To be closed: they are waited
+    for, and an interrupt while Python does that by itself would be passed over.
 
     Raises:
         ChangedImageError: an image is no longer what was listed.
@@ -348,8 +349,11 @@ def decoded_ahead(
     limit: BatchLimit,
     threads: int | None = None,
     prepare: Prepare = prepare,
-) -> Prepared:
-    """All images of all chunks, each as the networks want it that lack it; on as many threads as cores unless told."""
+) -> Generator[PreparedImage | FailedImage]:
+    """All images of all chunks, each as the networks want it that lack it; on as many threads as cores unless told.
+
+    To be closed, see `prepare_ahead`.
+    """
     wanted = (
         (image, preprocessings)
         for chunk in chunks

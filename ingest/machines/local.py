@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +29,7 @@ class LocalMachine:
         if not chunks:
             return
         done = 0
-        with networks.on(self.device):
-            stream = decoded_ahead(networks, chunks, limit)
+        with networks.on(self.device), closing(decoded_ahead(networks, chunks, limit)) as stream:
             for chunk in chunks:
                 extracted = extract_chunk(
                     networks, chunk, stream, self.device, limit, lambda count, before=done: seen(before + count)
@@ -50,8 +50,7 @@ class LocalMachine:
         if not chunks:
             return
         done = 0
-        with networks.on(self.device):
-            stream = decoded_ahead(networks, chunks, limit, prepare=prepare)
+        with networks.on(self.device), closing(decoded_ahead(networks, chunks, limit, prepare=prepare)) as stream:
             for chunk in chunks:
                 found = look_at_chunk(
                     look_at(chunk),

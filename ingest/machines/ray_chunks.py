@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +52,15 @@ class _Worker:
     def extract(self, chunk: Chunk, folder: Path) -> BatchLimit:
         """Extract a chunk into its folder, unless an earlier attempt has; says what the batches have come down to."""
         if not folder.is_dir():
-            stream = decoded_ahead(self._networks, [chunk], self._limit, self._threads)
-            extracted = extract_chunk(self._networks, chunk, stream, self._device, self._limit, lambda _count: None)
+            with closing(decoded_ahead(self._networks, [chunk], self._limit, self._threads)) as stream:
+                extracted = extract_chunk(self._networks, chunk, stream, self._device, self._limit, lambda _count: None)
             write_shard(extracted, folder)
         return self._limit
 
     def look(self, chunk: Chunk, prepare: Prepare, look: Look) -> tuple[BatchLimit, Any]:
         """Look at a chunk's maps; says what the batches have come down to, and gives what was found."""
-        stream = decoded_ahead(self._networks, [chunk], self._limit, self._threads, prepare)
-        found = look_at_chunk(look, self._networks, chunk, stream, self._device, self._limit, lambda _count: None)
+        with closing(decoded_ahead(self._networks, [chunk], self._limit, self._threads, prepare)) as stream:
+            found = look_at_chunk(look, self._networks, chunk, stream, self._device, self._limit, lambda _count: None)
         return self._limit, found
 
 
