@@ -219,7 +219,7 @@ def test_a_warehouse_scored_again_and_again_still_opens(tmp_path: Path) -> None:
             neuronlake.score(warehouse, ScoreRecipe(method=method, keep_concepts=None if method == "soft_wpmi" else 10))
     with neuronlake.open(path, write=False) as warehouse:
         counted = warehouse.sql("select setting, count(*) as layers from scorings group by all order by all").pl()
-        assert counted.equals(pl.DataFrame({"setting": [1, 7, 13], "layers": [6, 6, 6]}), null_equal=True)
+        assert counted.equals(pl.DataFrame({"setting": [1, 5, 11, 17], "layers": [4, 6, 6, 6]}), null_equal=True)
 
 
 @pytest.mark.parametrize("method", similarity.METHODS)

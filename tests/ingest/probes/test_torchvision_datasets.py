@@ -36,7 +36,7 @@ def test_items_keep_their_pixels_and_have_the_names_of_their_classes(mnist: Path
         ("item-1", "0 - zero"),
         ("item-2", "2 - two"),
     ]
-    pixels = np.asarray(decode(probe.images[1].source.read()).rgb)
+    pixels = np.asarray(decode(probe.images[1].source.read()))
     assert (pixels == (np.arange(28 * 28) + 28 * 28).astype(np.uint8).reshape(28, 28, 1)).all()
     assert load_probe(f"torchvision:MNIST@{mnist}").fingerprint == probe.fingerprint
 
