@@ -16,7 +16,7 @@ from neuronlake.ingest.encoders.loading import encoder_of_row
 from neuronlake.ingest.encoders.prompts import embed_texts
 from neuronlake.ingest.judging.judge import Judge, judged
 from neuronlake.ingest.labelers.base import Label, LabelledLayer, LayerActivations, Shared
-from neuronlake.ingest.labelers.labelling import Inputs, image_folds, live_activations, shared_inputs
+from neuronlake.ingest.labelers.labelling import Inputs, image_folds, layer_activations, shared_inputs
 from neuronlake.ingest.labelers.registry import METHODS
 from neuronlake.ingest.labelers.rows import fidelity_rows, stored_labels
 from neuronlake.ingest.labelers.settings import Scoring
@@ -36,12 +36,16 @@ class _Group:
 
     Attributes:
         judge: of their labels.
+        inputs: what their layers share.
+        scoring: how the labels were made; None for those of another tool.
         image_ids: of the images that judge, ascending.
         shared: what is known of them and of the concepts.
         places: of each concept in it, by its number.
     """
 
     judge: Judge
+    inputs: Inputs
+    scoring: Scoring | None
     image_ids: np.ndarray
     shared: Shared
     places: dict[int, int]
@@ -129,7 +133,7 @@ def _computed(warehouse: Warehouse, row: Row) -> _Group:
     image_ids, shared = shared_inputs(warehouse, inputs, scoring)
     _, numbers = concepts.stored_set(warehouse, inputs.concept_set_id)
     places = {number: place for place, number in enumerate(numbers)}
-    return _Group(judged(scoring, warehouse.path.parent), image_ids, shared, places)
+    return _Group(judged(scoring, warehouse.path.parent), inputs, scoring, image_ids, shared, places)
 
 
 def _imported(warehouse: Warehouse, rows: Sequence[Row], notes: list[str], *, trust_code: bool) -> _Group | None:
@@ -160,7 +164,8 @@ def _imported(warehouse: Warehouse, rows: Sequence[Row], notes: list[str], *, tr
         folds=image_folds(warehouse, image_ids, row["kept_together"]),
     )
     places = {number: place for place, number in enumerate(known)}
-    return _Group(Judge(None, None, 0, 0, warehouse.path.parent), image_ids, shared, places)
+    inputs = Inputs(row["probe_id"], row["encoder_id"], row["concept_set_id"], row["kept_together"])
+    return _Group(Judge(None, None, 0, 0, warehouse.path.parent), inputs, None, image_ids, shared, places)
 
 
 def _embed(warehouse: Warehouse, row: Row, missing: dict[int, str], *, trust_code: bool) -> None:
@@ -174,8 +179,8 @@ def _embed(warehouse: Warehouse, row: Row, missing: dict[int, str], *, trust_cod
 
 def _layers(warehouse: Warehouse, rows: Sequence[Row], group: _Group) -> Iterator[LayerActivations]:
     """Each scoring's layer with its labels."""
-    for row in rows:
-        layer = StoredLayer(row["layer_id"], row["units"], row["layer_fingerprint"])
-        read = live_activations(warehouse, layer, row["probe_id"], group.image_ids)
+    layers = [StoredLayer(row["layer_id"], row["units"], row["layer_fingerprint"]) for row in rows]
+    activations = layer_activations(warehouse, layers, group.inputs, group.scoring, group.image_ids)
+    for row, read in zip(rows, activations, strict=True):
         terms = scorings.label_terms(warehouse, row["scoring_id"])
         yield replace(read, labels=stored_labels(read.live, terms, group.places))

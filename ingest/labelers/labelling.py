@@ -173,11 +173,14 @@ def image_folds(warehouse: Warehouse, image_ids: np.ndarray, kept_together: str)
 
 
 def layer_activations(
-    warehouse: Warehouse, layers: Sequence[StoredLayer], inputs: Inputs, scoring: Scoring, image_ids: np.ndarray
+    warehouse: Warehouse, layers: Sequence[StoredLayer], inputs: Inputs, scoring: Scoring | None, image_ids: np.ndarray
 ) -> Iterator[LayerActivations]:
-    """The live units of layers, one after the other, beside the probe's masks where the labeler asks for these."""
+    """The live units of layers, one after the other, beside the probe's masks where the labeler asks for these.
+
+    `scoring` is None where another tool has made the labels.
+    """
     beside: Dissections | None = None
-    if Need.MASKS in labeler_of(scoring).needs:
+    if scoring and Need.MASKS in labeler_of(scoring).needs:
         quantile = float(scoring.parameters["quantile"])
         beside = Dissections(warehouse, inputs.probe_id, inputs.concept_set_id, quantile, image_ids)
     for layer in layers:

@@ -252,6 +252,15 @@ def test_a_second_run_does_nothing(copy: Path, expected: dict[str, pl.DataFrame]
         same_rows(rows(warehouse), expected)
 
 
+def test_labels_that_are_judged_again_are_judged_beside_their_masks(copy: Path) -> None:
+    with neuronlake.open(copy, write=True) as warehouse:
+        before = warehouse.sql("from store.fidelities order by all").fetchall()
+        for table in ("fidelities", "judgements"):
+            warehouse.execute(f"delete from store.{table}")
+        assert neuronlake.score(warehouse, fidelity=True).scored_layers == 3
+        assert warehouse.sql("from store.fidelities order by all").fetchall() == before
+
+
 def test_other_masks_need_another_name_and_are_another_set_of_concepts(
     drawn: Drawn, copy: Path, expected: dict[str, pl.DataFrame]
 ) -> None:
