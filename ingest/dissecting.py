@@ -5,20 +5,21 @@ A chunk of images is one transaction in both, so that a run which is killed goes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from neuronlake.ingest.labelers.base import Need
-from neuronlake.ingest.labelers.registry import labeler_of
 from neuronlake.ingest.machines.base import Machine
-from neuronlake.ingest.machines.chunks import Chunk, ChunkImage
-from neuronlake.ingest.machines.extraction import BatchLimit
+from neuronlake.ingest.machines.chunks import Chunk
+from neuronlake.ingest.machines.extraction import BatchLimit, Prepare
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.machines.maps.crossing import CrossedChunk, CrossMasks, prepare_with_masks
+from neuronlake.ingest.machines.maps.look import LookAt
 from neuronlake.ingest.machines.maps.thresholds import (
     LayerTail,
     SeekThresholds,
@@ -28,10 +29,9 @@ from neuronlake.ingest.machines.maps.thresholds import (
 )
 from neuronlake.ingest.plan import Plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
-from neuronlake.ingest.storing import Registered
+from neuronlake.ingest.storing import Registered, readable_chunks
 from neuronlake.sql.store import dissections
 from neuronlake.sql.store.dissections import HighestValues, Pass, StoredDissection
-from neuronlake.sql.store.pictures import known_failures
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import Progress
 
@@ -80,7 +80,7 @@ class _Passes:
     run_id: int
     progress: Progress
 
-    @property
+    @cached_property
     def images(self) -> int:
         """How many can be read."""
         return sum(len(chunk.images) for chunk in self.chunks)
@@ -94,9 +94,14 @@ class _Passes:
         lacking = ((chunk, tuple(key for key in self.layers if chunk.number not in done[key])) for chunk in self.chunks)
         return [Chunk(chunk.number, chunk.images, keys, needs_embeddings=False) for chunk, keys in lacking if keys]
 
-    def seen(self, stage: str, pending: Sequence[Chunk], seen: int) -> None:
-        """Show how far a pass is."""
-        self.progress(stage, seen, sum(len(chunk.images) for chunk in pending))
+    def looked_at(
+        self, stage: str, pending: Sequence[Chunk], prepare: Prepare, look_at: LookAt
+    ) -> Generator[tuple[Chunk, Any]]:
+        """Chunks as they are done, each with what it gave; to be closed."""
+        total = sum(len(chunk.images) for chunk in pending)
+        return self.machine.look_at_maps(
+            self.networks, pending, prepare, look_at, self.limit, lambda seen: self.progress(stage, seen, total)
+        )
 
 
 def dissect(
@@ -114,7 +119,7 @@ def dissect(
     Raises:
         NeuronlakeError: an image or a mask is not what it was, or the machine cannot do it.
     """
-    if Need.MASKS not in labeler_of(plan.scoring).needs or plan.probe.masks is None or not layer_ids:
+    if plan.probe.masks is None or not layer_ids:  # they are read only for a labeler that asks for them
         return
     share = float(plan.scoring.parameters["quantile"])
     keys = {key: layer_id for key, layer_id in registered.layer_ids.items() if layer_id in layer_ids}
@@ -135,7 +140,10 @@ def dissect(
         plan.networks,
         limit,
         layers,
-        tuple(_chunks(warehouse, plan, registered)),
+        tuple(
+            Chunk(number, images, (), needs_embeddings=False)
+            for number, images in readable_chunks(warehouse, plan, registered.probe)
+        ),
         share,
         run_id,
         progress,
@@ -143,16 +151,6 @@ def dissect(
     with quiet_decoding():
         _seek_thresholds(passes)
         _cross_masks(passes)
-
-
-def _chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> Iterator[Chunk]:
-    """The probe's images that can be read, chunk by chunk as they were loaded."""
-    probe = registered.probe
-    failed = known_failures(warehouse, probe)
-    for number, start in enumerate(range(0, len(plan.probe.images), probe.chunk_images)):
-        some = enumerate(plan.probe.images[start : start + probe.chunk_images], start=probe.first_image_id + start)
-        images = tuple(ChunkImage(image_id, image) for image_id, image in some if image_id not in failed)
-        yield Chunk(number, images, (), needs_embeddings=False)
 
 
 def _seek_thresholds(passes: _Passes) -> None:
@@ -169,15 +167,7 @@ def _seek_thresholds(passes: _Passes) -> None:
         return SeekThresholds(passes.share, passes.images, known)
 
     left = {key: sum(key in chunk.layers for chunk in pending) for key in passes.layers}
-    looked = passes.machine.look_at_maps(
-        passes.networks,
-        pending,
-        prepare_pixels,
-        look_at,
-        passes.limit,
-        lambda seen: passes.seen("Seeking thresholds", pending, seen),
-    )
-    with closing(looked):
+    with closing(passes.looked_at("Seeking thresholds", pending, prepare_pixels, look_at)) as looked:
         for chunk, found in looked:
             with passes.warehouse.transaction():
                 for key in chunk.layers:
@@ -274,15 +264,7 @@ def _cross_masks(passes: _Passes) -> None:
         }
         return CrossMasks({key: thresholds[key] for key in chunk.layers}, outlined)
 
-    looked = passes.machine.look_at_maps(
-        passes.networks,
-        pending,
-        prepare_with_masks,
-        look_at,
-        passes.limit,
-        lambda seen: passes.seen("Comparing with masks", pending, seen),
-    )
-    with closing(looked):
+    with closing(passes.looked_at("Comparing with masks", pending, prepare_with_masks, look_at)) as looked:
         for chunk, found in looked:
             with passes.warehouse.transaction():
                 _add_crossed(passes, chunk, found)

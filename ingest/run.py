@@ -14,7 +14,7 @@ from neuronlake.ingest.judging.judge import judged
 from neuronlake.ingest.labelers import labelling
 from neuronlake.ingest.labelers.labelling import Basis, Inputs
 from neuronlake.ingest.machines.base import Machine, choose_machine
-from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, ExtractedChunk
+from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
 from neuronlake.ingest.machines.extraction import TOP_IMAGES, BatchLimit
 from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.networks.preprocessing import CustomTransform
@@ -22,7 +22,7 @@ from neuronlake.ingest.plan import Plan, lent_modules, looked_at, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.failure_limit import FailureLimit
 from neuronlake.ingest.recipe import Recipe, chosen_recipe
-from neuronlake.ingest.storing import Registered, load_chunk, register
+from neuronlake.ingest.storing import Registered, load_chunk, readable_chunks, register
 from neuronlake.sql import hints
 from neuronlake.sql.store.chunks import finish_layers, loaded_parts, undirected_images
 from neuronlake.sql.store.pictures import known_failures
@@ -189,20 +189,14 @@ def pending_chunks(warehouse: Warehouse, plan: Plan, registered: Registered) -> 
     """The chunks that some layer or the encoder lacks, with just what is lacking."""
     probe = registered.probe
     loaded = loaded_parts(warehouse, probe.probe_id)
-    failed = known_failures(warehouse, probe)
-    images = [ChunkImage(probe.first_image_id + place, image) for place, image in enumerate(plan.probe.images)]
     pending: list[Chunk] = []
-    for number, start in enumerate(range(0, len(images), probe.chunk_images)):
+    for number, images in readable_chunks(warehouse, plan, probe):
         lacking = tuple(
             layer.key for layer in plan.layers if (number, registered.layer_ids[layer.key]) not in loaded.layers
         )
         needs_embeddings = plan.encoder is not None and (number, registered.encoder_id) not in loaded.encoders
         if lacking or needs_embeddings:
-            # what failed before stays out, so that all layers are of the same images
-            readable = tuple(
-                image for image in images[start : start + probe.chunk_images] if image.image_id not in failed
-            )
-            pending.append(Chunk(number, readable, lacking, needs_embeddings))
+            pending.append(Chunk(number, images, lacking, needs_embeddings))
     return pending
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from neuronlake.ingest.concepts.concept_sets import ConceptSet
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.layers.planned import PlannedLayer
-from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk, FailedImage, TopCandidates
+from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, ExtractedChunk, FailedImage, TopCandidates
 from neuronlake.ingest.machines.extraction import ChangedImageError, PreparedImage
 from neuronlake.ingest.names import renamed, split_name
 from neuronlake.ingest.networks.models import Model, name_of
@@ -62,6 +62,19 @@ def register(warehouse: Warehouse, plan: Plan) -> Registered:
         layers=tuple(stored),
         notes=notes,
     )
+
+
+def readable_chunks(
+    warehouse: Warehouse, plan: Plan, probe: StoredProbe
+) -> Iterator[tuple[int, tuple[ChunkImage, ...]]]:
+    """The chunks of a plan's probe by number, with those of their images that no run has failed to read.
+
+    What failed before stays out, so that all layers are of the same images.
+    """
+    failed = pictures.known_failures(warehouse, probe)
+    for number, start in enumerate(range(0, len(plan.probe.images), probe.chunk_images)):
+        some = enumerate(plan.probe.images[start : start + probe.chunk_images], start=probe.first_image_id + start)
+        yield number, tuple(ChunkImage(image_id, image) for image_id, image in some if image_id not in failed)
 
 
 def check_names(warehouse: Warehouse, plan: Plan) -> tuple[str, ...]:
