@@ -30,9 +30,8 @@ def write_simulation_page(card: UnitCard, path: Path, simulation: Simulation) ->
     write_output(path, page.encode())
 
 
-def unit_part(warehouse: Warehouse, card: UnitCard) -> str:
+def unit_part(card: UnitCard, details: UnitDetails) -> str:
     """A unit as HTML that stands in another page, whose style it leaves as it is."""
-    details = read_details(warehouse, card)
     return ENVIRONMENT.get_template("unit_part.html").render(**_of_unit(card, details), **_of_simulation(None, card))
 
 
