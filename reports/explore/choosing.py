@@ -83,7 +83,7 @@ def first_choice(warehouse: Warehouse, asked: Mapping[str, Any]) -> Choice:
     layer = next((pair for pair in known.values() if pair == wanted), (best["model"][0], best["layer"][0]))
     of_layer = best.filter(model=layer[0], layer=layer[1])
     unit = str(asked.get("unit", ""))
-    return Choice(setting, layer, (*layer, int(unit) if unit.isdecimal() else of_layer["unit"][0]))
+    return Choice(setting, layer, (layer[0], layer[1], int(unit) if unit.isdecimal() else of_layer["unit"][0]))
 
 
 def settings(warehouse: Warehouse) -> dict[str, int]:

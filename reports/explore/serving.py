@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from neuronlake import NeuronlakeError
@@ -106,7 +107,7 @@ def _listen(port: int | None) -> socket.socket:
     raise ExploreError(f"{taken}; name a free one with --port")
 
 
-def _package(name: str) -> object:
+def _package(name: str) -> Any:
     """A package of the extra `explore`.
 
     Raises:
