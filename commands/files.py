@@ -60,7 +60,7 @@ def export(
 
     The description of a sum is its first concept; all of them are in the view unit_terms.
     """
-    from neuronlake.reports.export import export_descriptions
+    from neuronlake.reports.exports.descriptions import export_descriptions
     from neuronlake.sql.opening import open_warehouse
     from neuronlake.sql.settings import chosen_setting
 
