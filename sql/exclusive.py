@@ -58,9 +58,7 @@ def _locked(lock: Path, path: Path) -> int:
             status = os.fstat(descriptor)
         except BlockingIOError as error:
             os.close(descriptor)
-            raise InUseError(
-                f"{path} is being made by another process; wait until it ends, or name another"
-            ) from error
+            raise InUseError(f"{path} is being made by another process; wait until it ends, or name another") from error
         except OSError as error:
             os.close(descriptor)
             lock.unlink(missing_ok=True)

@@ -76,6 +76,11 @@ class Warehouse:
         ).fetchall()
         return not any(self.scalar(f'select count(*) from "{schema}"."{name}"') for schema, name in tables)  # noqa: S608
 
+    def size(self) -> int:
+        """Bytes on disk, of the file or of all in the folder."""
+        files = [self.path, *self.path.rglob("*")] if self.path.is_dir() else [self.path]
+        return sum(file.stat().st_size for file in files if file.is_file())
+
     def close(self) -> None:
         """Close the file; what was committed stays."""
         self.connection.close()

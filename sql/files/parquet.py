@@ -72,7 +72,6 @@ def write_parquet(warehouse: Warehouse, folder: Path, progress: Progress = no_pr
     """
     for part in ("views", "tables"):
         (folder / part).mkdir()
-    warehouse.execute(f"set temp_directory = {quoted(folder / 'sorting')}")
     views = [_write_view(warehouse, view, folder, progress) for view in sorted(written_views(), key=lambda it: it.name)]
     names = warehouse.sql("select table_name from information_schema.tables where table_schema = 'store'").fetchall()
     tables = [_write_table(warehouse, name, folder, progress) for (name,) in sorted(names) if name not in HELD_BY_VIEWS]

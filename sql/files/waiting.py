@@ -31,5 +31,5 @@ def when_free(open_it: Callable[[], Warehouse], *, wait: bool) -> Warehouse:
                 raise
             if str(error) != said:
                 said = str(error)
-                print(f"waiting: {said.split(';')[0]}", file=sys.stderr, flush=True)
+                sys.stderr.write(f"waiting: {said.split(';')[0]}\n")
         time.sleep(_SECONDS_BETWEEN_TRIES)
