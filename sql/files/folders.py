@@ -96,11 +96,25 @@ def _lay_tables(warehouse: Warehouse) -> list[Path]:
     """Make each table a view over its file."""
     for _, script in catalog.migrations():  # which tables there are
         warehouse.execute(script)
-    names = warehouse.sql("select table_name from duckdb_tables() where schema_name = 'store'").fetchall()
-    files = {table: Path(os.path.abspath(table_file(warehouse.path, table))) for (table,) in names}  # noqa: PTH100
+    expected = _columns(warehouse)
+    files = {table: Path(os.path.abspath(table_file(warehouse.path, table))) for table in expected}  # noqa: PTH100
     warehouse.execute("drop schema store cascade")
     warehouse.execute("create schema store")
     for table, file in files.items():
         columns = HELD_BY_VIEWS.get(table, "*")
         warehouse.execute(f"create view store.{table} as select {columns} from read_parquet({quoted(file)})")  # noqa: S608
+    found = _columns(warehouse)
+    if unlike := [file.name for table, file in files.items() if found[table] != expected[table]]:
+        raise QueryError(f"{unlike[0]} has other columns than neuronlake wrote")
     return list(files.values())
+
+
+def _columns(warehouse: Warehouse) -> dict[str, list[tuple[str, str]]]:
+    """The names and types of the columns of each of our tables."""
+    columns: dict[str, list[tuple[str, str]]] = {}
+    for table, *column in warehouse.sql(
+        "select table_name, column_name, data_type from duckdb_columns() where schema_name = 'store' "
+        "order by table_name, column_index"
+    ).fetchall():
+        columns.setdefault(table, []).append((column[0], column[1]))
+    return columns
