@@ -82,7 +82,7 @@ def test_what_the_readme_tells_to_type_works(exported: Path, monkeypatch: pytest
     names: dict[str, pl.DataFrame] = {}
     exec(polars, names)  # noqa: S102  our own text
     assert (names["labels"].height, names["unit"].columns[-1]) == (20, "layer_id")
-    assert len(duckdb.sql(sql).fetchall()) == 10
+    assert len(duckdb.execute(sql).fetchall()) == 10
     monkeypatch.chdir(exported.parent)
     exec(ours, {})  # noqa: S102
     monkeypatch.setenv("PATH", f"{CLI.parent}:{os.environ['PATH']}")

@@ -115,7 +115,8 @@ def test_it_is_whole_and_draws_the_same_charts(file: Path, exported: Path) -> No
 def test_each_large_table_is_stored_once(exported: Path) -> None:
     assert set(HELD_BY_VIEWS) == {"activations", "similarities"}
     assert not {table.stem for table in (exported / "tables").iterdir()} & set(HELD_BY_VIEWS)
-    columns = duckdb.sql(f"from '{exported}/views/activations.parquet'").columns
+    described = duckdb.execute(f"describe from '{exported}/views/activations.parquet'").fetchall()
+    columns = [column for column, *_ in described]
     assert columns == [
         *("model", "layer", "unit", "probe", "image", "activation", "label", "pooling", "image_id", "layer_id")
     ]
@@ -147,7 +148,7 @@ def test_a_unit_is_found_by_reading_few_groups_of_rows(tmp_path: Path) -> None:
 
 
 def test_who_has_the_folder_alone_reads_views_with_names(exported: Path) -> None:
-    rows = duckdb.sql(
+    rows = duckdb.execute(
         f"select unit, concept from '{exported}/views/unit_labels.parquet' "
         "where setting = 1 and model = 'alpha' and layer = 'late' order by unit"
     ).fetchall()
@@ -261,7 +262,7 @@ def cut_short(file: Path) -> None:
 
 
 def of_something_else(file: Path) -> None:
-    duckdb.sql("select 1 as a").write_parquet(str(file))
+    duckdb.execute(f"copy (select 1 as a) to '{file}'")
 
 
 @pytest.mark.parametrize("damage", [missing, cut_short, of_something_else])
@@ -277,10 +278,8 @@ def test_a_damaged_folder_is_said_to_be_so(copied: Path, name: str, damage: Call
     ("version", "step"), [(3, "export it again from its warehouse"), (99, "update neuronlake"), (None, "export it")]
 )
 def test_a_folder_of_another_version_says_what_to_do(copied: Path, version: int | None, step: str) -> None:
-    older = duckdb.sql(
-        "select $version::integer as version, now()::timestamp as applied_at", params={"version": version}
-    )
-    older.write_parquet(str(copied / "tables" / "migrations.parquet"))
+    migrations = copied / "tables" / "migrations.parquet"
+    duckdb.execute(f"copy (select {version or 'null'}::integer as version) to '{migrations}'")
     message = refusal(copied)
     assert f"has schema version {version} and this neuronlake reads version" in message
     assert step in message
