@@ -68,7 +68,7 @@ def sql(
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open_warehouse(warehouse, write=write, allow_files=allow_files, wait=wait) as opened:
         text, given = _query_text(query, file), pairs("a parameter", parameters)
-        for path in written_paths(text, given) if allow_files or warehouse.is_dir() else ():
+        for path in written_paths(text, given) if allow_files else ():
             check_copy(path)
         relation = opened.ask(text, given)
         changed = (None,) if relation is None else changed_rows(opened.connection, text, relation)
