@@ -21,6 +21,7 @@ from neuronlake.commands.options import (
     Method,
     Parameter,
     Prompt,
+    Wait,
     WarehouseFile,
     Workers,
     pairs,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from neuronlake.sql.warehouse import Warehouse
 
 # options of ingest that say what to do with a recipe
-_NO_SETTINGS = ("recipe", "list_layers", "dry_run", "warehouse")
+_NO_SETTINGS = ("recipe", "list_layers", "dry_run", "wait", "warehouse")
 _NETWORKS, _IMAGES, _LABELS, _MACHINES = "Networks", "Images", "Labels", "Where it runs"
 
 
@@ -225,6 +226,7 @@ def ingest(
         bool,
         typer.Option("--dry-run", help="Print what would be done, how large and how long, and stop."),
     ] = False,
+    wait: Wait = False,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Dissect models: images in, activations, similarities and labels into the warehouse.
@@ -247,7 +249,7 @@ def ingest(
     elif dry_run:
         _print_estimate(chosen, warehouse)
     else:
-        summary = run_ingest(warehouse, chosen)
+        summary = run_ingest(warehouse, chosen, wait=wait)
         print_summary(summary, warehouse)
         typer.echo(f"next: {hints.command('cli report', warehouse)}", err=True)
 
@@ -336,12 +338,16 @@ def _to_look_up(warehouse: Path) -> AbstractContextManager[Warehouse | None]:
         return nullcontext()
 
 
-def run_ingest(warehouse: Path, recipe: Recipe) -> Summary:
+def run_ingest(warehouse: Path, recipe: Recipe, *, wait: bool) -> Summary:
     """Ingest with progress bars."""
     from neuronlake.ingest.run import ingest as run
     from neuronlake.sql.opening import open_warehouse
 
-    with resumable(warehouse), open_warehouse(warehouse, write=True) as opened, progress_bars() as progress:
+    with (
+        resumable(warehouse),
+        open_warehouse(warehouse, write=True, wait=wait) as opened,
+        progress_bars() as progress,
+    ):
         return run(opened, recipe, progress, typed_command())
 
 
