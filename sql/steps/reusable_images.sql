@@ -1,0 +1,56 @@
+-- For images that are wanted, by their contents: those of other probes of which all is stored that they lack.
+-- Where several are, the one of the probe that has most of them, then of the newest.
+with finished as (
+    select distinct
+        units.layer_id,
+        units.probe_id
+    from store.units
+    inner join store.layers using (layer_id)
+    where list_contains($layer_ids, units.layer_id) and not layers.is_imported
+),
+
+complete as (
+    select probes.probe_id
+    from store.probes
+    left join finished using (probe_id)
+    where probes.probe_id is distinct from $probe_id
+    group by probes.probe_id
+    having count(finished.layer_id) = len($layer_ids)
+),
+
+stored as (
+    select
+        images.sha256,
+        images.image_id,
+        images.probe_id
+    from store.images
+    inner join complete using (probe_id)
+    where
+        images.image_id in (select thumbnails.image_id from store.thumbnails)
+        and images.image_id not in (select failed_images.image_id from store.failed_images)
+        and (
+            $encoder_id is null
+            or images.image_id in (
+                select image_embeddings.image_id
+                from store.image_embeddings
+                where image_embeddings.encoder_id = $encoder_id
+            )
+        )
+),
+
+shared as (
+    select
+        wanted_images.image_id,
+        stored.image_id as source_id,
+        stored.probe_id,
+        count(*) over (partition by stored.probe_id) as images
+    from wanted_images
+    inner join stored using (sha256)
+)
+
+select
+    image_id,
+    source_id
+from shared
+qualify row_number() over (partition by image_id order by images desc, probe_id desc, source_id asc) = 1
+order by image_id
