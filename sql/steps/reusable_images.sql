@@ -1,12 +1,35 @@
 -- For images that are wanted, by their contents: those of other probes of which all is stored that they lack.
 -- Where several are, the one of the probe that has most of them, then of the newest.
-with finished as (
-    select distinct
-        units.layer_id,
-        units.probe_id
-    from store.units
+with readable as (
+    select
+        probe_id,
+        count(*) as images
+    from store.images
+    where image_id not in (select failed_images.image_id from store.failed_images)
+    group by probe_id
+),
+
+-- version 0.1 may have left images out of a layer
+whole as (
+    select
+        chunks.layer_id,
+        chunks.probe_id
+    from store.chunks
+    inner join readable using (probe_id)
+    where list_contains($layer_ids, chunks.layer_id)
+    group by chunks.layer_id, chunks.probe_id
+    having sum(chunks.images) = any_value(readable.images)
+),
+
+finished as (
+    select
+        whole.layer_id,
+        whole.probe_id
+    from whole
     inner join store.layers using (layer_id)
-    where list_contains($layer_ids, units.layer_id) and not layers.is_imported
+    where
+        not layers.is_imported
+        and (whole.layer_id, whole.probe_id) in (select (units.layer_id, units.probe_id) from store.units)
 ),
 
 complete as (

@@ -141,6 +141,25 @@ def test_two_nodes_give_what_one_process_gives_though_a_worker_is_killed(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["w.duckdb"]
 
 
+def test_a_probe_that_grew_sends_new_images_alone_to_the_workers(
+    recipe: Recipe, address: str, made_here: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(recipe.probes[0], tmp_path / "probe")
+    write_image(tmp_path / "probe" / "010-new.png", 1000)  # in a chunk with old ones
+    write_image(tmp_path / "probe" / "zz-new.png", 1001)  # the first chunk has old ones alone
+    grown = dataclasses.replace(recipe, probes=(f"grown={tmp_path / 'probe'}",))
+    given: list[dict[str, list[tuple[object, ...]]]] = []
+    for work in (grown, on_cluster(grown, address)):
+        path = Path(shutil.copy(made_here, tmp_path / f"{work.engine}.duckdb"))
+        with neuronlake.open(path, write=True) as warehouse:
+            summary = neuronlake.ingest(warehouse, work)
+            assert (summary.extracted_images, summary.unreadable_images) == (2, 1)
+            assert summary.reused_images == IMAGES - 1
+            assert verify(warehouse) == []
+            given.append(contents(warehouse))
+    assert given[0] == given[1]
+
+
 DRIVER = """
 import pickle, sys
 import neuronlake
