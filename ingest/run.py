@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -215,10 +215,14 @@ def _extract_and_load(
     progress: Progress,
 ) -> None:
     """Extract chunk after chunk while a thread loads the one before; at most two chunks are in memory."""
+    # before the machine starts, which may ask the warehouse for something then
+    _load_unseen(warehouse, registered, work, run_id, timing, progress)
     started = time.perf_counter()
+    chunks = [chunk for chunk in work.chunks if chunk.images]
+    total = len(work.image_ids)
     failures = _failure_limit(warehouse, plan, registered)
     loading: Future[None] | None = None
-    extracting = _extracted(plan, machine, work, limit, progress)
+    extracting = machine.extract(plan.networks, chunks, limit, lambda seen: progress(_EXTRACTING, seen, total))
     # closed at once, also after an error, so that networks are off the device before they are given back
     with ThreadPoolExecutor(1, thread_name_prefix="load") as loader, closing(extracting), quiet_decoding():
         for chunk, extracted in extracting:
@@ -239,18 +243,17 @@ def _extract_and_load(
     timing.extract += time.perf_counter() - started
 
 
-def _extracted(
-    plan: Plan, machine: Machine, work: Work, limit: BatchLimit, progress: Progress
-) -> Generator[tuple[Chunk, ExtractedChunk]]:
-    """All chunks, first those of which no image is to be looked at; to be closed."""
-    whole = [chunk for chunk in work.chunks if not chunk.images]
-    for done, chunk in enumerate(whole):
-        yield chunk, ExtractedChunk([], [], {}, {}, None)
-        progress("Reusing chunks", done + 1, len(whole))
-    some = [chunk for chunk in work.chunks if chunk.images]
-    total = len(work.image_ids)
-    with closing(machine.extract(plan.networks, some, limit, lambda seen: progress(_EXTRACTING, seen, total))) as each:
-        yield from each
+def _load_unseen(
+    warehouse: Warehouse, registered: Registered, work: Work, run_id: int, timing: Timing, progress: Progress
+) -> None:
+    """Load the chunks of which no image is to be looked at."""
+    unseen = [chunk for chunk in work.chunks if not chunk.images]
+    for done, chunk in enumerate(unseen):
+        began = time.perf_counter()
+        nothing = ExtractedChunk([], [], {}, {}, None)
+        load_chunk(warehouse, registered, chunk, nothing, run_id, work.reused.get(chunk.number))
+        timing.load += time.perf_counter() - began
+        progress("Reusing chunks", done + 1, len(unseen))
 
 
 def _failure_limit(warehouse: Warehouse, plan: Plan, registered: Registered) -> FailureLimit:
