@@ -87,14 +87,19 @@ def _kept(warehouse: Path, begun: datetime) -> str:
 
 
 def open_quietly(page: Path) -> None:
-    """Show a page in the browser, if there is one; what the program that looks for it says is for nobody."""
+    """Show a page in the browser, if there is one."""
+    open_address(page.as_uri())
+
+
+def open_address(address: str) -> None:
+    """Show an address in the browser, if there is one; what the program that looks for it says is for nobody."""
     if sys.platform == "win32":
-        os.startfile(page)  # noqa: S606  our own page
+        os.startfile(address)  # noqa: S606  our own page
         return
     opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
     if opener:
         nowhere = subprocess.DEVNULL
-        command = [opener, page.as_uri()]
+        command = [opener, address]
         subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)  # noqa: S603
 
 

@@ -34,14 +34,14 @@ def unit(
 
     with open_warehouse(warehouse, allow_files=False) as opened:
         card = read_unit(opened, model, layer, number, setting)
-        simulation = read_simulation(opened, model, layer, number, card.setting.number, _SHOWN) if open_page else None
-    print_unit(card)
-    if open_page:
-        from neuronlake.reports.units.page import write_unit_page
+        print_unit(card)
+        if open_page:
+            from neuronlake.reports.units.page import write_unit_page
 
-        page = _new_page("unit.html")
-        write_unit_page(card, page, simulation)
-        _show(page)
+            simulation = read_simulation(opened, model, layer, number, card.setting.number, _SHOWN)
+            page = _new_page("unit.html")
+            write_unit_page(opened, card, page, simulation)
+            _show(page)
 
 
 def simulate(

@@ -27,9 +27,6 @@ class UnitCard:
         terms: the concepts of its label, in order.
         concepts: its best concepts, best first.
         images: its top images, best first.
-        pictures: WebP bytes by number of the image.
-        outlines: where on an image the unit is above its threshold, by number of the image: rows of the query
-            outlines_of_unit.
     """
 
     setting: Setting
@@ -37,8 +34,6 @@ class UnitCard:
     terms: pl.DataFrame
     concepts: pl.DataFrame
     images: pl.DataFrame
-    pictures: dict[int, bytes]
-    outlines: dict[int, dict[str, Any]]
 
     @property
     def title(self) -> str:
@@ -138,15 +133,12 @@ def read_unit(warehouse: Warehouse, model: str, layer: str, unit: int, setting: 
     if label.is_empty():
         raise UnitError(_missing(warehouse, model, layer, unit, shown))
     images = warehouse.query("top_images_for_unit", **where).pl().filter(pl.col("probe") == label["probe"][0])
-    pictures = warehouse.query("pictures_of_unit", **where).fetchall()
     return UnitCard(
         setting=shown,
         label=label.row(0, named=True),
         terms=warehouse.query("terms_of_unit", **where, **chosen).pl(),
         concepts=warehouse.query("concepts_for_unit", **where, **chosen).pl(),
         images=images,
-        pictures=dict(pictures),
-        outlines={row["image_id"]: row for row in warehouse.query("outlines_of_unit", **where).pl().to_dicts()},
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from neuronlake import NeuronlakeError
+from neuronlake.reports.units.thumbnails import Picture, read_pictures
 from neuronlake.sql import hints
 from neuronlake.sql.warehouse import Warehouse
 
@@ -26,13 +27,13 @@ class Simulation:
         images: rows of the query simulation; none where nothing is predicted.
         lack: why nothing is, and what to do next; None where something is.
         top: how many false alarms and misses to show.
-        pictures: WebP bytes of these by number of the image.
+        pictures: of these, by number of the image.
     """
 
     images: pl.DataFrame
     lack: str | None
     top: int
-    pictures: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    pictures: dict[int, Picture] = field(default_factory=dict[int, Picture])
 
     @property
     def false_alarms(self) -> pl.DataFrame:
@@ -73,8 +74,7 @@ def read_simulation(warehouse: Warehouse, model: str, layer: str, unit: int, set
         return Simulation(images, _lack(warehouse, model, layer, unit, setting), top)
     simulation = Simulation(images, None, top)
     shown = pl.concat([simulation.false_alarms, simulation.misses])["image_id"]
-    pictures = warehouse.step("pictures_of_images", image_ids=[str(number) for number in shown]).fetchall()
-    return Simulation(images, None, top, dict(pictures))
+    return Simulation(images, None, top, read_pictures(warehouse, shown))
 
 
 def correlations(label: dict[str, Any], images: int) -> str:

@@ -6,9 +6,8 @@ from typing import Any
 
 import altair as alt
 import polars as pl
-import vl_convert
 
-from neuronlake.reports.pictures import vega_lite_version
+from neuronlake.reports.units.inked import as_svg, inked
 from neuronlake.reports.units.predictions import Simulation
 
 _WIDTH, _HEIGHT = 640, 400
@@ -32,13 +31,12 @@ def scatter(simulation: Simulation) -> Any:
         alt.Chart(_points(shown)).mark_circle(size=70, opacity=1).encode(x="predicted:Q", y="activation:Q", color=color)
     )
     layers = alt.layer(_diagonal(simulation.images), points, pictured)
-    return _styled(layers, f"one in {every} of {simulation.images.height:,} images" if every > 1 else "")
+    return inked(layers, _WIDTH, _HEIGHT, f"one in {every} of {simulation.images.height:,} images" if every > 1 else "")
 
 
 def scatter_picture(simulation: Simulation) -> str:
     """The scatter as SVG in the colour of the text around it."""
-    spec = scatter(simulation).to_dict()
-    return vl_convert.vegalite_to_svg(spec, vl_version=vega_lite_version())
+    return as_svg(scatter(simulation))
 
 
 def _points(images: pl.DataFrame) -> pl.DataFrame:
@@ -69,28 +67,3 @@ def _diagonal(images: pl.DataFrame) -> Any:
     ends = pl.DataFrame({"from": [max(low, other_low)], "to": [min(high, other_high)]})
     rule = alt.Chart(ends).mark_rule(color="currentColor", opacity=0.5, strokeDash=[4, 4])
     return rule.encode(x="from:Q", y="from:Q", x2="to:Q", y2="to:Q")
-
-
-def _styled(chart: Any, note: str) -> Any:
-    """In the colours of the page, light or dark, and with no words on each point."""
-    ink = "currentColor"
-    title = alt.TitleParams(note, anchor="start", color=ink, fontSize=12, fontWeight="normal")
-    return (
-        chart.properties(width=_WIDTH, height=_HEIGHT, background="transparent", title=title)
-        .configure(aria=False)
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=ink,
-            titleColor=ink,
-            gridColor=ink,
-            gridOpacity=0.12,
-            domainColor=ink,
-            domainOpacity=0.3,
-            tickColor=ink,
-            tickOpacity=0.3,
-            titleFontWeight="normal",
-            labelFontSize=12,
-            titleFontSize=12,
-        )
-        .configure_legend(labelColor=ink, labelFontSize=12)
-    )

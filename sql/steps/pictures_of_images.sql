@@ -1,6 +1,8 @@
--- How some images look, by their number.
+-- How some images look, by their number, with the size of the picture in pixels.
 select
-    image_id,
-    webp
-from store.thumbnails
-where list_contains($image_ids::integer[], image_id)
+    thumbnails.image_id,
+    thumbnails.width,
+    thumbnails.height,
+    thumbnails.webp
+from (select distinct unnest($image_ids::integer[]) as image_id) as asked
+inner join store.thumbnails using (image_id)

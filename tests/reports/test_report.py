@@ -482,14 +482,16 @@ def test_a_unit_has_a_page_of_its_own(two_models: Path, tmp_path: Path, browser:
     with neuronlake.open(two_models, write=False) as warehouse:
         card = read_unit(warehouse, *unit)
         simulation = read_simulation(warehouse, *unit, card.setting.number, 7)
-    write_unit_page(card, tmp_path / "unit.html", simulation)
+        write_unit_page(warehouse, card, tmp_path / "unit.html", simulation)
     page = browser.new_page()
     page.goto((tmp_path / "unit.html").as_uri())
     assert page.text_content("h1") == card.label["concept"]
-    assert page.locator("figure img").count() == 10 + len(simulation.pictures)
+    below = page.locator(".tiles.small img").count()
+    assert below > 0
+    assert page.locator("figure img").count() == 10 + below + len(simulation.pictures)
     assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
     # the scatter has the colour of the text, and room on a telephone
-    dots = ".scatter .mark-symbol.role-mark path"
+    dots = "#predicted .mark-symbol.role-mark path"
     assert page.locator(dots).count() == 20 + len(simulation.pictures)
     assert page.evaluate("getComputedStyle(document.querySelector('.scatter .role-axis-label text')).fill") == (
         page.evaluate("getComputedStyle(document.body).color")
@@ -705,7 +707,7 @@ def outlined(tmp_path_factory: pytest.TempPathFactory) -> Path:
         warehouse.execute("update store.thumbnails set width = 40, height = 20, webp = $webp", webp=wide.getvalue())
         warehouse.execute("update store.layers set receptive_field = 0.5 where layer_id = 2")
         neuronlake.write_report(warehouse, folder / "page.html", setting=9)
-        write_unit_page(read_unit(warehouse, "alpha", "late", 0, setting=9), folder / "unit.html")
+        write_unit_page(warehouse, read_unit(warehouse, "alpha", "late", 0, setting=9), folder / "unit.html")
     return folder
 
 

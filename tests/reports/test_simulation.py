@@ -26,6 +26,9 @@ def read(warehouse: Warehouse, unit: int = 0, top: int = 7) -> tuple[UnitCard, S
     return read_unit(warehouse, "alpha", "late", unit), read_simulation(warehouse, "alpha", "late", unit, 5, top)
 
 
+PICTURE = "data:image/webp;base64,UklGRg=="
+
+
 @pytest.fixture
 def unit(small_file: Path) -> tuple[UnitCard, Simulation]:
     with neuronlake.open(small_file, write=False) as warehouse:
@@ -65,7 +68,7 @@ def test_the_worst_false_alarms_and_misses_are_shown_with_their_pictures(unit: t
     assert simulation.images.height == 4
     assert simulation.false_alarms["image"].to_list() == ["a/two.png"]
     assert simulation.misses["image"].to_list() == ["a/one.png"]
-    assert simulation.pictures == {1: b"RIFF", 2: b"RIFF"}
+    assert {number: picture.source for number, picture in simulation.pictures.items()} == dict.fromkeys((1, 2), PICTURE)
 
 
 def test_as_many_are_shown_as_are_asked_for_and_the_worst_first() -> None:
@@ -178,12 +181,14 @@ def test_only_what_was_judged_is_said_of_the_correlation(label: dict[str, float 
 
 
 def test_the_page_of_a_unit_shows_both_rows_of_images_below_the_scatter(
-    unit: tuple[UnitCard, Simulation], tmp_path: Path
+    small_file: Path, unit: tuple[UnitCard, Simulation], tmp_path: Path
 ) -> None:
-    write_unit_page(unit[0], tmp_path / "unit.html", unit[1])
+    with neuronlake.open(small_file, write=False) as warehouse:
+        write_unit_page(warehouse, unit[0], tmp_path / "unit.html", unit[1])
     page = (tmp_path / "unit.html").read_text()
-    text = re.sub(r"\s+", " ", re.sub(r"<svg.*?</svg>", "SCATTER", page, flags=re.DOTALL))
-    before, after = text.split("SCATTER")
+    text = re.sub(r"\s+", " ", re.sub(r"<svg.*?</svg>", "SVG", page, flags=re.DOTALL))
+    before, after = text.split('id="predicted"')
+    assert "SVG" in after.split("<h3>")[0]
     assert "Correlation 0.60 over all 4 images, held-out 0.50" in before
     alarms, misses = after.split("<h3>Misses</h3>")
     assert "<bdi>a/<wbr>two.png</bdi><br>predicted 0.5<br>activation 0<" in alarms
@@ -207,7 +212,7 @@ def test_names_of_images_are_text_and_no_part_of_the_page(small_file: Path, tmp_
     path = Path(shutil.copy(small_file, tmp_path / "w.duckdb"))
     with neuronlake.open(path, write=True) as warehouse:
         warehouse.execute("update store.images set path = '<script>' || path")
-        write_unit_page(*read(warehouse)[:1], tmp_path / "unit.html", read(warehouse)[1])
+        write_unit_page(warehouse, *read(warehouse)[:1], tmp_path / "unit.html", read(warehouse)[1])
     page = (tmp_path / "unit.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;a/<wbr>two.png" in page
@@ -256,11 +261,11 @@ def test_what_is_missing_is_named_with_the_next_step(
         if "activations here" in reason:  # what has no activations has no rows to lose them from
             warehouse.execute("delete from store.activations")
             card, simulation = read(warehouse)
+        write_unit_page(warehouse, card, tmp_path / "unit.html", simulation)
     assert simulation.images.is_empty()
     assert re.match(reason, simulation.lack or "")
-    write_unit_page(card, tmp_path / "unit.html", simulation)
     page = (tmp_path / "unit.html").read_text()
-    assert "<svg" not in page
+    assert 'id="predicted"' not in page
     # of a unit without a label that is all there is to say
     assert ("What the label predicts" in page) == (card.label["concept"] is not None)
 

@@ -27,11 +27,11 @@ def test_a_judged_unit_says_how_far_to_believe_its_label(
 ) -> None:
     with neuronlake.open(small_file, write=False) as warehouse:
         card = read_unit(warehouse, "alpha", "late", unit)
+        write_unit_page(warehouse, card, tmp_path / "unit.html")
     print_unit(card)
     shown = capsys.readouterr().out
     assert " ".join(shown.split()).count(expected) == 1
     assert "q 0.01: better than chance" in shown
-    write_unit_page(card, tmp_path / "unit.html")
     assert expected[1:] in (tmp_path / "unit.html").read_text()
 
 
@@ -58,9 +58,9 @@ def test_a_label_of_several_concepts_is_shown_whole(
     with neuronlake.open(path, write=True) as warehouse:
         warehouse.execute("insert into store.label_terms values (5, 0, 1, 1, 0.25, null)")
         card = read_unit(warehouse, "alpha", "late", 0)
+        write_unit_page(warehouse, card, tmp_path / "unit.html")
     print_unit(card)
     assert "cat + 0.25 dog" in capsys.readouterr().out.splitlines()
-    write_unit_page(card, tmp_path / "unit.html")
     assert "<bdi>cat + 0.25 dog</bdi>" in (tmp_path / "unit.html").read_text()
 
 
@@ -114,18 +114,18 @@ def test_a_sum_of_one_concept_looks_as_other_labels_do(
 ) -> None:
     with neuronlake.open(sums_file, write=False) as warehouse:
         card = read_unit(warehouse, "alpha", "late", 1)
+        write_unit_page(warehouse, card, tmp_path / "unit.html")
     print_unit(card)
     shown = capsys.readouterr().out
     assert shown.splitlines()[1] == "dog (object)"
     assert "the sum" not in shown
-    write_unit_page(card, tmp_path / "unit.html")
     assert 'class="sum"' not in (tmp_path / "unit.html").read_text()
 
 
 def test_the_page_of_a_sum_has_a_bar_for_each_concept(sums_file: Path, tmp_path: Path) -> None:
     with neuronlake.open(sums_file, write=False) as warehouse:
-        write_unit_page(read_unit(warehouse, "alpha", "late", 0), tmp_path / "unit.html")
-        write_unit_page(read_unit(warehouse, "beta", "head", 0), tmp_path / "up.html")
+        write_unit_page(warehouse, read_unit(warehouse, "alpha", "late", 0), tmp_path / "unit.html")
+        write_unit_page(warehouse, read_unit(warehouse, "beta", "head", 0), tmp_path / "up.html")
     page = (tmp_path / "unit.html").read_text()
     assert '<div class="sum" style="--low: -0.5; --high: 2.0">' in page
     sky = '<bdi title="sky">sky</bdi><span class="bar" style="--weight: 1.5"></span> <span>1.5</span><span>40 %</span>'

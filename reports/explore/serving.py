@@ -1,0 +1,119 @@
+"""The app served to this machine's browsers alone, and its notebook as a file of the user's own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from neuronlake import NeuronlakeError
+from neuronlake.reports.explore.choosing import first_choice, opened_warehouse
+from neuronlake.reports.files import write_output
+
+_HOST = "127.0.0.1"
+# marimo's own
+_FIRST_PORT = 2718
+_PORTS_TRIED = 50
+_NOTEBOOK = Path(__file__).with_name("notebook.py")
+# loaded before the first page asks for them
+_LOADED_AHEAD = ("altair", "polars", "scipy.stats", "vl_convert", "neuronlake.reports.explore.units")
+
+
+class ExploreError(NeuronlakeError):
+    """The app cannot be served."""
+
+
+def serve(file: Path, port: int | None, asked: dict[str, str], ready: Callable[[str], None]) -> None:
+    """Serve the app until it is interrupted, to who knows its address with the token in it.
+
+    Args:
+        file: the warehouse, which stays open for reading meanwhile.
+        port: of this machine; a free one where None.
+        asked: what the page shows first, see `choosing.first_choice`.
+        ready: called with the address once it can be opened.
+
+    Raises:
+        ExploreError: marimo is not installed, or the port is taken.
+        WarehouseError: the warehouse cannot be read.
+        SettingError: it has no scoring, or not the setting that was asked for.
+    """
+    marimo, uvicorn = _package("marimo"), _package("uvicorn")
+    first_choice(opened_warehouse(str(file)), asked)
+    for name in _LOADED_AHEAD:
+        importlib.import_module(name)
+    os.environ["NEURONLAKE_WAREHOUSE"] = str(file)
+    listening = _listen(port)
+    token = secrets.token_urlsafe(16)
+    app = marimo.create_asgi_app(quiet=True, token=token).with_app(path="", root=str(_NOTEBOOK)).build()
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    ready(f"http://{_HOST}:{listening.getsockname()[1]}/?{urlencode({'access_token': token, **asked})}")
+    server.run(sockets=[listening])
+
+
+def edit(file: Path, notebook: Path) -> bool:
+    """Open the app's notebook as a file of the user's own in marimo's editor, until that is closed.
+
+    Args:
+        file: the warehouse that a new notebook reads.
+        notebook: made where it is not there.
+
+    Returns:
+        Whether it was made.
+
+    Raises:
+        ExploreError: marimo is not installed.
+        OutputError: the notebook cannot be written.
+    """
+    _package("marimo")
+    is_new = not notebook.exists()
+    if is_new:
+        write_output(notebook, own_notebook(file).encode())
+    command = [sys.executable, "-m", "marimo", "edit", str(notebook), "--host", _HOST]
+    subprocess.run(command, check=False)  # noqa: S603  our own
+    return is_new
+
+
+def own_notebook(file: Path) -> str:
+    """The notebook as text, for a warehouse."""
+    text = _NOTEBOOK.read_text(encoding="utf-8")
+    text = text.replace("run by `cli explore`, edited by `cli explore --edit`", "yours to change")
+    return text.replace("choosing.served_file()", repr(str(file.absolute())))
+
+
+def _listen(port: int | None) -> socket.socket:
+    """A socket of this machine alone at the port, or at the first free one.
+
+    Raises:
+        ExploreError: there is none.
+    """
+    for tried in [port] if port else range(_FIRST_PORT, _FIRST_PORT + _PORTS_TRIED):
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((_HOST, tried))
+            listening.listen()
+        except OSError:
+            listening.close()
+            continue
+        return listening
+    taken = f"port {port} is taken" if port else f"ports {_FIRST_PORT} to {_FIRST_PORT + _PORTS_TRIED - 1} are taken"
+    raise ExploreError(f"{taken}; name a free one with --port")
+
+
+def _package(name: str) -> Any:
+    """A package of the extra `explore`.
+
+    Raises:
+        ExploreError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ExploreError(f"{name} is not installed; run: pip install 'neuronlake[explore]'") from error
