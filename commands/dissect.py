@@ -315,6 +315,10 @@ def _print_estimate(recipe: Recipe, warehouse: Path) -> None:
     typer.echo(f"{found.activations:,} activations of {units:,} units")
     typer.echo(f"{found.similarities:,} similarities with {found.concepts:,} concepts")
     typer.echo(f"about {readable_bytes(found.stored_bytes)} on disk")
+    if found.reused_images:
+        typer.echo(
+            f"{found.reused_images:,} of {found.images:,} images are reused, as the warehouse has their contents"
+        )
     typer.echo(
         f"about {readable_seconds(found.extract_seconds)} for the images, "
         f"up to {readable_seconds(found.score_seconds)} for the scores"
@@ -356,9 +360,10 @@ def print_summary(summary: Summary, warehouse: Path) -> None:
     if summary.did_nothing:
         typer.echo(f"nothing to do: {warehouse} holds all of it", err=True)
     else:
-        unreadable = f"{summary.unreadable_images} could not be read, " if summary.unreadable_images else ""
+        others = f"{summary.reused_images} reused, " if summary.reused_images else ""
+        others += f"{summary.unreadable_images} could not be read, " if summary.unreadable_images else ""
         typer.echo(
-            f"{summary.extracted_images} images extracted, {unreadable}{summary.scored_layers} of {summary.layers} "
+            f"{summary.extracted_images} images extracted, {others}{summary.scored_layers} of {summary.layers} "
             f"layers scored in {summary.seconds:.0f} s, into {warehouse}",
             err=True,
         )

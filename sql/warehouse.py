@@ -22,7 +22,7 @@ from neuronlake.sql.settings import choose_setting, settings_of
 # Of the file's pages while a run extracts or scores, which read little twice and need the memory for tensors.
 _PAGES_DURING_RUN = 512 * 2**20
 
-Value = str | int | float | bool | bytes | datetime | list[str] | None
+Value = str | int | float | bool | bytes | datetime | list[str] | list[int] | None
 
 
 def utc_now() -> datetime:
@@ -178,17 +178,22 @@ class Warehouse:
 
         `constants` fill further columns with one value each.
         """
-        arrow: Any = rows.to_arrow() if isinstance(rows, pl.DataFrame) else rows
-        columns = [*constants, *arrow.column_names]
-        self.connection.register("incoming_rows", arrow)
+        columns = [*constants, *rows.columns] if isinstance(rows, pl.DataFrame) else [*constants, *rows.column_names]
+        values = ", ".join([*(f"${name}" for name in constants), "incoming_rows.*"])
+        insert = f"insert into store.{table} ({', '.join(columns)}) select {values} from incoming_rows"  # noqa: S608
+        with self.lent(incoming_rows=rows):
+            self.execute(insert, **constants)
+
+    @contextmanager
+    def lent(self, **tables: Any) -> Generator[None]:
+        """Let statements within the block read Arrow tables or Polars frames by these names."""
+        for name, rows in tables.items():
+            self.connection.register(name, rows.to_arrow() if isinstance(rows, pl.DataFrame) else rows)
         try:
-            values = ", ".join([*(f"${name}" for name in constants), "incoming_rows.*"])
-            self.execute(
-                f"insert into store.{table} ({', '.join(columns)}) select {values} from incoming_rows",  # noqa: S608
-                **constants,
-            )
+            yield
         finally:
-            self.connection.unregister("incoming_rows")
+            for name in tables:
+                self.connection.unregister(name)
 
     def next_id(self, table: str, column: str) -> int:
         """The next free number of a table: one more than its highest, so that no run leaves gaps."""
