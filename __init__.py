@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from neuronlake.sql.words import Progress, no_progress
 
 if TYPE_CHECKING:
+    from neuronlake.ingest.comparing.compare import compare
     from neuronlake.ingest.estimate import estimate
     from neuronlake.ingest.judging.evaluate import evaluate
     from neuronlake.ingest.networks.models import model_from_module
@@ -36,6 +37,7 @@ __all__ = [
     "Warehouse",
     "__version__",
     "charts",
+    "compare",
     "estimate",
     "evaluate",
     "ingest",
@@ -51,6 +53,7 @@ _HOMES = {
     "ScoreRecipe": ("neuronlake.ingest.recipe", "ScoreRecipe"),
     "Warehouse": ("neuronlake.sql.warehouse", "Warehouse"),
     "charts": ("neuronlake.reports.figures", "altair_charts"),
+    "compare": ("neuronlake.ingest.comparing.compare", "compare"),
     "estimate": ("neuronlake.ingest.estimate", "estimate"),
     "evaluate": ("neuronlake.ingest.judging.evaluate", "evaluate"),
     "model_from_module": ("neuronlake.ingest.networks.models", "model_from_module"),

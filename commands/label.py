@@ -21,6 +21,7 @@ from neuronlake.commands.options import (
     UsageError,
     WarehouseFile,
     Workers,
+    existing,
     expanded,
     parameters,
 )
@@ -85,7 +86,7 @@ def score(
     from neuronlake.sql.opening import open_warehouse
 
     recipe = recipe_of(ScoreRecipe, {name: value for name, value in options.items() if name != "warehouse"})
-    with resumable(warehouse), open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:
+    with resumable(warehouse), open_warehouse(existing(warehouse), write=True) as opened, progress_bars() as progress:
         summary = run(opened, recipe, progress, typed_command())
     if summary.scored_layers:
         what = "judged" if fidelity else "scored"
@@ -145,7 +146,7 @@ def evaluate(
 
     shape = tables.chosen_format(output_format)
     _check_diagram(output, truth)
-    with open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:
+    with open_warehouse(existing(warehouse), write=True) as opened, progress_bars() as progress:
         found = evaluate_layer(
             opened, model, layer, truth=truth, setting=setting, device=device or "auto", progress=progress
         )
@@ -178,13 +179,3 @@ def _draw(output: Path, found: Evaluation, title: str, warehouse: Path) -> None:
         raise UsageError(f"these labels have no confidence to draw; `{judge}` adds it")
     write_diagram(output, found.reliability, found.measures, found.notes, title)
     typer.echo(f"wrote {output}", err=True)
-
-
-def _existing(warehouse: Path) -> Path:
-    """The file, which a command that only adds to it must not make anew."""
-    if not warehouse.is_file():
-        raise UsageError(
-            f"there is no warehouse at {warehouse}; make one with `{hints.command('cli ingest', warehouse)}`, "
-            "or name it with --warehouse"
-        )
-    return warehouse
