@@ -15,8 +15,11 @@ from neuronlake import Preprocessing
 PREPROCESSING = Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 # the layers whose units are compared, after the activation
 LAYERS = ("2", "5", "8")
+# the one whose channels can be rewired
+REWIRED = "5"
 COLORS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 70, 210)}
 SHAPES = ("disc", "stripes", "square")
+NAMES = [(color, shape) for color in COLORS for shape in SHAPES]
 
 
 def picture(color: str, shape: str, seed: int) -> Image.Image:
@@ -36,43 +39,53 @@ def picture(color: str, shape: str, seed: int) -> Image.Image:
 
 def write_pictures(folder: Path, each: int) -> Path:
     """So many pictures of each colour and shape, in a folder each, such as ``red stripes``."""
-    for place, (color, shape) in enumerate((color, shape) for color in COLORS for shape in SHAPES):
+    for place, (color, shape) in enumerate(NAMES):
         (folder / f"{color} {shape}").mkdir(parents=True)
         for number in range(each):
             picture(color, shape, 1000 * place + number).save(folder / f"{color} {shape}" / f"{number:03}.png")
     return folder
 
 
-def network() -> nn.Sequential:
-    """Three convolutions, each with its activation, and a head."""
-    torch.manual_seed(0)
+def network(seed: int = 0) -> nn.Sequential:
+    """Three convolutions, each with its activation, and a head for nine words."""
+    torch.manual_seed(seed)
     return nn.Sequential(
-        *(nn.Conv2d(3, 16, 5, padding=2), nn.BatchNorm2d(16), nn.ReLU()),
+        *(nn.Conv2d(3, 16, 5, stride=2, padding=2), nn.BatchNorm2d(16), nn.ReLU()),
         *(nn.Conv2d(16, 24, 3, stride=2, padding=1), nn.BatchNorm2d(24), nn.ReLU()),
-        *(nn.Conv2d(24, 24, 3, stride=2, padding=1), nn.BatchNorm2d(24), nn.ReLU()),
-        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 3)),
+        *(nn.Conv2d(24, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 9)),
     )
 
 
-def train(learner: nn.Module, labels: tuple[str, ...], steps: int, rate: float) -> None:
-    """Teach a network which of three words, colours or shapes, is in the name of a picture."""
+def train(learner: nn.Sequential, words: list[str], steps: int, rate: float) -> None:
+    """Teach a network which of some words is in the name of a picture, its head ten times as fast as the rest."""
     torch.manual_seed(1)
-    names = [(color, shape) for color in COLORS for shape in SHAPES]
-    drawn = [(picture(*name, seed=50_000 + number), name) for number in range(40) for name in names]
+    drawn = [(picture(*name, seed=50_000 + number), " ".join(name)) for number in range(25) for name in NAMES]
     pixels = torch.stack([torch.from_numpy(np.array(image)).permute(2, 0, 1) / 127.5 - 1 for image, _ in drawn])
-    truth = torch.tensor([next(place for place, label in enumerate(labels) if label in name) for _, name in drawn])
-    optimizer = torch.optim.Adam(learner.parameters(), lr=rate)
+    truth = torch.tensor([next(place for place, word in enumerate(words) if word in name) for _, name in drawn])
+    body = {"params": learner[:-1].parameters(), "lr": rate}
+    optimizer = torch.optim.Adam([body, {"params": learner[-1].parameters(), "lr": 10 * rate}])
     learner.train()
     for _ in range(steps):
-        batch = torch.randint(len(drawn), (48,))
+        batch = torch.randint(len(drawn), (32,))
         optimizer.zero_grad()
         nn.functional.cross_entropy(learner(pixels[batch]), truth[batch]).backward()
         optimizer.step()
     learner.eval()
 
 
+def before_and_after() -> tuple[nn.Sequential, nn.Sequential]:
+    """A network that tells coloured shapes apart, and the same one after it has gone on with a new head for colours."""
+    before = network()
+    train(before, [" ".join(name) for name in NAMES], 300, 3e-3)
+    after = copy.deepcopy(before)
+    after[-1] = nn.Linear(24, 3)
+    train(after, list(COLORS), 60, 1e-4)
+    return before, after
+
+
 def swap(rewired: nn.Sequential, one: int, other: int) -> None:
-    """Let two channels of the second convolution change places, with what the third makes of them: nothing else changes."""
+    """Let two channels of the second convolution change places, with what the third makes of them."""
     order = torch.arange(24)
     order[[one, other]] = order[[other, one]]
     permute(rewired, order)
@@ -93,12 +106,3 @@ def zero(rewired: nn.Sequential, channel: int) -> None:
     with torch.no_grad():
         rewired[4].weight[channel] = 0
         rewired[4].bias[channel] = 0
-
-
-def before_and_after(steps: int) -> tuple[nn.Sequential, nn.Sequential]:
-    """A network that tells shapes, and the same one after it has gone on to learn colours."""
-    before = network()
-    train(before, SHAPES, 150, 3e-3)
-    after = copy.deepcopy(before)
-    train(after, tuple(COLORS), steps, 5e-4)
-    return before, after

@@ -32,7 +32,7 @@ HEAVY = {
     "timm": ("ingest/networks",),
     "fsspec": ("ingest/probes",),
     "pydantic": ("ingest/recipe.py",),
-    "scipy": ("ingest/labelers", "ingest/judging"),
+    "scipy": ("ingest/labelers", "ingest/judging", "ingest/comparing"),
 }
 MAY_IMPORT = {
     "cli.py": {"commands"},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 # activations of a block of units, which are standardised in double precision
@@ -79,12 +80,12 @@ def correlated(
     closest_a, closest_b = _Running(len(a)), _Running(len(b))
     own = torch.full((len(a),), torch.nan)
     closer = torch.zeros(len(a), dtype=torch.int64)
-    for rows in _blocks(a, values_at_once):
+    for rows in _blocks(*a.shape, values_at_once):
         left = _standard(a[rows]).to(device)
         has_partner = partners[rows] >= 0
         right = _standard(b[partners[rows][has_partner]]).to(device)
         own[rows][has_partner] = (left[has_partner] * right).sum(dim=1).clamp(-1, 1).cpu()
-        for columns in _blocks(b, values_at_once):
+        for columns in _blocks(*b.shape, values_at_once):
             matrix = (left @ _standard(b[columns]).to(device).T).clamp(-1, 1).cpu()
             closest_a.see(matrix, rows, columns)
             closest_b.see(matrix.T, columns, rows)
@@ -95,6 +96,58 @@ def correlated(
     own_b[partners[with_partner]] = own[with_partner]
     partners_b[partners[with_partner]] = with_partner
     return Correlated(closest_a.found(own, partners), closest_b.found(own_b, partners_b), closer.numpy())
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Which unit of one layer is which of another, each of one other at most.
+
+    Attributes:
+        places: (units,) int64, among the others; -1 where none is left.
+        correlations: (units,) float32; NaN where none is left.
+    """
+
+    places: np.ndarray
+    correlations: np.ndarray
+
+    def told_by_others(self, others: int) -> Pairing:
+        """The same of that many others."""
+        places, correlations = np.full(others, -1), np.full(others, np.nan, dtype=np.float32)
+        (paired,) = np.nonzero(self.places >= 0)
+        places[self.places[paired]] = paired
+        correlations[self.places[paired]] = self.correlations[paired]
+        return Pairing(places, correlations)
+
+
+def paired(found: Correlated, a: np.ndarray, b: np.ndarray, partners: np.ndarray, device: torch.device) -> Pairing:
+    """The pairs of units whose correlations sum up to most; partners that are each other's closest are settled.
+
+    So two units that changed places are found though each has others that fire much like it: those are settled.
+    Pairing units of two networks so is from Li et al., Convergent Learning (ICLR 2016).
+
+    Args:
+        found: what `correlated` found of the same.
+        a: (units, images) float32, finite.
+        b: the same of other units.
+        partners: (units of a,) the place of each one's partner in b, or -1.
+        device: where to multiply.
+
+    Returns:
+        Of each unit of a its unit of b.
+    """
+    numbers = np.arange(len(a))
+    is_settled = (partners >= 0) & (found.a.places == partners) & (found.b.places[partners] == numbers)
+    rest_a, rest_b = numbers[~is_settled], np.setdiff1d(np.arange(len(b)), partners[is_settled])
+    matrix = np.empty((len(rest_a), len(rest_b)), dtype=np.float32)
+    for rows in _blocks(len(rest_a), a.shape[1], _VALUES_AT_ONCE):
+        left = _standard(a[rest_a[rows]]).to(device)
+        for columns in _blocks(len(rest_b), b.shape[1], _VALUES_AT_ONCE):
+            matrix[rows, columns] = (left @ _standard(b[rest_b[columns]]).to(device).T).clamp(-1, 1).cpu().numpy()
+    one, other = linear_sum_assignment(matrix, maximize=True)
+    places = np.where(is_settled, partners, -1)
+    correlations = np.where(is_settled, found.a.own, np.float32(np.nan))
+    places[rest_a[one]], correlations[rest_a[one]] = rest_b[other], matrix[one, other]
+    return Pairing(places, correlations)
 
 
 class _Running:
@@ -121,9 +174,8 @@ class _Running:
         )
 
 
-def _blocks(values: np.ndarray, values_at_once: int) -> Generator[slice]:
+def _blocks(units: int, images: int, values_at_once: int) -> Generator[slice]:
     """Rows of (units, images) that are looked at together."""
-    units, images = values.shape
     size = max(1, values_at_once // images)
     for start in range(0, units, size):
         yield slice(start, min(start + size, units))

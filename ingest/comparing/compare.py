@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
 
-from neuronlake.ingest.comparing.closest import Closest, correlated
+from neuronlake.ingest.comparing.closest import Closest, Pairing, correlated, paired
 from neuronlake.ingest.comparing.pairs import CompareError, Pair, layer_pairs
 from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.history import recorded_run
@@ -21,6 +21,17 @@ from neuronlake.sql.store import features
 from neuronlake.sql.store.layers import Comparison, insert_comparison, is_compared
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 from neuronlake.sql.words import Progress, no_progress
+
+# what is stored of a unit
+_TYPES = {
+    "side": pl.String,
+    "unit": pl.Int32,
+    "closest_unit": pl.Int32,
+    "correlation": pl.Float32,
+    "own_correlation": pl.Float32,
+    "paired_unit": pl.Int32,
+    "paired_correlation": pl.Float32,
+}
 
 
 @dataclass(frozen=True)
@@ -108,21 +119,22 @@ def _compare(
     images = np.intersect1d(seen_a, seen_b, assume_unique=True)
     if len(images) < 2:
         raise CompareError(f"{pair.a} and {pair.b} have not seen the same images; run their `cli ingest` to its end")
-    of_a, of_b, has_kept_numbers = None, None, False
-    if live_a and live_b:
-        place_of = {unit: place for place, unit in enumerate(live_b)}
-        found = correlated(
-            _activations(warehouse, layers[0], live_a, seen_a, images),
-            _activations(warehouse, layers[1], live_b, seen_b, images),
-            np.array([place_of.get(unit, -1) for unit in live_a]),
-            device,
-            progress,
-        )
-        of_a, of_b, has_kept_numbers = found.a, found.b, found.has_kept_numbers
-    is_by_number = pair.a.units == pair.b.units and has_kept_numbers
-    comparison = Comparison(run_id, *layers, probe_id, len(images), is_by_number)
-    rows = pl.concat([_rows("a", live_a, live_b, of_a), _rows("b", live_b, live_a, of_b)])
-    insert_comparison(warehouse, comparison, rows)
+    comparison = Comparison(run_id, *layers, probe_id, len(images), is_by_number=False)
+    if not (live_a and live_b):
+        insert_comparison(warehouse, comparison, pl.concat([_rows("a", live_a), _rows("b", live_b)]))
+        return
+    a = _activations(warehouse, layers[0], live_a, seen_a, images)
+    b = _activations(warehouse, layers[1], live_b, seen_b, images)
+    place_of = {unit: place for place, unit in enumerate(live_b)}
+    partners = np.array([place_of.get(unit, -1) for unit in live_a])
+    found = correlated(a, b, partners, device, progress)
+    pairing = None
+    if pair.a.units == pair.b.units and found.has_kept_numbers:
+        pairing = paired(found, a, b, partners, device)
+        comparison = replace(comparison, is_by_number=True)
+    rows_a = _rows("a", live_a, live_b, found.a, pairing)
+    rows_b = _rows("b", live_b, live_a, found.b, pairing and pairing.told_by_others(len(live_b)))
+    insert_comparison(warehouse, comparison, pl.concat([rows_a, rows_b]))
 
 
 def _activations(
@@ -133,20 +145,26 @@ def _activations(
     return values if len(seen) == len(images) else values[:, np.searchsorted(seen, images)]
 
 
-def _rows(side: str, live: list[int], others: list[int], closest: Closest | None) -> pl.DataFrame:
-    """What is stored of the live units of one layer; without `closest` the other layer has none."""
-    found: dict[str, Any] = {"unit": live, "closest_unit": None, "correlation": None, "own_correlation": None}
+def _rows(
+    side: str,
+    live: list[int],
+    others: Sequence[int] = (),
+    closest: Closest | None = None,
+    pairing: Pairing | None = None,
+) -> pl.DataFrame:
+    """What is stored of the live units of one layer, as far as it is known."""
+    numbers = np.array([*others, -1])  # at -1 there is none
+    columns: dict[str, Any] = dict.fromkeys(_TYPES) | {"side": side, "unit": live}
     if closest is not None:
-        found |= {
-            "closest_unit": np.array(others)[closest.places],
+        columns |= {
+            "closest_unit": numbers[closest.places],
             "correlation": closest.correlations,
             "own_correlation": closest.own,
         }
-    numbers, measures = ("unit", "closest_unit"), ("correlation", "own_correlation")
-    types = dict.fromkeys(numbers, pl.Int32) | dict.fromkeys(measures, pl.Float32)
-    return pl.DataFrame(found, schema=types).select(
-        pl.lit(side).alias("side"), *numbers, pl.col(measures).fill_nan(None)
-    )
+    if pairing is not None:
+        columns |= {"paired_unit": numbers[pairing.places], "paired_correlation": pairing.correlations}
+    rows = pl.DataFrame(columns, schema=_TYPES).with_columns(pl.col(pl.Float32).fill_nan(None))
+    return rows.with_columns(paired_unit=pl.when(pl.col("paired_unit") >= 0).then("paired_unit"))
 
 
 def _setting(warehouse: Warehouse, model_a: str, model_b: str) -> int | None:

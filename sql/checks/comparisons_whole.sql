@@ -1,13 +1,15 @@
 -- Every comparison has one row for each live unit of both layers and for no other. Its closest unit is a live one of
 -- the other layer, where there is any, and no unit is closer than the closest. Two units of one number correlate the
--- same told from either side, where both are live, and a correlation is from -1 to 1.
+-- same told from either side, where both are live, and a correlation is from -1 to 1. Where numbers are kept units are
+-- paired, the same told from either side.
 with sides as (
     select
         comparison_id,
         probe_id,
         'a' as side,
         layer_a_id as layer_id,
-        layer_b_id as other_id
+        layer_b_id as other_id,
+        is_by_number
     from store.comparisons
     union all
     select
@@ -15,7 +17,8 @@ with sides as (
         probe_id,
         'b' as side,
         layer_b_id as layer_id,
-        layer_a_id as other_id
+        layer_a_id as other_id,
+        is_by_number
     from store.comparisons
 ),
 
@@ -57,6 +60,9 @@ found as (
         closest_units.*,
         others.unit is not null as closest_is_live,
         own_rows.own_correlation as own_told_from_other,
+        sides.is_by_number,
+        paired.paired_unit as paired_told_from_other,
+        paired.paired_correlation as paired_correlation_told_from_other,
         count(*) over (partition by closest_units.comparison_id, closest_units.side, closest_units.unit) as rows_of_unit
     from store.closest_units
     left join sides using (comparison_id, side)
@@ -70,6 +76,11 @@ found as (
             closest_units.comparison_id = own_rows.comparison_id
             and closest_units.side <> own_rows.side
             and closest_units.unit = own_rows.unit
+    left join store.closest_units as paired
+        on
+            closest_units.comparison_id = paired.comparison_id
+            and closest_units.side <> paired.side
+            and closest_units.paired_unit = paired.unit
 )
 
 select
@@ -78,7 +89,8 @@ select
     unit,
     found.closest_unit,
     found.correlation,
-    found.own_correlation
+    found.own_correlation,
+    found.paired_unit
 from expected
 full join found using (comparison_id, side, unit)
 where
@@ -90,3 +102,8 @@ where
     or found.correlation not between -1 and 1
     or found.own_correlation not between -1 and found.correlation + 1e-5
     or abs(found.own_correlation - found.own_told_from_other) > 1e-5
+    or (found.paired_unit is not null) <> (found.paired_correlation is not null)
+    or found.paired_unit is not null and not found.is_by_number
+    or found.paired_unit is not null and found.paired_told_from_other is distinct from found.unit
+    or found.paired_correlation not between -1 and found.correlation + 1e-5
+    or abs(found.paired_correlation - found.paired_correlation_told_from_other) > 1e-5

@@ -159,7 +159,7 @@ def insert_comparison(warehouse: Warehouse, comparison: Comparison, closest: pl.
     Args:
         warehouse: to write to.
         comparison: of which layers.
-        closest: side, unit, closest_unit, correlation, own_correlation: a row for each live unit of both layers.
+        closest: the other columns of the table ``store.closest_units``: a row for each live unit of both layers.
     """
     with warehouse.transaction():
         comparison_id = warehouse.next_id("comparisons", "comparison_id")

@@ -12,11 +12,12 @@
 --   unit: of layer
 --   unit_b: of layer_b, the one that it is compared with; null where none is live
 --   activation_correlation: of these two; null where one is not live
---   fate: kept; moved, what it did another unit does: they are each other's closest, and what neither explains of the
---     other, 1 - r² with their correlation r, is at most half of what the units of their own numbers leave of
---     either, so that r is above 0.7; died, it was live and the one of its own number is not; appeared, the other
---     way round; dead, neither is live. Where numbers are not kept: kept, r of the closest is at least 0.5; unmatched,
---     it is less, or none is live; dead, the unit is not live
+--   fate: kept; moved, what it did another unit does; died, it was live and the one of its own number is not;
+--     appeared, the other way round; dead, neither is live. Where numbers are not kept: kept, the closest correlates
+--     with at least 0.5; unmatched, it does not, or none is live; dead, the unit is not live. A unit moved where, in
+--     the pairing of all live units, each with one other at most, whose correlations sum up to most, it goes with a unit of
+--     another number, and their correlation r leaves much less unexplained: 1 - r² is at most half of 1 minus the
+--     higher square of their correlations with the units of their own numbers, so that r is above 0.7
 --   own_correlation: with the unit of its own number; null where one is not live
 --   closest_unit: of layer_b, of all the one that correlates with it most; null where one is not live
 --   closest_correlation: with that one
@@ -64,11 +65,15 @@ matches as (
         closest.correlation as closest_correlation,
         coalesce(back.closest_unit = every_unit.unit, false) as is_mutual,
         closest.correlation >= thresholds.least_correlation as is_close,
-        -- those of a unit that is not live explain nothing
-        closest.correlation > 0
-        and 1 - power(closest.correlation, 2)
-        <= thresholds.most_unexplained * (1 - power(greatest(closest.own_correlation, back.own_correlation, 0), 2))
-            as is_closer_than_own
+        closest.paired_unit,
+        closest.paired_correlation,
+        closest.paired_unit <> every_unit.unit
+        and closest.paired_correlation > 0
+        -- a unit that is not live explains nothing
+        and 1 - power(closest.paired_correlation, 2)
+        <= thresholds.most_unexplained
+        * (1 - power(greatest(closest.own_correlation, paired_back.own_correlation, 0), 2))
+            as has_moved
     from every_unit
     cross join thresholds
     left join store.units as units_a
@@ -91,6 +96,11 @@ matches as (
             every_unit.comparison_id = back.comparison_id
             and back.side = 'b'
             and closest.closest_unit = back.unit
+    left join store.closest_units as paired_back
+        on
+            every_unit.comparison_id = paired_back.comparison_id
+            and paired_back.side = 'b'
+            and closest.paired_unit = paired_back.unit
 ),
 
 fates as (
@@ -102,7 +112,7 @@ fates as (
             when not is_by_number then 'unmatched'
             when status_a <> 'live' and own_status <> 'live' then 'dead'
             when status_a <> 'live' then 'appeared'
-            when is_mutual and closest_unit <> unit and is_closer_than_own then 'moved'
+            when has_moved then 'moved'
             when own_status <> 'live' then 'died'
             else 'kept'
         end as fate
@@ -120,15 +130,26 @@ select
     images,
     is_by_number,
     unit,
-    case when is_by_number and fate <> 'moved' then unit else closest_unit end as unit_b,
-    case when is_by_number and fate <> 'moved' then own_correlation else closest_correlation end
-        as activation_correlation,
+    case
+        when fate = 'moved' then paired_unit
+        when is_by_number then unit
+        else closest_unit
+    end as unit_b,
+    case
+        when fate = 'moved' then paired_correlation
+        when is_by_number then own_correlation
+        else closest_correlation
+    end as activation_correlation,
     fate,
     own_correlation,
     closest_unit,
     closest_correlation,
     is_mutual,
     status_a,
-    -- what is closest is live
-    case when is_by_number and fate <> 'moved' then own_status when closest_unit is not null then 'live' end as status_b
+    case
+        when fate = 'moved' then 'live'
+        when is_by_number then own_status
+        -- what is closest is live
+        when closest_unit is not null then 'live'
+    end as status_b
 from fates
