@@ -58,6 +58,10 @@ def compare(
             asked |= {"setting": str(done.setting)}
         by_layer = opened.query("changes_by_layer", **asked).pl()
         concepts = opened.query("concepts_gained_and_lost", top="5", **asked).pl()
+        counted = "labels that hold" if by_layer["same_held"].count() else "all labels"
+        if concepts.is_empty():
+            concepts = opened.query("concepts_gained_and_lost", top="5", all_labels="true", **asked).pl()
+            counted = "all labels"
     if done.compared_layers:
         said = f"{done.compared_layers} of {done.layers} layers compared in {done.seconds:.0f} s, into {warehouse}"
         typer.echo(said, err=True)
@@ -73,7 +77,9 @@ def compare(
     tables.print_frame(by_layer, shape, by_layer.height)
     if shape == "table" and not concepts.is_empty():
         shown = concepts.select("concept", "category", before="units_a", now="units_b", gained="gained", lost="lost")
-        tables.output_console().print(tables.terminal_table(shown, title="\nconcepts gained and lost most"))
+        console = tables.output_console()
+        console.print(f"\nconcepts gained and lost most, counting {counted}", style="italic", highlight=False)
+        console.print(tables.terminal_table(shown))
     _say_next(asked, warehouse)
 
 

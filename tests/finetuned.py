@@ -94,15 +94,16 @@ def swap(rewired: nn.Sequential, one: int, other: int) -> None:
 def permute(rewired: nn.Sequential, order: torch.Tensor) -> None:
     """Put the channels of the second convolution in another order, with what the third makes of them."""
     with torch.no_grad():
-        for name in ("weight", "bias"):
-            getattr(rewired[3], name).copy_(getattr(rewired[3], name)[order].clone())
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            getattr(rewired[4], name).copy_(getattr(rewired[4], name)[order].clone())
-        rewired[6].weight.copy_(rewired[6].weight[:, order].clone())
+        for layer, names in ((3, ("weight", "bias")), (4, ("weight", "bias", "running_mean", "running_var"))):
+            for name in names:
+                values = rewired[layer].get_buffer(name) if "running" in name else rewired[layer].get_parameter(name)
+                values.copy_(values[order].clone())
+        inputs = rewired[6].get_parameter("weight")
+        inputs.copy_(inputs[:, order].clone())
 
 
 def zero(rewired: nn.Sequential, channel: int) -> None:
     """Let a channel of the second convolution fire on nothing."""
     with torch.no_grad():
-        rewired[4].weight[channel] = 0
-        rewired[4].bias[channel] = 0
+        for name in ("weight", "bias"):
+            rewired[4].get_parameter(name)[channel] = 0

@@ -80,13 +80,14 @@ def correlated(
     closest_a, closest_b = _Running(len(a)), _Running(len(b))
     own = torch.full((len(a),), torch.nan)
     closer = torch.zeros(len(a), dtype=torch.int64)
-    for rows in _blocks(*a.shape, values_at_once):
+    for rows in _blocks(len(a), a.shape[1], values_at_once):
         left = _standard(a[rows]).to(device)
-        has_partner = partners[rows] >= 0
-        right = _standard(b[partners[rows][has_partner]]).to(device)
-        own[rows][has_partner] = (left[has_partner] * right).sum(dim=1).clamp(-1, 1).cpu()
-        for columns in _blocks(*b.shape, values_at_once):
-            matrix = (left @ _standard(b[columns]).to(device).T).clamp(-1, 1).cpu()
+        mine = partners[rows]
+        has_partner = torch.from_numpy(mine >= 0)
+        right = _standard(b[mine[mine >= 0]]).to(device)
+        own[rows][has_partner] = (left[has_partner.to(device)] * right).sum(dim=1).clamp(min=-1, max=1).cpu()
+        for columns in _blocks(len(b), b.shape[1], values_at_once):
+            matrix = (left @ _standard(b[columns]).to(device).T).clamp(min=-1, max=1).cpu()
             closest_a.see(matrix, rows, columns)
             closest_b.see(matrix.T, columns, rows)
             closer[rows] += (matrix > own[rows, None] + _ALIKE).sum(dim=1)  # nothing is above NaN
@@ -142,7 +143,9 @@ def paired(found: Correlated, a: np.ndarray, b: np.ndarray, partners: np.ndarray
     for rows in _blocks(len(rest_a), a.shape[1], _VALUES_AT_ONCE):
         left = _standard(a[rest_a[rows]]).to(device)
         for columns in _blocks(len(rest_b), b.shape[1], _VALUES_AT_ONCE):
-            matrix[rows, columns] = (left @ _standard(b[rest_b[columns]]).to(device).T).clamp(-1, 1).cpu().numpy()
+            matrix[rows, columns] = (
+                (left @ _standard(b[rest_b[columns]]).to(device).T).clamp(min=-1, max=1).cpu().numpy()
+            )
     one, other = linear_sum_assignment(matrix, maximize=True)
     places = np.where(is_settled, partners, -1)
     correlations = np.where(is_settled, found.a.own, np.float32(np.nan))

@@ -15,9 +15,9 @@
 --   fate: kept; moved, what it did another unit does; died, it was live and the one of its own number is not;
 --     appeared, the other way round; dead, neither is live. Where numbers are not kept: kept, the closest correlates
 --     with at least 0.5; unmatched, it does not, or none is live; dead, the unit is not live. A unit moved where, in
---     the pairing of all live units, each with one other at most, whose correlations sum up to most, it goes with a unit of
---     another number, and their correlation r leaves much less unexplained: 1 - r² is at most half of 1 minus the
---     higher square of their correlations with the units of their own numbers, so that r is above 0.7
+--     the pairing of all live units, each with one other at most, whose correlations sum up to most, it goes with a
+--     unit of another number, and their correlation r leaves much less unexplained: 1 - r² is at most half of 1 minus
+--     the higher square of their correlations with the units of their own numbers, so that r is above 0.7
 --   own_correlation: with the unit of its own number; null where one is not live
 --   closest_unit: of layer_b, of all the one that correlates with it most; null where one is not live
 --   closest_correlation: with that one
