@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import small_comparison
 import small_masks
 import small_sums
 
@@ -335,7 +336,7 @@ FAULTS_OF_MASKS = {
     ),
 }
 
-# The same of two layers that were compared: the early ones of small_warehouse, as they are and by number.
+# The same of two layers that were compared; small_comparison.py has what is there.
 FAULTS_OF_COMPARISONS = {
     "a live unit's row is missing": (
         "delete from store.closest_units where side = 'b' and unit = 2",
@@ -430,15 +431,9 @@ def found(path: Path, *statements: str) -> list[str]:
 
 
 def compared(path: Path) -> None:
-    """Put a comparison of alpha's and beta's early layers into a small warehouse, as if numbers were kept."""
-    rows = (
-        "('a', 0, 0, 1, 1, 0, 1), ('a', 1, 2, -0.258199, -0.943880, 2, -0.258199),"
-        "('b', 0, 0, 1, 1, 0, 1), ('b', 1, 0, 0.943880, -0.943880, null, null),"
-        "('b', 2, 0, 0.522233, null, 1, -0.258199)"
-    )
+    """Put a comparison into a small warehouse."""
     with open_warehouse(path, write=True) as warehouse:
-        warehouse.execute("insert into store.comparisons values (1, 1, 1, 3, 1, 4, true)")
-        warehouse.execute(f"insert into store.closest_units select 1, * from (values {rows})")
+        small_comparison.insert(warehouse)
 
 
 def test_layers_that_were_compared_have_no_fault(path: Path) -> None:
