@@ -57,7 +57,7 @@ def layer_pairs(
     """
     of_a, of_b = (_layers(warehouse, model) for model in (model_a, model_b))
     if probe is not None:
-        _require_probe(warehouse, probe)
+        _require_probe(probe, [*of_a.values(), *of_b.values()])
     named = [_named(each, of_a, of_b) for each in layers] or [(of_a[name], of_b[name]) for name in of_a if name in of_b]
     if not named:
         raise CompareError(
@@ -101,16 +101,17 @@ def _layers(warehouse: Warehouse, model: str) -> dict[str, SeenLayer]:
     return found
 
 
-def _require_probe(warehouse: Warehouse, probe: str) -> None:
-    """Refuse the name of a probe that is not there.
+def _require_probe(probe: str, seen: Sequence[SeenLayer]) -> None:
+    """Refuse the name of a probe that none of these layers has seen.
 
     Raises:
-        CompareError: it is not.
+        CompareError: none has.
     """
-    known = [name for (name,) in warehouse.sql("select name from store.probes order by name").fetchall()]
+    known = sorted({name for layer in seen for name in layer.probes})
     if probe not in known:
-        hint = did_you_mean(probe, known, then=f"it holds {', '.join(known)}")
-        raise CompareError(f"{warehouse.path} holds no probe {probe!r}; {hint}")
+        hint = did_you_mean(probe, known, then=f"they have seen {', '.join(known)}")
+        models = " and ".join(dict.fromkeys(layer.model for layer in seen))
+        raise CompareError(f"no layer of {models} has seen a probe {probe!r}; {hint}")
 
 
 def _named(asked: str, of_a: dict[str, SeenLayer], of_b: dict[str, SeenLayer]) -> tuple[SeenLayer, SeenLayer]:

@@ -58,7 +58,7 @@ def test_layers_that_share_no_setting_are_compared_and_told_how_to_be_labelled(p
             ("alpha", "beta", "--layers", "late"),
             "error: beta has no activations of 'late'; there are those of early, head",
         ),
-        (("alpha", "beta", "--probe", "x"), "error: {path} holds no probe 'x'"),
+        (("alpha", "beta", "--probe", "x"), "error: no layer of alpha and beta has seen a probe 'x'"),
     ],
 )
 def test_a_mistake_is_one_line(path: Path, words: tuple[str, ...], said: str) -> None:

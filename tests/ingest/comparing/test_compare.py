@@ -225,7 +225,11 @@ MISTAKES = {
         "beta has no activations of 'late'; there are those of early, head; "
         "layers of two names are paired with LAYER_A=LAYER_B",
     ),
-    "a probe": (("alpha", "beta"), {"probe": "foto"}, "holds no probe 'foto'; did you mean photos? it holds photos"),
+    "a probe": (
+        ("alpha", "beta"),
+        {"probe": "foto"},
+        "no layer of alpha and beta has seen a probe 'foto'; did you mean photos? they have seen photos",
+    ),
     "itself": (
         ("alpha", "alpha"),
         {},
