@@ -23,9 +23,9 @@ const makeUnitPage = (report) => {
     for (const cells of rows) {
       const row = element("tr");
       for (const cell of cells) {
-        const made = element("td");
-        made.append(cell);
-        row.append(made);
+        const filled = element("td", /^-?[\d.]+$/.test(cell) ? "number" : "");
+        filled.append(cell);
+        row.append(filled);
       }
       made.tBodies[0].append(row);
     }
@@ -129,7 +129,7 @@ const makeUnitPage = (report) => {
       made.append(name, track, element("span", "number", `${mean} ± ${half}`));
     });
     return section("Labels of images that it prefers", "The images' own labels with the highest mean activation, with its "
-      + "95 % interval; in parentheses how many images have them.", made);
+      + "95\u00a0% interval; in parentheses how many images have them.", made);
   };
 
   // --- words ----------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ const makeUnitPage = (report) => {
       if (typeof other === "string") return [other, "", String(images)];
       return [link(other, report.where(other)), report.label(other), String(images)];
     });
-    return section("Near units", "Units that share top images with it, of any layer; a click shows one.",
+    return section("Near units", "Units of any layer that share top images with it, and how many.",
       table(["Unit", "Label", "Shared"], rows));
   };
   const command = (row) => {
@@ -174,8 +174,8 @@ const makeUnitPage = (report) => {
     title.id = "unit-title";
     title.append(report.label(row), ...report.marks(row));
     const pair = element("div", "side-by-side");
-    pair.append(...[histogram, preferred, concepts, others].map((make) => make(row)).filter(Boolean));
-    const parts = [top(row), bands(row), pair, near(row), command(row)].filter(Boolean);
+    pair.append(...[histogram, preferred, concepts, near].map((make) => make(row)).filter(Boolean));
+    const parts = [top(row), bands(row), pair, others(row), command(row)].filter(Boolean);
     byId("of-unit").replaceChildren(title, ...report.facts(row), ...parts);
     byId("unit-where").textContent = report.where(row);
     for (const [id, step] of [["unit-before", -1], ["unit-after", 1]]) {

@@ -112,8 +112,8 @@ class _Layer:
         rows = with_intervals(pl.DataFrame(self._step("unit_preferences", top=_PREFERRED), schema=_PREFERENCES))
         found: dict[int, list[Any]] = {}
         for row in rows.iter_rows(named=True):
-            mean, half = _short(row["mean_activation"], row["high"] - row["mean_activation"])
-            found.setdefault(row["unit"], []).append([self.words.number(row["label"]), row["images"], mean, half])
+            mean, half = _short(row["mean_activation"]), _short(row["high"] - row["mean_activation"], digits=2)
+            found.setdefault(row["unit"], []).append([self.words.number(row["label"]), row["images"], *mean, *half])
         return found
 
     def concepts(self) -> dict[int, list[Any]]:
