@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -45,3 +47,6 @@ def explore(
             open_address(address)
 
     serving.serve(warehouse, port, {} if setting is None else {"setting": setting}, ready)
+    sys.stdout.flush()
+    # pages that were open have threads of marimo's, which would never end; they only read
+    os._exit(0)

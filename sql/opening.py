@@ -71,6 +71,17 @@ def open_warehouse(
     return warehouse
 
 
+def another_connection(warehouse: Warehouse) -> Warehouse:
+    """A warehouse that is open for reading once more, for another thread: a connection serves one at a time.
+
+    Closing it closes no file.
+    """
+    other = Warehouse(warehouse.path, warehouse.connection.cursor())
+    if not _holds_our_views(other):
+        _lay_views_over(other)
+    return other
+
+
 def _check_name(path: Path) -> None:
     """Refuse names under which DuckDB opens no file, or one whose tables it does not find.
 

@@ -76,10 +76,6 @@ class Warehouse:
         ).fetchall()
         return not any(self.scalar(f'select count(*) from "{schema}"."{name}"') for schema, name in tables)  # noqa: S608
 
-    def another(self) -> Warehouse:
-        """The same warehouse for another thread, as a connection serves one at a time; closing it closes no file."""
-        return Warehouse(self.path, self.connection.cursor())
-
     def show(self, name: str, rows: pl.DataFrame) -> None:
         """Let queries of this connection read a frame by a name, as if it were a view of the warehouse."""
         with plain_errors(self.path):

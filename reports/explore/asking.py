@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from neuronlake import NeuronlakeError
 from neuronlake.sql.answers import answer_frame
-from neuronlake.sql.failures import QueryError
 from neuronlake.sql.settings import setting_note
 from neuronlake.sql.warehouse import Warehouse
 
@@ -36,6 +36,9 @@ class Answer:
     error: str = ""
 
 
+NOT_ASKED = Answer(pl.DataFrame(), note="Change the question or leave it, and click Ask.")
+
+
 def ask(warehouse: Warehouse, tags: pl.DataFrame, question: str) -> Answer:
     """Answer SQL, or the name of a view or of a query that needs no parameters; tags are its view `unit_tags`."""
     try:
@@ -44,7 +47,7 @@ def ask(warehouse: Warehouse, tags: pl.DataFrame, question: str) -> Answer:
         if relation is None:
             return Answer(pl.DataFrame(), note="done; it has no rows to show")
         rows = answer_frame(relation.limit(MOST_ROWS + 1))
-    except QueryError as error:
+    except NeuronlakeError as error:
         return Answer(pl.DataFrame(), error=str(error))
     notes = [f"the first {MOST_ROWS:,} rows"] if rows.height > MOST_ROWS else []
     if said := setting_note(warehouse, question, {}, rows):

@@ -7,13 +7,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 from neuronlake.reports.units.card import UnitError, read_unit
 from neuronlake.reports.units.details import read_details
 from neuronlake.reports.units.page import unit_part
-from neuronlake.sql.opening import open_warehouse
+from neuronlake.sql.opening import another_connection, open_warehouse
 from neuronlake.sql.settings import SettingError, all_settings, chosen_setting
 from neuronlake.sql.warehouse import Warehouse
 
@@ -59,7 +58,7 @@ def served_file() -> str:
 
 def opened_warehouse(file: str) -> Warehouse:
     """The warehouse open for reading, with a connection of its own for each page that a process serves."""
-    return _opened_once(str(Path(file).expanduser().absolute())).another()
+    return another_connection(_opened_once(file))
 
 
 @cache

@@ -202,7 +202,8 @@ def _(asking, mo):
 
 @app.cell(hide_code=True)
 def _(asking, known_tags, mo, question, set_unit, units, warehouse):
-    answer = asking.ask(warehouse, known_tags, question.value or asking.FIRST_QUESTION)
+    # nothing is asked before the reader does
+    answer = asking.ask(warehouse, known_tags, question.value) if question.value else asking.NOT_ASKED
     answer_table = mo.ui.table(
         answer.rows,
         selection="single",

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -21,6 +22,7 @@ _HOST = "127.0.0.1"
 # marimo's own
 _FIRST_PORT = 2718
 _PORTS_TRIED = 50
+_SECONDS_TO_END = 1
 _NOTEBOOK = Path(__file__).with_name("notebook.py")
 # loaded before the first page asks for them
 _LOADED_AHEAD = ("altair", "polars", "scipy.stats", "vl_convert", "neuronlake.reports.explore.units")
@@ -52,9 +54,12 @@ def serve(file: Path, port: int | None, asked: dict[str, str], ready: Callable[[
     listening = _listen(port)
     token = secrets.token_urlsafe(16)
     app = marimo.create_asgi_app(quiet=True, token=token).with_app(path="", root=str(_NOTEBOOK)).build()
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    # pages that are open do not hold up the end
+    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=_SECONDS_TO_END)
+    server = uvicorn.Server(config)
     ready(f"http://{_HOST}:{listening.getsockname()[1]}/?{urlencode({'access_token': token, **asked})}")
-    server.run(sockets=[listening])
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
 
 
 def edit(file: Path, notebook: Path) -> bool:

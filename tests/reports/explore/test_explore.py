@@ -1,0 +1,198 @@
+"""What the app's cells call, and how it is served: without a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import neuronlake
+from neuronlake.reports.explore import asking, choosing, images, serving, units
+from neuronlake.sql.settings import SettingError
+from neuronlake.sql.warehouse import Warehouse
+
+NO_TAGS = pl.DataFrame({"model": ["alpha"], "layer": ["late"], "unit": [2], "tag": ["odd"]})
+
+
+@pytest.fixture(scope="module")
+def file(small_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of its own, since a served warehouse stays open until its process ends."""
+    return Path(shutil.copy(small_file, tmp_path_factory.mktemp("explored") / "small.duckdb"))
+
+
+@pytest.fixture
+def warehouse(file: Path) -> Iterator[Warehouse]:
+    opened = choosing.opened_warehouse(str(file))
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def served(*arguments: str, folder: Path) -> Iterator[str]:
+    """The address of `cli explore`, a process of its own."""
+    command = [sys.executable, "-m", "neuronlake.cli", "explore", "--no-browser", *arguments]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        yield process.stdout.readline().strip()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+
+def test_the_app_first_shows_the_surest_unit_of_the_layer_that_is_understood_best(warehouse: Warehouse) -> None:
+    assert choosing.first_choice(warehouse, {}) == choosing.Choice(5, ("alpha", "late"), ("alpha", "late", 0))
+
+
+def test_an_address_chooses_setting_layer_and_unit(warehouse: Warehouse) -> None:
+    asked = {"setting": "1", "model": "beta", "layer": "early", "unit": "2"}
+    assert choosing.first_choice(warehouse, asked) == choosing.Choice(1, ("beta", "early"), ("beta", "early", 2))
+    unknown = {"model": "no", "layer": "early", "unit": "-3"}
+    assert choosing.first_choice(warehouse, unknown) == choosing.first_choice(warehouse, {})
+    with pytest.raises(SettingError, match="has no setting 9"):
+        choosing.first_choice(warehouse, {"setting": "9"})
+
+
+def test_the_page_of_a_unit_leads_to_its_images_and_to_units_near_it(warehouse: Warehouse) -> None:
+    page = choosing.unit_page(warehouse, ("alpha", "late", 0), 1)
+    assert "<h2>Top images</h2>" in page.html
+    assert page.images == {"1: a/one.png": "a/one.png", **dict(list(page.images.items())[1:])}
+    assert next(iter(page.nearest.values())) == ("beta", "head", 0)
+
+
+def test_a_unit_that_the_setting_does_not_have_is_said_to_be_missing_and_is_no_part_of_the_page(
+    warehouse: Warehouse,
+) -> None:
+    page = choosing.unit_page(warehouse, ("<b>", "late", 0), 1)
+    assert "has no model &#x27;&lt;b&gt;&#x27;" in page.html
+    assert not page.images
+
+
+def test_an_image_leads_to_the_units_that_it_excites(warehouse: Warehouse) -> None:
+    found = images.find_images(warehouse, "one", 1)
+    assert found["image"].to_list() == ["a/one.png"]
+    assert found["picture"][0].startswith("data:image/webp;base64,")
+    excited = images.excited_units(warehouse, "a/one.png", 1)
+    # of its four units the first image excites these as nothing else does
+    best = excited.filter(pl.col("excitement") == 1).select("model", "layer", "unit").rows()
+    assert set(best) == {("alpha", "early", 1), ("alpha", "late", 0), ("beta", "head", 0)}
+    assert "a/one.png" in images.image_part(warehouse, "a/one.png")
+
+
+def test_sql_is_answered_with_tags_at_hand(warehouse: Warehouse) -> None:
+    question = "select concept, tag from unit_labels join unit_tags using (model, layer, unit) where setting = 5;"
+    assert asking.ask(warehouse, NO_TAGS, question).rows.rows() == [("cat", "odd")]
+
+
+def test_a_view_and_a_named_query_are_questions_too(warehouse: Warehouse) -> None:
+    assert asking.ask(warehouse, NO_TAGS, "layer_summary").rows.height == 6
+    assert asking.ask(warehouse, NO_TAGS, "most_repeated_concept").note.startswith("setting 5")
+
+
+@pytest.mark.parametrize(
+    ("question", "error"),
+    [
+        ("select nothing from nowhere", "nowhere"),
+        ("delete from store.labels", "read-only"),
+        ("copy (select 1) to 'x.csv'", "disabled"),
+        ("select * from read_csv('/etc/hosts')", "disabled"),
+        ("no_such_query", "no_such_query"),
+    ],
+)
+def test_what_cannot_be_answered_or_would_write_is_said_in_one_line(
+    warehouse: Warehouse, question: str, error: str
+) -> None:
+    answer = asking.ask(warehouse, NO_TAGS, question)
+    assert error in answer.error
+    assert "\n" not in answer.error
+    assert answer.rows.is_empty()
+
+
+def test_no_more_rows_are_loaded_than_a_reader_can_see(warehouse: Warehouse) -> None:
+    answer = asking.ask(warehouse, NO_TAGS, "select * from range(1_000_000_000)")
+    assert answer.rows.height == asking.MOST_ROWS
+    assert answer.note == "the first 10,000 rows"
+
+
+def test_units_that_the_same_images_excite_lie_side_by_side_on_the_map() -> None:
+    """Two groups of ten: each nearer to its own than to the other."""
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    centres = np.repeat(np.eye(8)[:2], 10, axis=0)
+    places = units._laid_out(centres + 0.01 * generator.normal(size=(20, 8)))
+    distances = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    assert distances[:10, :10].max() < distances[:10, 10:].min()
+
+
+def test_without_enough_units_or_embeddings_there_is_no_map(warehouse: Warehouse) -> None:
+    found = units.units_of_layer(warehouse, 1, "alpha", "early")
+    assert units.with_map(warehouse, found, 1, "alpha", "early")["x"].null_count() == found.height
+
+
+def test_a_row_that_names_a_unit_leads_to_it() -> None:
+    assert units.named_in(pl.DataFrame({"unit": [3], "layer": ["fc"], "model": ["m"]})) == ("m", "fc", 3)
+    assert units.named_in(pl.DataFrame({"unit": [3]})) is None
+    assert units.named_in(pl.DataFrame({"unit": [], "layer": [], "model": []})) is None
+
+
+def test_the_notebook_as_a_file_of_ones_own_reads_the_same_warehouse(small_file: Path, tmp_path: Path) -> None:
+    """Run as a script, all of its cells."""
+    notebook = tmp_path / "explore.py"
+    notebook.write_text(serving.own_notebook(small_file))
+    environment = {name: value for name, value in os.environ.items() if name != "NEURONLAKE_WAREHOUSE"}
+    done = subprocess.run(
+        [sys.executable, str(notebook)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cli explore" not in notebook.read_text()
+
+
+def test_the_app_answers_this_machine_alone_and_only_with_its_token(small_file: Path, tmp_path: Path) -> None:
+    with served("--warehouse", str(small_file), folder=tmp_path) as address:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?access_token=[\w-]{20,}", address)
+        with urllib.request.urlopen(address) as page:  # noqa: S310
+            assert b"marimo" in page.read()
+        bare = address.split("?")[0]
+        with urllib.request.urlopen(bare) as page:  # noqa: S310
+            assert b"log" in page.read().lower()
+            assert "/auth/login" in page.url
+
+
+def test_the_warehouse_stays_free_for_other_readers(small_file: Path, tmp_path: Path) -> None:
+    with served("--warehouse", str(small_file), folder=tmp_path), neuronlake.open(small_file, write=False) as other:
+        assert other.scalar("select count(*) from runs") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--warehouse", "missing.duckdb"], "there is no warehouse at missing.duckdb"),
+        (["--warehouse", "{file}", "--setting", "9"], "has no setting 9"),
+        (["--warehouse", "{file}", "--port", "{taken}"], "is taken; name a free one with --port"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_one_line(
+    small_file: Path, tmp_path: Path, arguments: list[str], error: str
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        given = [text.format(file=small_file, taken=taken.getsockname()[1]) for text in arguments]
+        command = [sys.executable, "-m", "neuronlake.cli", "explore", "--no-browser", *given]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert error in done.stderr
+    assert done.stderr.count("\n") == 1
