@@ -5,7 +5,6 @@ A unit has little here, and few digits: there may be thousands of units, and all
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,8 +44,8 @@ def units_in_report(answers: Answers, cards: dict[str, list[Any]], images: int) 
     Returns:
         words: texts, which the others have by number.
         settings: those besides the report's that label any of the units, with number, method and concept set.
-        histograms, bands, preferred, concepts, others, near: of each unit, in the order of the cards; None where nothing
-            is known. See `_Layer`.
+        histograms, bands, preferred, concepts, others, near: of each unit, in the order of the cards; None where
+            nothing is known. See `_Layer`.
     """
     words = _Words()
     rows = {key: row for row, key in enumerate(zip(cards["model"], cards["layer"], cards["unit"], strict=True))}
@@ -70,7 +69,9 @@ def units_in_report(answers: Answers, cards: dict[str, list[Any]], images: int) 
     return {
         "words": list(words.numbers),
         "settings": {
-            each.number: [each.method, each.concept_set] for each in all_settings(answers.warehouse) if each.number in others
+            each.number: [each.method, each.concept_set]
+            for each in all_settings(answers.warehouse)
+            if each.number in others
         },
         **found,
     }
@@ -108,7 +109,7 @@ class _Layer:
         return found
 
     def preferred(self) -> dict[int, list[Any]]:
-        """For each of the images' labels that it prefers how many images have it, their mean and half of its interval."""
+        """For each image label that it prefers how many images have it, their mean and half of its interval."""
         rows = with_intervals(pl.DataFrame(self._step("unit_preferences", top=_PREFERRED), schema=_PREFERENCES))
         found: dict[int, list[Any]] = {}
         for row in rows.iter_rows(named=True):
