@@ -165,7 +165,7 @@ const makeUnitPage = (report) => {
     const quoted = (text) => /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
     const text = `cli unit ${quoted(units.model[row])} ${quoted(units.layer[row])} ${units.unit[row]} `
       + dialog.dataset.commandEnd;
-    return section("More of it", "All images, with all there is of the unit in the warehouse:", element("code", "", text));
+    return section("More of it", "All that the warehouse has of this unit:", element("code", "", text));
   };
 
   // --- the dialog -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a report tells of each unit on a click, beside its card: of a whole layer at once, as the page's script reads it.
+"""What a report tells of each unit on a click, beside its card: asked of a whole layer at once, for the page's script.
 
 A unit has little here, and few digits: there may be thousands of units, and all are in the page.
 """

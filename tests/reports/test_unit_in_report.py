@@ -382,7 +382,7 @@ def test_it_reads_in_light_and_dark_on_a_screen_and_on_a_phone(
 
 
 @pytest.mark.slow
-def test_of_imported_labels_it_shows_labels_and_nothing_that_is_not_known(tmp_path: Path, open_page: Any) -> None:
+def test_of_imported_labels_it_shows_nothing_but_labels_and_concepts(tmp_path: Path, open_page: Any) -> None:
     (tmp_path / "labels.csv").write_text(
         "layer,unit,description,similarity\nlayer4,0,cat,0.5\nlayer4,1,<b>dog</b>,0.25\n"
     )
@@ -401,7 +401,8 @@ def test_of_imported_labels_it_shows_labels_and_nothing_that_is_not_known(tmp_pa
     page: Page = opened.page
     page.click(CARD.format(2))
     assert page.inner_text("#unit-title bdi") == "<b>dog</b>"
-    assert page.locator("#of-unit h3").all_inner_texts() == ["More of it"]
+    assert page.locator("#of-unit h3").all_inner_texts() == ["Best concepts", "More of it"]
+    assert cells(page, "Best concepts") == [["<b>dog</b>", "0.25"]]
     assert page.inner_text("#of-unit code").startswith("cli unit 'my model' layer4 1 --open")
     assert json.loads(page.text_content("#detail-data") or "")["histograms"] == [None, None]
     assert opened.messages == []
