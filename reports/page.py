@@ -26,6 +26,8 @@ from neuronlake.sql.settings import all_settings
 from neuronlake.sql.warehouse import Warehouse
 
 _HEADLINE_CONCEPTS = 5
+# in the order in which they use each other
+_SCRIPTS = ("pictures.js", "unit.js", "page.js")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def _page(answers: Answers) -> str:
     """The page as text."""
     drawn = figures.placed_figures(answers)
     vega = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=vega_lite_version())
-    scripts = [vega, asset("unit.js"), asset("page.js")]
+    scripts = [vega, *(asset(name) for name in _SCRIPTS)]
     provenance = answers.ask("provenance").to_dicts()
     units = gallery.units(answers)
     return page_template().render(

@@ -140,26 +140,29 @@ const makeUnitPage = (report) => {
   };
   const others = (row) => {
     if (!details.others[row]) return null;
-    const measures = (values) => values.map(numbered);
-    const said = (text, holds) => {
-      const made = element("span");
-      made.append(element("bdi", "", text));
+    const named = ([setting, label, , , , holds]) => {
+      const made = element("div"), [method, concepts] = details.settings[setting];
+      made.append(element("bdi", "", word(label)));
       if (holds === false) made.append(element("span", "denied", "does not hold"));
+      made.append(element("div", "where", `${method}, ${concepts} (setting ${setting})`));
       return made;
     };
-    const rows = details.others[row].map(([setting, label, heldOut, ceiling, confidence, holds, iou]) => [
-      said(word(label), holds), `${details.settings[setting][0]}, ${details.settings[setting][1]} (${setting})`,
-      ...measures([heldOut, ceiling, confidence, iou])]);
-    return section("What other settings say", "", table(["Label", "Setting", "Held-out", "of ceiling", "Confidence", "IoU"], rows));
+    // measures that no setting has are left out
+    const measures = [["Held-out", 2], ["of ceiling", 3], ["Confidence", 4], ["IoU", 6]]
+      .filter(([, place]) => details.others[row].some((said) => said[place] !== null));
+    const rows = details.others[row].map((said) => [named(said), ...measures.map(([, place]) => numbered(said[place]))]);
+    return section("What other settings say", "", table(["Label", ...measures.map(([head]) => head)], rows));
   };
   const near = (row) => {
     if (!details.near[row]) return null;
     const rows = details.near[row].map(([other, images]) => {
-      if (typeof other === "string") return [other, "", String(images)];
-      return [link(other, report.where(other)), report.label(other), String(images)];
+      if (typeof other === "string") return [element("span", "where", other), String(images)];  // not in this report
+      const named = element("div");
+      named.append(link(other, report.label(other)), element("div", "where", report.where(other)));
+      return [named, String(images)];
     });
-    return section("Near units", "Units of any layer that share top images with it, and how many.",
-      table(["Unit", "Label", "Shared"], rows));
+    return section("Near units", "Units of any layer that share top images with it, and how many of them.",
+      table(["Unit", "Shared"], rows));
   };
   const command = (row) => {
     const quoted = (text) => /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
@@ -173,9 +176,13 @@ const makeUnitPage = (report) => {
     const title = element("h2");
     title.id = "unit-title";
     title.append(report.label(row), ...report.marks(row));
-    const pair = element("div", "side-by-side");
-    pair.append(...[histogram, preferred, concepts, near].map((make) => make(row)).filter(Boolean));
-    const parts = [top(row), bands(row), pair, others(row), command(row)].filter(Boolean);
+    const columns = element("div", "columns");
+    for (const makers of [[histogram, concepts, others], [preferred, near]]) {
+      const column = element("div");
+      column.append(...makers.map((make) => make(row)).filter(Boolean));
+      if (column.firstChild) columns.append(column);
+    }
+    const parts = [top(row), bands(row), columns, command(row)].filter(Boolean);
     byId("of-unit").replaceChildren(title, ...report.facts(row), ...parts);
     byId("unit-where").textContent = report.where(row);
     for (const [id, step] of [["unit-before", -1], ["unit-after", 1]]) {

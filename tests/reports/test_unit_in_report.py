@@ -230,10 +230,10 @@ def test_a_click_on_the_title_of_a_card_opens_its_page_which_says_all_that_the_c
     ]
     assert page.locator(".tops .ring").count() == 4
     assert cells(page, "Best concepts") == [["cat", "0.3"], ["dog", "0.2"]]
-    assert cells(page, "What other settings say") == [["dog", "soft_wpmi, words (1)", "", "", "", ""]]
+    assert cells(page, "What other settings say") == [["dog\nsoft_wpmi, words (setting 1)"]]
     assert cells(page, "Near units") == [
-        ["alpha · early · unit 1", "", "1"],
-        ["beta · head · unit 0", "dog", "1"],
+        ["alpha · early · unit 1", "1"],
+        ["dog\nbeta · head · unit 0", "1"],
     ]
     assert not section(page, "Below the top").count()  # four images are all at the top
     command = page.inner_text("#of-unit code")
