@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from neuronlake.ingest.recipe import Recipe, ScoreRecipe
     from neuronlake.ingest.run import Summary, ingest
     from neuronlake.ingest.score import score
+    from neuronlake.reports.exports.parquet_folder import export_folder
     from neuronlake.reports.figures import altair_charts as charts
     from neuronlake.reports.page import write_report
+    from neuronlake.sql.files.snapshot import snapshot
     from neuronlake.sql.warehouse import Warehouse
 
 __version__ = "0.1.0"
@@ -38,10 +40,12 @@ __all__ = [
     "charts",
     "estimate",
     "evaluate",
+    "export_folder",
     "ingest",
     "model_from_module",
     "open",
     "score",
+    "snapshot",
     "write_report",
 ]
 
@@ -53,8 +57,10 @@ _HOMES = {
     "charts": ("neuronlake.reports.figures", "altair_charts"),
     "estimate": ("neuronlake.ingest.estimate", "estimate"),
     "evaluate": ("neuronlake.ingest.judging.evaluate", "evaluate"),
+    "export_folder": ("neuronlake.reports.exports.parquet_folder", "export_folder"),
     "model_from_module": ("neuronlake.ingest.networks.models", "model_from_module"),
     "score": ("neuronlake.ingest.score", "score"),
+    "snapshot": ("neuronlake.sql.files.snapshot", "snapshot"),
     "write_report": ("neuronlake.reports.page", "write_report"),
 }
 
@@ -63,20 +69,26 @@ class NeuronlakeError(Exception):
     """Something the user can mend: its message says what is wrong and what to do next."""
 
 
-def open(path: str | Path, *, write: bool = True, memory_limit: str | None = None) -> Warehouse:  # noqa: A001
+def open(  # noqa: A001
+    path: str | Path, *, write: bool | None = None, memory_limit: str | None = None, wait: bool = False
+) -> Warehouse:
     """Open a warehouse; one that is not there yet is made.
 
     Args:
-        path: the DuckDB file.
-        write: open for changes too, as only one process can at a time; where False, several can read.
+        path: the DuckDB file, or a folder that one was exported to.
+        write: open for changes too, as only one process can at a time; where False, several can read. Where None, a
+            file is open for changes, and a folder only to read.
         memory_limit: DuckDB's memory, such as ``4GB``; half of the machine's where None.
+        wait: where another process holds the file, say so on standard error and wait until it ends.
 
     Raises:
         NeuronlakeError: the file is no warehouse, is newer than this version, or is held by another process.
     """
     from neuronlake.sql.opening import open_warehouse  # noqa: PLC0415  DuckDB is not needed for --version
 
-    return open_warehouse(path, write=write, memory_limit=memory_limit)
+    if write is None:
+        write = not Path(path).expanduser().is_dir()
+    return open_warehouse(path, write=write, memory_limit=memory_limit, wait=wait)
 
 
 def ingest(

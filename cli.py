@@ -11,7 +11,7 @@ import typer
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.commands import ask, demo, dissect, explore, files, label, units
+from neuronlake.commands import ask, demo, dissect, explore, files, label, share, units
 
 app = typer.Typer(
     name="cli",
@@ -98,7 +98,8 @@ app.command(epilog='Example: cli find "striped animal" --top 5')(ask.find)
 app.command(epilog="Example: cli unit resnet18-imagenet layer4 17")(units.unit)
 app.command(epilog="Example: cli simulate resnet18-imagenet layer4 17 --open")(units.simulate)
 app.command(epilog="Examples: cli explore · cli explore --edit, for a notebook of your own")(explore.explore)
-app.command()(files.export)
+app.command(epilog="Examples: cli export · cli export --format parquet --output shared")(share.export)
+app.command(epilog="Example: cli snapshot copy.duckdb")(share.snapshot)
 app.command()(files.verify)
 app.command("import", epilog=_IMPORT)(files.import_labels)
 

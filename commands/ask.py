@@ -16,6 +16,7 @@ from neuronlake.commands.options import (
     Setting,
     TrustCode,
     UsageError,
+    Wait,
     WarehouseFile,
     expanded,
     pairs,
@@ -51,6 +52,7 @@ def sql(
     allow_files: Annotated[
         bool, typer.Option("--allow-files", help="Let the query read and write other files.")
     ] = False,
+    wait: Wait = False,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Ask the warehouse: free SQL, a named query, or a file."""
@@ -64,7 +66,7 @@ def sql(
     shape = tables.chosen_format(output_format)
     # DuckDB hears of Ctrl-C only between its tasks, which can be minutes; to end at once is as safe
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with open_warehouse(warehouse, write=write, allow_files=allow_files) as opened:
+    with open_warehouse(warehouse, write=write, allow_files=allow_files, wait=wait) as opened:
         text, given = _query_text(query, file), pairs("a parameter", parameters)
         for path in written_paths(text, given) if allow_files else ():
             check_copy(path)
@@ -121,7 +123,7 @@ def status(
     with open_warehouse(warehouse, allow_files=False) as opened:
         if remove_leftovers:
             remove(opened)
-        console.print(f"{warehouse}: {warehouse.stat().st_size / 1e6:.1f} MB", highlight=False)
+        console.print(f"{warehouse}: {opened.size() / 1e6:.1f} MB", highlight=False)
         for name in ("contents", "settings", "recent_runs"):
             console.print()
             console.print(terminal_table(opened.query(name).pl(), title=name.replace("_", " ")))

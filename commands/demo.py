@@ -9,12 +9,13 @@ import typer
 
 from neuronlake.commands.dissect import print_summary, run_ingest
 from neuronlake.commands.files import write_page
-from neuronlake.commands.options import expanded
+from neuronlake.commands.options import Wait, expanded
 from neuronlake.sql import hints
 
 
 def demo(
     folder: Annotated[Path, typer.Option(help="Where to write demo.duckdb and demo.html.", callback=expanded)] = Path(),
+    wait: Wait = False,
 ) -> None:
     """Dissect two real networks with no network connection, in a minute or two.
 
@@ -28,7 +29,7 @@ def demo(
     warehouse, page = folder / "demo.duckdb", folder / "demo.html"
     for recipe in demo_recipes():
         typer.echo(f"method {recipe.method}", err=True)
-        print_summary(run_ingest(warehouse, recipe), warehouse)
+        print_summary(run_ingest(warehouse, recipe, wait=wait), warehouse)
     write_page(warehouse, page, None)
     questions = (
         "most_repeated_concept",

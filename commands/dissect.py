@@ -21,6 +21,7 @@ from neuronlake.commands.options import (
     Method,
     Parameter,
     Prompt,
+    Wait,
     WarehouseFile,
     Workers,
     pairs,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from neuronlake.sql.warehouse import Warehouse
 
 # options of ingest that say what to do with a recipe
-_NO_SETTINGS = ("recipe", "list_layers", "dry_run", "warehouse")
+_NO_SETTINGS = ("recipe", "list_layers", "dry_run", "wait", "warehouse")
 _NETWORKS, _IMAGES, _LABELS, _MACHINES = "Networks", "Images", "Labels", "Where it runs"
 
 
@@ -225,6 +226,7 @@ def ingest(
         bool,
         typer.Option("--dry-run", help="Print what would be done, how large and how long, and stop."),
     ] = False,
+    wait: Wait = False,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Dissect models: images in, activations, similarities and labels into the warehouse.
@@ -247,7 +249,7 @@ def ingest(
     elif dry_run:
         _print_estimate(chosen, warehouse)
     else:
-        summary = run_ingest(warehouse, chosen)
+        summary = run_ingest(warehouse, chosen, wait=wait)
         print_summary(summary, warehouse)
         typer.echo(f"next: {hints.command('cli report', warehouse)}", err=True)
 
@@ -313,6 +315,10 @@ def _print_estimate(recipe: Recipe, warehouse: Path) -> None:
     typer.echo(f"{found.activations:,} activations of {units:,} units")
     typer.echo(f"{found.similarities:,} similarities with {found.concepts:,} concepts")
     typer.echo(f"about {readable_bytes(found.stored_bytes)} on disk")
+    if found.reused_images:
+        typer.echo(
+            f"{found.reused_images:,} of {found.images:,} images are reused, as the warehouse has their contents"
+        )
     typer.echo(
         f"about {readable_seconds(found.extract_seconds)} for the images, "
         f"up to {readable_seconds(found.score_seconds)} for the scores"
@@ -336,12 +342,16 @@ def _to_look_up(warehouse: Path) -> AbstractContextManager[Warehouse | None]:
         return nullcontext()
 
 
-def run_ingest(warehouse: Path, recipe: Recipe) -> Summary:
+def run_ingest(warehouse: Path, recipe: Recipe, *, wait: bool) -> Summary:
     """Ingest with progress bars."""
     from neuronlake.ingest.run import ingest as run
     from neuronlake.sql.opening import open_warehouse
 
-    with resumable(warehouse), open_warehouse(warehouse, write=True) as opened, progress_bars() as progress:
+    with (
+        resumable(warehouse),
+        open_warehouse(warehouse, write=True, wait=wait) as opened,
+        progress_bars() as progress,
+    ):
         return run(opened, recipe, progress, typed_command())
 
 
@@ -350,9 +360,10 @@ def print_summary(summary: Summary, warehouse: Path) -> None:
     if summary.did_nothing:
         typer.echo(f"nothing to do: {warehouse} holds all of it", err=True)
     else:
-        unreadable = f"{summary.unreadable_images} could not be read, " if summary.unreadable_images else ""
+        others = f"{summary.reused_images} reused, " if summary.reused_images else ""
+        others += f"{summary.unreadable_images} could not be read, " if summary.unreadable_images else ""
         typer.echo(
-            f"{summary.extracted_images} images extracted, {unreadable}{summary.scored_layers} of {summary.layers} "
+            f"{summary.extracted_images} images extracted, {others}{summary.scored_layers} of {summary.layers} "
             f"layers scored in {summary.seconds:.0f} s, into {warehouse}",
             err=True,
         )

@@ -1,14 +1,13 @@
-"""Files out of the warehouse and into it: reports, descriptions, imported results; and whether it is whole."""
+"""Files out of the warehouse and into it: reports, imported results; and whether it is whole."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from neuronlake.commands.options import DEFAULT_WAREHOUSE, Setting, UsageError, WarehouseFile, expanded, pairs
+from neuronlake.commands.options import DEFAULT_WAREHOUSE, Setting, UsageError, Wait, WarehouseFile, expanded, pairs
 from neuronlake.commands.terminal import progress_bars, typed_command
 from neuronlake.sql import hints
 
@@ -33,7 +32,7 @@ def report(
     """Draw one HTML file with charts and units, to open with no network; or each chart for a paper."""
     from neuronlake.sql.opening import open_warehouse
 
-    stem = re.sub(r"\.duckdb(\.example)?$", "", warehouse.name)
+    stem = hints.stem(warehouse)
     if output_format == "html":
         write_page(warehouse, output or Path(f"{stem}.html"), setting)
         return
@@ -45,28 +44,6 @@ def report(
     with open_warehouse(warehouse, allow_files=False) as opened:
         shown = chosen_setting(opened, setting)
         for path in write_charts(opened, output or Path(f"{stem}-charts"), output_format, shown.number):
-            typer.echo(path)
-    typer.echo(shown, err=True)
-
-
-def export(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.", callback=expanded)] = Path(
-        "descriptions"
-    ),
-    setting: Setting = None,
-    warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
-) -> None:
-    """Write a description file per model, with CLIP-Dissect's columns: layer, unit, description, similarity.
-
-    The description of a sum is its first concept; all of them are in the view unit_terms.
-    """
-    from neuronlake.reports.export import export_descriptions
-    from neuronlake.sql.opening import open_warehouse
-    from neuronlake.sql.settings import chosen_setting
-
-    with open_warehouse(warehouse, allow_files=False) as opened:
-        shown = chosen_setting(opened, setting)
-        for path in export_descriptions(opened, output, shown.number):
             typer.echo(path)
     typer.echo(shown, err=True)
 
@@ -120,6 +97,7 @@ def import_labels(
         ),
     ] = None,
     first_unit: Annotated[int, typer.Option(min=0, help="Number of the first unit in the file.")] = 0,
+    wait: Wait = False,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Import what CLIP-Dissect or another method wrote, to ask about it and compare with it."""
@@ -130,7 +108,7 @@ def import_labels(
         model, method, encoder, concepts, probe, layer, probe_folder, pairs("--column", column), first_unit
     )
     command = typed_command()
-    with open_warehouse(warehouse, write=True) as opened, progress_bars() as progress:
+    with open_warehouse(warehouse, write=True, wait=wait) as opened, progress_bars() as progress:
         if activations.holds_activations(path):
             lines = activations.import_activations(opened, path, options, command, progress).lines()
         else:

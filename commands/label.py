@@ -19,6 +19,7 @@ from neuronlake.commands.options import (
     Prompt,
     TrustCode,
     UsageError,
+    Wait,
     WarehouseFile,
     Workers,
     expanded,
@@ -29,6 +30,10 @@ from neuronlake.sql import hints
 
 if TYPE_CHECKING:
     from neuronlake.ingest.judging.evaluate import Evaluation
+
+
+# what is no setting of a recipe
+_NO_SETTINGS = ("wait", "warehouse")
 
 
 def score(
@@ -72,6 +77,7 @@ def score(
     engine: Engine = None,
     address: Address = None,
     workers: Workers = None,
+    wait: Wait = False,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """Score stored activations again, with other concepts, method or parameters; no image is looked at.
@@ -84,8 +90,12 @@ def score(
     from neuronlake.ingest.score import score as run
     from neuronlake.sql.opening import open_warehouse
 
-    recipe = recipe_of(ScoreRecipe, {name: value for name, value in options.items() if name != "warehouse"})
-    with resumable(warehouse), open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:
+    recipe = recipe_of(ScoreRecipe, {name: value for name, value in options.items() if name not in _NO_SETTINGS})
+    with (
+        resumable(warehouse),
+        open_warehouse(_existing(warehouse), write=True, wait=wait) as opened,
+        progress_bars() as progress,
+    ):
         summary = run(opened, recipe, progress, typed_command())
     if summary.scored_layers:
         what = "judged" if fidelity else "scored"
@@ -132,6 +142,7 @@ def evaluate(
     ] = None,
     device: Device = None,
     output_format: OutputFormat = None,
+    wait: Wait = False,
     warehouse: WarehouseFile = DEFAULT_WAREHOUSE,
 ) -> None:
     """How far a layer's labels can be trusted: against true names, or verified on the other half of the probe.
@@ -145,7 +156,7 @@ def evaluate(
 
     shape = tables.chosen_format(output_format)
     _check_diagram(output, truth)
-    with open_warehouse(_existing(warehouse), write=True) as opened, progress_bars() as progress:
+    with open_warehouse(_existing(warehouse), write=True, wait=wait) as opened, progress_bars() as progress:
         found = evaluate_layer(
             opened, model, layer, truth=truth, setting=setting, device=device or "auto", progress=progress
         )
@@ -182,7 +193,7 @@ def _draw(output: Path, found: Evaluation, title: str, warehouse: Path) -> None:
 
 def _existing(warehouse: Path) -> Path:
     """The file, which a command that only adds to it must not make anew."""
-    if not warehouse.is_file():
+    if not warehouse.exists():
         raise UsageError(
             f"there is no warehouse at {warehouse}; make one with `{hints.command('cli ingest', warehouse)}`, "
             "or name it with --warehouse"

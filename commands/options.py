@@ -34,6 +34,10 @@ WarehouseFile = Annotated[
         callback=expanded,
     ),
 ]
+Wait = Annotated[
+    bool,
+    typer.Option("--wait", help="Where another process holds the warehouse, wait until it ends."),
+]
 OutputFormat = Annotated[
     str | None,
     typer.Option(

@@ -20,6 +20,7 @@ from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.plan import Plan, lent_modules, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.recipe import Recipe
+from neuronlake.ingest.reusing import reusable_images
 from neuronlake.ingest.storing import check_names
 from neuronlake.sql.store.probes import default_chunk_images
 from neuronlake.sql.warehouse import Warehouse
@@ -50,6 +51,7 @@ class Estimate:
         extract_seconds: for decoding and forward passes, from a few images; of all passes where there are masks.
         score_seconds: at most, for similarities and p-values, from a part of the images and concepts.
         notes: what the warehouse, where one was given, knows by another name.
+        reused_images: of which that warehouse has the contents, so that nobody looks at them again.
     """
 
     images: int
@@ -62,6 +64,7 @@ class Estimate:
     extract_seconds: float
     score_seconds: float
     notes: tuple[str, ...] = ()
+    reused_images: int = 0
 
 
 def estimate(recipe: Recipe, progress: Progress = no_progress, warehouse: Warehouse | None = None) -> Estimate:
@@ -83,10 +86,12 @@ def _estimate(recipe: Recipe, progress: Progress, warehouse: Warehouse | None) -
     """Plan the run and try it."""
     plan = make_plan(recipe, progress)
     notes = check_names(warehouse, plan) if warehouse else ()
+    reused = reusable_images(warehouse, plan) if warehouse else 0
     images, units = len(plan.probe.images), sum(layer.units for layer in plan.layers)
     concepts = len(plan.concept_set.concepts)
     similarities = units * min(concepts, plan.scoring.keep_concepts or concepts)
     chunk_images = recipe.chunk_images or default_chunk_images(images)
+    passes = _PASSES_WITH_MASKS if plan.probe.masks else 1  # those over maps look at all images
     embedding_bytes = 4 * plan.encoder.dimensions if plan.encoder else 0
     return Estimate(
         images=images,
@@ -101,9 +106,10 @@ def _estimate(recipe: Recipe, progress: Progress, warehouse: Warehouse | None) -
             + images * (_PICTURE_BYTES + embedding_bytes)
             + concepts * embedding_bytes
         ),
-        extract_seconds=_seconds_of_an_image(plan, progress) * images * (_PASSES_WITH_MASKS if plan.probe.masks else 1),
+        extract_seconds=_seconds_of_an_image(plan, progress) * (images * passes - reused),
         score_seconds=sum(_seconds_of_scoring(plan, layer.units) for layer in plan.layers),
         notes=notes,
+        reused_images=reused,
     )
 
 

@@ -22,10 +22,11 @@ from neuronlake.ingest.plan import Plan, lent_modules, looked_at, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.failure_limit import FailureLimit
 from neuronlake.ingest.recipe import Recipe, chosen_recipe
+from neuronlake.ingest.reusing import Work, share_work
 from neuronlake.ingest.storing import Registered, load_chunk, readable_chunks, register
 from neuronlake.sql import hints
 from neuronlake.sql.store.chunks import finish_layers, loaded_parts, undirected_images
-from neuronlake.sql.store.pictures import known_failures
+from neuronlake.sql.store.images.pictures import known_failures
 from neuronlake.sql.store.uneven import forget_uneven
 from neuronlake.sql.warehouse import Warehouse, require_warehouse
 from neuronlake.sql.words import Progress, no_progress
@@ -42,6 +43,7 @@ class Summary:
     Attributes:
         images: of the probe.
         extracted_images: images that this run read.
+        reused_images: images that this run did not read, since the warehouse has their contents of another probe.
         unreadable_images: images that this run could not read.
         failed_images: images of the probe that no run could read.
         scored_layers: layers that this run scored.
@@ -52,6 +54,7 @@ class Summary:
 
     images: int
     extracted_images: int
+    reused_images: int
     unreadable_images: int
     failed_images: int
     scored_layers: int
@@ -62,7 +65,7 @@ class Summary:
     @property
     def did_nothing(self) -> bool:
         """Everything was in the warehouse already."""
-        return self.extracted_images + self.unreadable_images + self.scored_layers == 0
+        return self.extracted_images + self.reused_images + self.unreadable_images + self.scored_layers == 0
 
 
 def ingest(
@@ -85,17 +88,17 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
     plan = make_plan(recipe, progress)
     registered = register(warehouse, plan)
     made_anew = _forget_uneven(warehouse, registered)
-    chunks = pending_chunks(warehouse, plan, registered)
+    work = share_work(warehouse, plan, registered, pending_chunks(warehouse, plan, registered))
     basis = _basis(plan, registered)
     unscored = labelling.pending_layers(warehouse, basis, list(registered.layers), plan.scoring)
     limit = BatchLimit(plan.batch_size)
     machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers, recipe.spool)
     without_labels: tuple[str, ...] = ()
-    if chunks or unscored:
+    if work.chunks or unscored:
         with recorded_run(warehouse, command, plan.device, as_json(resolved(plan))) as (run_id, timing):
             if (encoder := plan.encoder) is not None:
                 labelling.embed_concepts(warehouse, basis, plan.scoring.prompts, lambda: encoder, progress)
-            _extract_and_load(warehouse, plan, registered, machine, chunks, limit, run_id, timing, progress)
+            _extract_and_load(warehouse, plan, registered, machine, work, limit, run_id, timing, progress)
             _finish_layers(warehouse, registered)
             started_looking = time.perf_counter()
             dissect(
@@ -118,11 +121,11 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
     failed = known_failures(warehouse, registered.probe)
     encoder_id = registered.encoder_id
     undirected = 0 if encoder_id is None else undirected_images(warehouse, encoder_id, registered.probe)
-    seen = [image.image_id for chunk in chunks for image in chunk.images]
     return Summary(
         images=len(plan.probe.images),
-        extracted_images=sum(image_id not in failed for image_id in seen),
-        unreadable_images=sum(image_id in failed for image_id in seen),
+        extracted_images=sum(image_id not in failed for image_id in work.image_ids),
+        reused_images=work.reused_images,
+        unreadable_images=sum(image_id in failed for image_id in work.image_ids),
         failed_images=len(failed),
         scored_layers=len(unscored),
         layers=len(plan.layers),
@@ -205,15 +208,18 @@ def _extract_and_load(
     plan: Plan,
     registered: Registered,
     machine: Machine,
-    chunks: list[Chunk],
+    work: Work,
     limit: BatchLimit,
     run_id: int,
     timing: Timing,
     progress: Progress,
 ) -> None:
     """Extract chunk after chunk while a thread loads the one before; at most two chunks are in memory."""
+    # before the machine starts, which may ask the warehouse for something then
+    _load_unseen(warehouse, registered, work, run_id, timing, progress)
     started = time.perf_counter()
-    total = sum(len(chunk.images) for chunk in chunks)
+    chunks = [chunk for chunk in work.chunks if chunk.images]
+    total = len(work.image_ids)
     failures = _failure_limit(warehouse, plan, registered)
     loading: Future[None] | None = None
     extracting = machine.extract(plan.networks, chunks, limit, lambda seen: progress(_EXTRACTING, seen, total))
@@ -228,13 +234,26 @@ def _extract_and_load(
 
             def load(chunk: Chunk = chunk, extracted: ExtractedChunk = extracted) -> None:
                 began = time.perf_counter()
-                load_chunk(warehouse, registered, chunk, extracted, run_id)
+                load_chunk(warehouse, registered, chunk, extracted, run_id, work.reused.get(chunk.number))
                 timing.load += time.perf_counter() - began
 
             loading = loader.submit(load)
         if loading:
             loading.result()
     timing.extract += time.perf_counter() - started
+
+
+def _load_unseen(
+    warehouse: Warehouse, registered: Registered, work: Work, run_id: int, timing: Timing, progress: Progress
+) -> None:
+    """Load the chunks of which no image is to be looked at."""
+    unseen = [chunk for chunk in work.chunks if not chunk.images]
+    for done, chunk in enumerate(unseen):
+        began = time.perf_counter()
+        nothing = ExtractedChunk([], [], {}, {}, None)
+        load_chunk(warehouse, registered, chunk, nothing, run_id, work.reused.get(chunk.number))
+        timing.load += time.perf_counter() - began
+        progress("Reusing chunks", done + 1, len(unseen))
 
 
 def _failure_limit(warehouse: Warehouse, plan: Plan, registered: Registered) -> FailureLimit:

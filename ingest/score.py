@@ -129,7 +129,8 @@ def _judge(warehouse: Warehouse, recipe: ScoreRecipe, progress: Progress, comman
     if without := len(rows) - len(with_images):
         notes += (
             f"{without} scorings are of layers without activations and embeddings here, so nothing can judge them; "
-            "`cli ingest` of the same model and layers makes these",
+            "`cli ingest` of the same model and layers makes these (in a new file, if the model is known here by its "
+            "labels alone; import them there again)",
         )
     return ScoreSummary(len(rows), done, time.perf_counter() - started, notes)
 

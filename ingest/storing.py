@@ -18,10 +18,12 @@ from neuronlake.ingest.networks.models import Model, name_of
 from neuronlake.ingest.plan import Plan
 from neuronlake.ingest.probes.probe import Probe
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.sql.store import chunks, concepts, encoders, layers, names, pictures, probes, runs
+from neuronlake.sql.store import chunks, concepts, encoders, layers, names, probes, runs
 from neuronlake.sql.store.chunks import LayerValues
 from neuronlake.sql.store.concepts import register_concepts
 from neuronlake.sql.store.features import StoredLayer
+from neuronlake.sql.store.images import pictures
+from neuronlake.sql.store.images.reuse import Reused, copy_pictures
 from neuronlake.sql.store.names import Entry, NameTakenError
 from neuronlake.sql.store.probes import StoredProbe
 from neuronlake.sql.warehouse import Warehouse
@@ -240,9 +242,14 @@ def _taken_layer(warehouse: Warehouse, layer: PlannedLayer) -> NameTakenError:
 
 
 def load_chunk(
-    warehouse: Warehouse, registered: Registered, chunk: Chunk, extracted: ExtractedChunk, run_id: int
+    warehouse: Warehouse,
+    registered: Registered,
+    chunk: Chunk,
+    extracted: ExtractedChunk,
+    run_id: int,
+    reused: Reused | None = None,
 ) -> None:
-    """Commit what a chunk gave: its values, its images' pictures and its own record, all or nothing."""
+    """Commit what a chunk gave and what is copied: values, its images' pictures and its own record, all or nothing."""
     values = {
         registered.layer_ids[key]: _layer_values(activations.numpy(), extracted.candidates[key])
         for key, activations in extracted.activations.items()
@@ -256,8 +263,11 @@ def load_chunk(
         layers={layer_id: values.get(layer_id) for layer_id in map(registered.layer_ids.__getitem__, chunk.layers)},
         encoder_id=registered.encoder_id if chunk.needs_embeddings else None,
         embeddings=None if extracted.embeddings is None else extracted.embeddings.numpy(),
+        reused=reused,
     )
     with warehouse.transaction():
+        if reused:
+            copy_pictures(warehouse, reused)
         load_pictures(warehouse, extracted.images, extracted.failures)
         chunks.insert_chunk(warehouse, row)
         failed = len(extracted.failures)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from neuronlake import NeuronlakeError
+from neuronlake.sql.files.folders import is_exported
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -30,7 +31,7 @@ def make_folder(folder: Path) -> None:
     except FileExistsError as error:
         raise OutputError(f"{folder} is a file; name a folder with --output") from error
     except OSError as error:
-        raise _explained(folder, error) from error
+        raise explained(folder, error) from error
 
 
 def check_output(path: Path) -> None:
@@ -46,18 +47,22 @@ def check_output(path: Path) -> None:
             raise OutputError(f"the folder {path.parent} does not exist; make it or name another with --output")
         _check_no_duckdb(path, " with --output")
     except OSError as error:
-        raise _explained(path, error) from error
+        raise explained(path, error) from error
 
 
 def check_copy(target: str) -> None:
     """Refuse what SQL must not write over; a folder whole, as COPY can empty it first.
 
     Raises:
-        OutputError: it is a warehouse or a part of one, also by another name, or a folder that holds one.
+        OutputError: it is a warehouse or a part of one, also by another name, a folder that holds one, or in an
+            exported folder.
     """
     # as DuckDB reads it
     path = Path(re.sub(r"^file:(//localhost|//)?(?=/)", "", target))
     path = path.expanduser() if path.parts[:1] == ("~",) else path
+    real = Path(os.path.realpath(path))
+    if exported := next((folder for folder in (real, *real.parents) if is_exported(folder)), None):
+        raise OutputError(f"{path} is in the exported folder {exported}, which is read-only; name another place")
     try:
         _check_no_duckdb(path)
         held = next((file for file in path.rglob("*") if os.access(file, os.R_OK) and _is_duckdb(file)), None)
@@ -92,7 +97,7 @@ def write_output(path: Path, content: bytes) -> None:
     except BrokenPipeError:
         raise  # the reader of a pipe has gone, which is no fault of the place
     except OSError as error:
-        raise _explained(path, error) from error
+        raise explained(path, error) from error
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -138,7 +143,7 @@ def _beginning(path: Path) -> bytes:
         return opened.read(12)
 
 
-def _explained(path: Path, error: OSError) -> OutputError:
+def explained(path: Path, error: OSError) -> OutputError:
     """What the system says, and the next step."""
     step = "free some space and run it again" if error.errno in _FULL_DISK else "name another place with --output"
     return OutputError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}; {step}")

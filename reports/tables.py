@@ -195,7 +195,7 @@ def write_frame(frame: pl.DataFrame, file_format: str, output: BinaryIO) -> None
         rows = [{name: _json_value(value) for name, value in row.items()} for row in frame.iter_rows(named=True)]
         output.write((json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode())
     else:
-        output.write(_markdown(frame).encode())
+        output.write(markdown(frame).encode())
 
 
 def write_description_file(frame: pl.DataFrame, path: Path) -> None:
@@ -240,7 +240,7 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(**texts)
 
 
-def _markdown(frame: pl.DataFrame) -> str:
+def markdown(frame: pl.DataFrame) -> str:
     """A GitHub table."""
     lines = [
         "| " + " | ".join(frame.columns) + " |",

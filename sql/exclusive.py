@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from neuronlake.sql.failures import WarehouseError, explain_open_failure
+from neuronlake.sql.failures import InUseError, WarehouseError, open_failure
 
 FileIdentity = tuple[int, int]
 
@@ -29,7 +29,8 @@ def sole_maker(path: Path) -> Generator[None]:
     It is a lock on a file beside it, which goes at the end; what a killed process left of that does not hold.
 
     Raises:
-        WarehouseError: another process has it, or the file system knows no locks.
+        InUseError: another process has it.
+        WarehouseError: the file system knows no locks.
     """
     if sys.platform == "win32":  # without such locks; what is made is still linked to a free name alone
         yield
@@ -51,21 +52,19 @@ def _locked(lock: Path, path: Path) -> int:
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise WarehouseError(explain_open_failure(path, str(error))) from error
+            raise open_failure(path, str(error)) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             status = os.fstat(descriptor)
         except BlockingIOError as error:
             os.close(descriptor)
-            raise WarehouseError(
-                f"{path} is being made by another process; wait until it ends, or name another file with --warehouse"
-            ) from error
+            raise InUseError(f"{path} is being made by another process; wait until it ends, or name another") from error
         except OSError as error:
             os.close(descriptor)
             lock.unlink(missing_ok=True)
             raise WarehouseError(
-                f"{path} cannot be made: its disk knows no locks ({error.strerror}), which a warehouse needs; "
-                "name a file on another disk with --warehouse"
+                f"{path} cannot be made: its disk knows no locks ({error.strerror}), which it needs; "
+                "name a file on another disk"
             ) from error
         # removed between the two calls, the lock is on a file that nobody else will see
         if identity(lock) == (status.st_dev, status.st_ino):

@@ -28,11 +28,17 @@ _WRITE_FAILURES = (
 # What DuckDB says of a block that is not as it was written, and where a query asks for more than the warehouse.
 _DAMAGED = "computed checksum .* does not match stored checksum"
 _NO_OTHER_FILES = "Permission Error: .* (disabled by|disabled through) configuration"
+# What DuckDB says where something is to be changed that is read-only, or a view.
+_READ_ONLY = "in read-only mode|is not an? table|Can only (delete from|update|modify|insert into) base table"
 _LONGEST_COMMAND = 60
 
 
 class WarehouseError(NeuronlakeError):
     """The warehouse cannot be opened."""
+
+
+class InUseError(WarehouseError):
+    """Another process holds the file; the message says which, and what to do after a semicolon."""
 
 
 class QueryError(NeuronlakeError):
@@ -56,16 +62,25 @@ _OPEN_FAILURES = (
 )
 
 
-def explain_open_failure(path: Path, message: str) -> str:
-    """One line for each way in which DuckDB refuses to open a file."""
+def open_failure(path: Path, message: str) -> WarehouseError:
+    """What DuckDB or the system says where a file cannot be opened, as one line."""
     if holder := re.search(r"PID (\d+)", message):
-        return (
+        return InUseError(
             f"{path} is in use by process {_process(int(holder[1]))}; if that is a notebook, close the connection "
-            "there (wh.close()), else wait until it ends, or work on a copy made after that"
+            "there (wh.close()), else wait until it ends, as --wait does for a command that writes, or work on a copy "
+            "made after that"
         )
     meanings = (meaning for pattern, meaning in _OPEN_FAILURES if re.search(pattern, message))
     meaning = next(meanings, "cannot be opened: " + message.strip().splitlines()[0])
-    return f"{path} {meaning.replace('{mend}', _mend(path))}"
+    return WarehouseError(f"{path} {meaning.replace('{mend}', _mend(path))}")
+
+
+def read_only_folder(path: Path) -> str:
+    """Why nothing can be changed there."""
+    return (
+        f"{path} is an exported folder, which is read-only; change the warehouse that it was made of, "
+        "and export it again"
+    )
 
 
 def _mend(path: Path) -> str:
@@ -109,6 +124,8 @@ def plain_errors(path: Path) -> Generator[None]:
             message = f"{path} is damaged: the checksum of a block is not that of its bytes; {_mend(path)}"
         elif re.search(_NO_OTHER_FILES, message):
             message = f"{message}; --allow-files lets a query read and write other files"
+        elif path.is_dir() and re.search(_READ_ONLY, message):
+            message = read_only_folder(path)
         elif isinstance(error, duckdb.OutOfMemoryException):
             hint = "give it more with the environment variable NEURONLAKE_MEMORY, such as 8GB, or ask for less at once"
             message = f"{first_line(error)}; {hint}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -16,3 +17,8 @@ def command(typed: str, warehouse: Path) -> str:
     if Path(unasked).absolute() == warehouse.absolute():
         return typed
     return f"{typed} --warehouse {shlex.quote(str(warehouse))}"
+
+
+def stem(warehouse: Path) -> str:
+    """What files that are made of a warehouse are named after."""
+    return re.sub(r"\.duckdb(\.example)?$", "", warehouse.name)

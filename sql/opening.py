@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import re
@@ -11,37 +10,37 @@ import shutil
 from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-import duckdb
-
-import neuronlake
 from neuronlake.sql import catalog, hints
 from neuronlake.sql.exclusive import FileIdentity, identity, sole_maker
-from neuronlake.sql.failures import QueryError, WarehouseError, explain_open_failure
-from neuronlake.sql.warehouse import Warehouse, half_of_memory, utc_now
-
-# Files of this storage version open in DuckDB 1.5 and later.
-STORAGE_VERSION = "v1.5.0"
-
-# A quarter of DuckDB's default: as fast for large tables, and the many small ones take less space.
-BLOCK_BYTES = 65_536
+from neuronlake.sql.failures import QueryError, WarehouseError, open_failure
+from neuronlake.sql.files.connecting import connect
+from neuronlake.sql.files.current_views import create_views, holds_our_views, lay_views_over
+from neuronlake.sql.files.folders import is_exported, open_folder
+from neuronlake.sql.files.waiting import when_free
+from neuronlake.sql.warehouse import Warehouse, utc_now
 
 # Three headers stand before the blocks of a DuckDB file.
 _HEADER_BYTES = 3 * 4096
 
 
 def open_warehouse(
-    path: str | Path, *, write: bool = False, memory_limit: str | None = None, allow_files: bool = True
+    path: str | Path,
+    *,
+    write: bool = False,
+    memory_limit: str | None = None,
+    allow_files: bool = True,
+    wait: bool = False,
 ) -> Warehouse:
     """Open a warehouse; for writing, make or migrate it as needed.
 
     Args:
-        path: the DuckDB file.
+        path: the DuckDB file; or to read, a folder that one was exported to.
         write: open for changes. Only one process can; while it does, no other can read.
         memory_limit: DuckDB's memory, such as ``4GB``; by default what the environment variable NEURONLAKE_MEMORY
             says, else half of the machine's.
         allow_files: let SQL read and write other files and addresses.
+        wait: where another process holds the file, say so on standard error and wait until it ends.
 
     Raises:
         WarehouseError: the file is missing, is no warehouse, is newer than this version of neuronlake,
@@ -49,10 +48,22 @@ def open_warehouse(
     """
     memory_limit = memory_limit or os.environ.get("NEURONLAKE_MEMORY")
     path = Path(path).expanduser()
+    if is_exported(path):
+        return open_folder(path, write=write, memory_limit=memory_limit, allow_files=allow_files)
+    warehouse = when_free(lambda: _open_file(path, write=write, memory_limit=memory_limit), wait=wait)
+    warehouse.memory_is_chosen = memory_limit is not None
+    if not allow_files:
+        warehouse.execute("set enable_external_access = false")
+        warehouse.execute("set lock_configuration = true")
+    return warehouse
+
+
+def _open_file(path: Path, *, write: bool, memory_limit: str | None) -> Warehouse:
+    """The warehouse in a DuckDB file."""
     is_new = _check_place(path, write=write)
     made = _make(path, memory_limit) if is_new else None
     # looked at read-only first: what is refused keeps every byte
-    warehouse = Warehouse(path, _connect(path, write=False, memory_limit=memory_limit))
+    warehouse = Warehouse(path, connect(path, write=False, memory_limit=memory_limit))
     with _closed_on_failure(warehouse):
         _check_size(warehouse)
         version = _check_version(warehouse, write=write)
@@ -62,12 +73,8 @@ def open_warehouse(
         warehouse.made = made
     else:
         with _closed_on_failure(warehouse):
-            if not _holds_our_views(warehouse):
-                _lay_views_over(warehouse)
-    warehouse.memory_is_chosen = memory_limit is not None
-    if not allow_files:
-        warehouse.execute("set enable_external_access = false")
-        warehouse.execute("set lock_configuration = true")
+            if not holds_our_views(warehouse):
+                lay_views_over(warehouse)
     return warehouse
 
 
@@ -77,12 +84,12 @@ def another_connection(warehouse: Warehouse) -> Warehouse:
     Closing it closes no file.
     """
     other = Warehouse(warehouse.path, warehouse.connection.cursor())
-    if not _holds_our_views(other):
-        _lay_views_over(other)
+    if not holds_our_views(other):
+        lay_views_over(other)
     return other
 
 
-def _check_name(path: Path) -> None:
+def check_name(path: Path) -> None:
     """Refuse names under which DuckDB opens no file, or one whose tables it does not find.
 
     DuckDB calls the file's catalog what stands before the first dot of its name.
@@ -104,9 +111,12 @@ def _check_place(path: Path, *, write: bool) -> bool:
     Returns:
         Whether one is to be made there.
     """
-    _check_name(path)
+    check_name(path)
     if path.is_dir():
-        raise WarehouseError(f"{path} is a folder, not a DuckDB file; name a file in it or elsewhere with --warehouse")
+        raise WarehouseError(
+            f"{path} is a folder, neither a DuckDB file nor what `cli export --format parquet` makes of one; "
+            "name a file in it or elsewhere with --warehouse"
+        )
     is_new = _is_missing(path)
     if is_new and not write:
         beside = [other.name for other in sorted(path.parent.glob("*.duckdb")) if other != path]
@@ -141,7 +151,7 @@ def _make(path: Path, memory_limit: str | None) -> FileIdentity | None:
             for left_by_killed in (scratch, log):
                 left_by_killed.unlink(missing_ok=True)
             _fill(scratch, path, memory_limit)
-            return _place(scratch, home)
+            return place(scratch, home)
         finally:
             scratch.unlink(missing_ok=True)
             log.unlink(missing_ok=True)
@@ -149,7 +159,7 @@ def _make(path: Path, memory_limit: str | None) -> FileIdentity | None:
 
 def _fill(scratch: Path, path: Path, memory_limit: str | None) -> None:
     """Make the tables and views of an empty warehouse, which is to become `path`."""
-    warehouse = Warehouse(path, _connect(scratch, named=path, write=True, is_new=True, memory_limit=memory_limit))
+    warehouse = Warehouse(path, connect(scratch, named=path, write=True, is_new=True, memory_limit=memory_limit))
     with _closed_on_failure(warehouse):
         _migrate(warehouse)
         # closing would do it too, and say nothing where the disk is full
@@ -157,7 +167,7 @@ def _fill(scratch: Path, path: Path, memory_limit: str | None) -> None:
     warehouse.close()
 
 
-def _place(scratch: Path, home: Path) -> FileIdentity | None:
+def place(scratch: Path, home: Path) -> FileIdentity | None:
     """Give a file its name; None where another file has got it meanwhile."""
     if home.exists():
         if home.stat().st_size:
@@ -179,12 +189,12 @@ def _open_to_write(path: Path, version: int, memory_limit: str | None) -> Wareho
     copy: Path | None = None
     if version < catalog.migrations()[-1][0]:
         # what is in the log gets into the file as it is closed
-        with closing(Warehouse(path, _connect(path, write=True, memory_limit=memory_limit))) as before:
+        with closing(Warehouse(path, connect(path, write=True, memory_limit=memory_limit))) as before:
             _require_free_way(before)
         # copied while it is closed: reading an open file by other means would end DuckDB's lock on it
         copy = _keep_copy(path, version)
     looked_at = identity(path)
-    warehouse = Warehouse(path, _connect(path, write=True, memory_limit=memory_limit))
+    warehouse = Warehouse(path, connect(path, write=True, memory_limit=memory_limit))
     with _closed_on_failure(warehouse):
         # held from here on, but who held it before may have removed it in that very moment
         if identity(path) != looked_at:
@@ -220,10 +230,10 @@ def _keep_copy(path: Path, version: int) -> Path:
     numbered = (path.with_suffix(f".v{version}-{number}.duckdb") for number in itertools.count(2))
     try:
         shutil.copy2(path, beside)
-        while not _place(beside, copy):
+        while not place(beside, copy):
             copy = next(numbered)
     except OSError as error:
-        raise WarehouseError(explain_open_failure(copy, str(error))) from error
+        raise open_failure(copy, str(error)) from error
     finally:
         beside.unlink(missing_ok=True)
     return copy
@@ -236,28 +246,10 @@ def _closed_on_failure(warehouse: Warehouse) -> Generator[None]:
         yield
     except QueryError as error:
         warehouse.close()
-        raise WarehouseError(explain_open_failure(warehouse.path, str(error.__cause__ or error))) from error
+        raise open_failure(warehouse.path, str(error.__cause__ or error)) from error
     except BaseException:
         warehouse.close()
         raise
-
-
-def _connect(
-    path: Path, *, write: bool, memory_limit: str | None, is_new: bool = False, named: Path | None = None
-) -> duckdb.DuckDBPyConnection:
-    """A connection with our settings, and DuckDB's complaints in plain words."""
-    config: dict[str, Any] = {
-        "memory_limit": memory_limit or f"{half_of_memory()}B",
-        # results keep the order of the rows they come from
-        "preserve_insertion_order": True,
-    }
-    if is_new:
-        config["storage_compatibility_version"] = STORAGE_VERSION
-        config["default_block_size"] = BLOCK_BYTES
-    try:
-        return duckdb.connect(str(path), read_only=not write, config=config)
-    except duckdb.Error as error:
-        raise WarehouseError(explain_open_failure(named or path, str(error))) from error
 
 
 def _schema_version(warehouse: Warehouse) -> int:
@@ -279,7 +271,7 @@ def _check_size(warehouse: Warehouse) -> None:
     ).fetchall()[0]
     blocks_there = (warehouse.path.stat().st_size - _HEADER_BYTES) // block_bytes
     if blocks_there < blocks and (blocks_there < used_blocks or blocks_there <= _last_block(warehouse)):
-        raise WarehouseError(explain_open_failure(warehouse.path, "Could not read the end of the file"))
+        raise open_failure(warehouse.path, "Could not read the end of the file")
 
 
 def _last_block(warehouse: Warehouse) -> int:
@@ -323,60 +315,4 @@ def _migrate(warehouse: Warehouse) -> None:
             with warehouse.transaction():
                 warehouse.execute(script)
                 warehouse.execute("insert into store.migrations values ($number, $at)", number=number, at=utc_now())
-    _create_views(warehouse)
-
-
-def views_marker() -> str:
-    """What a file says that holds just the views of this version."""
-    digest = hashlib.sha256(repr(catalog.views()).encode()).hexdigest()[:16]
-    return f"The views of this file are those of neuronlake {neuronlake.__version__}, {digest}."
-
-
-def _create_views(warehouse: Warehouse) -> None:
-    """Write all views with their comments, unless the file holds just these."""
-    if _holds_our_views(warehouse):
-        return
-    if _has_table_in_place_of_view(warehouse):
-        _lay_views_over(warehouse)
-        return
-    with warehouse.transaction():
-        for view in catalog.views():
-            warehouse.execute(f"create or replace view {view.name} as {view.body}")
-            warehouse.execute(f"comment on view {view.name} is {_quoted(view.comment)}")
-            for column, comment in view.column_comments.items():
-                warehouse.execute(f"comment on column {view.name}.{column} is {_quoted(comment)}")
-        warehouse.execute(f"comment on table store.migrations is {_quoted(views_marker())}")
-
-
-def _lay_views_over(warehouse: Warehouse) -> None:
-    """Put this version's views in the place of what the file has under their names, for this connection alone."""
-    for view in catalog.views():
-        warehouse.execute(f"create temp view {view.name} as {view.body}")
-
-
-def _holds_our_views(warehouse: Warehouse) -> bool:
-    """The file's views are those of this version; one that a user put in the place of ours has not its comment."""
-    if _stored_marker(warehouse) != views_marker():
-        return False
-    comments = dict(
-        warehouse.sql("select view_name, comment from duckdb_views() where schema_name = 'main'").fetchall()
-    )
-    return all(comments.get(view.name) == view.comment for view in catalog.views())
-
-
-def _has_table_in_place_of_view(warehouse: Warehouse) -> bool:
-    """A user has given a table the name of a view of ours, and nothing of a user's is removed."""
-    tables = warehouse.sql("select lower(table_name) from duckdb_tables() where schema_name = 'main'").fetchall()
-    return any((view.name,) in tables for view in catalog.views())
-
-
-def _stored_marker(warehouse: Warehouse) -> str | None:
-    """What the file says of its views; see `views_marker`."""
-    return warehouse.scalar(
-        "select comment from duckdb_tables() where schema_name = 'store' and table_name = 'migrations'"
-    )
-
-
-def _quoted(text: str) -> str:
-    """A SQL string literal; COMMENT ON takes no bound parameters."""
-    return "'" + text.replace("'", "''") + "'"
+    create_views(warehouse)

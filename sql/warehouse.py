@@ -14,6 +14,7 @@ import polars as pl
 import psutil
 
 from neuronlake.sql import catalog
+from neuronlake.sql.copies import written_paths
 from neuronlake.sql.exclusive import FileIdentity, identity
 from neuronlake.sql.failures import QueryError, WarehouseError, plain_errors
 from neuronlake.sql.settings import choose_setting, settings_of
@@ -21,7 +22,7 @@ from neuronlake.sql.settings import choose_setting, settings_of
 # Of the file's pages while a run extracts or scores, which read little twice and need the memory for tensors.
 _PAGES_DURING_RUN = 512 * 2**20
 
-Value = str | int | float | bool | bytes | datetime | list[str] | None
+Value = str | int | float | bool | bytes | datetime | list[str] | list[int] | None
 
 
 def utc_now() -> datetime:
@@ -76,6 +77,11 @@ class Warehouse:
         ).fetchall()
         return not any(self.scalar(f'select count(*) from "{schema}"."{name}"') for schema, name in tables)  # noqa: S608
 
+    def size(self) -> int:
+        """Bytes on disk, of the file or of all in the folder."""
+        files = [self.path, *self.path.rglob("*")] if self.path.is_dir() else [self.path]
+        return sum(file.stat().st_size for file in files if file.is_file())
+
     def show(self, name: str, rows: pl.DataFrame) -> None:
         """Let queries of this connection read a frame by a name, as if it were a view of the warehouse."""
         with plain_errors(self.path):
@@ -117,6 +123,7 @@ class Warehouse:
             UnknownQueryError: a single word names no query, view or table.
             QueryParameterError: a parameter of a named query is unknown or lacks its value, or a table was given one.
         """
+        self._refuse_copies(text, parameters)
         name = text.strip()
         if name in catalog.queries():
             return self.query(name, **parameters)
@@ -128,6 +135,18 @@ class Warehouse:
         if re.fullmatch(r"\w+", name):
             return self.query(name, **parameters)
         return self.sql(text, **parameters)
+
+    def _refuse_copies(self, text: str, parameters: dict[str, str]) -> None:
+        """Refuse to COPY where no other files are allowed: of an exported folder, DuckDB would write over its own."""
+        if (
+            self.path.is_dir()
+            and not self.scalar("select current_setting('enable_external_access')")
+            and written_paths(text, parameters)
+        ):
+            raise QueryError(
+                f"a query that writes files needs --allow-files, and writes none into {self.path}, an exported folder, "
+                "which is read-only; name another place"
+            )
 
     def _has_table(self, name: str) -> bool:
         """Whether a table or view of the file has this name, with that of its schema where it is not the main one."""
@@ -159,17 +178,22 @@ class Warehouse:
 
         `constants` fill further columns with one value each.
         """
-        arrow: Any = rows.to_arrow() if isinstance(rows, pl.DataFrame) else rows
-        columns = [*constants, *arrow.column_names]
-        self.connection.register("incoming_rows", arrow)
+        columns = [*constants, *rows.columns] if isinstance(rows, pl.DataFrame) else [*constants, *rows.column_names]
+        values = ", ".join([*(f"${name}" for name in constants), "incoming_rows.*"])
+        insert = f"insert into store.{table} ({', '.join(columns)}) select {values} from incoming_rows"  # noqa: S608
+        with self.lent(incoming_rows=rows):
+            self.execute(insert, **constants)
+
+    @contextmanager
+    def lent(self, **tables: Any) -> Generator[None]:
+        """Let statements within the block read Arrow tables or Polars frames by these names."""
+        for name, rows in tables.items():
+            self.connection.register(name, rows.to_arrow() if isinstance(rows, pl.DataFrame) else rows)
         try:
-            values = ", ".join([*(f"${name}" for name in constants), "incoming_rows.*"])
-            self.execute(
-                f"insert into store.{table} ({', '.join(columns)}) select {values} from incoming_rows",  # noqa: S608
-                **constants,
-            )
+            yield
         finally:
-            self.connection.unregister("incoming_rows")
+            for name in tables:
+                self.connection.unregister(name)
 
     def next_id(self, table: str, column: str) -> int:
         """The next free number of a table: one more than its highest, so that no run leaves gaps."""

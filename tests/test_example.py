@@ -7,7 +7,7 @@ from pathlib import Path
 
 import neuronlake
 from neuronlake.sql import catalog
-from neuronlake.sql.opening import views_marker
+from neuronlake.sql.files.current_views import views_marker
 
 EXAMPLE = Path(__file__).parent.parent / "warehouse.duckdb.example"
 MENDING = "rebuild it with `make example`"

@@ -32,7 +32,9 @@ HEAVY = {
     "timm": ("ingest/networks",),
     "fsspec": ("ingest/probes",),
     "pydantic": ("ingest/recipe.py",),
-    "scipy": ("ingest/labelers", "ingest/judging"),
+    "scipy": ("ingest/labelers", "ingest/judging", "reports/units"),
+    "marimo": ("reports/explore",),
+    "sklearn": ("reports/explore",),
 }
 MAY_IMPORT = {
     "cli.py": {"commands"},

@@ -23,7 +23,7 @@ from neuronlake.ingest.probes.locations import Location, ProbeError
 from neuronlake.ingest.probes.probe import Probe
 from neuronlake.ingest.probes.sources import FileBytes, ProbeImage, Source, is_image_name
 from neuronlake.ingest.storing import load_pictures
-from neuronlake.sql.store import pictures
+from neuronlake.sql.store.images import pictures
 from neuronlake.sql.store.probes import StoredProbe
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import first_line

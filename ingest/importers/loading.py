@@ -25,8 +25,8 @@ from neuronlake.ingest.storing import register_probe
 from neuronlake.sql.store import layers
 from neuronlake.sql.store.chunks import Chunk, LayerValues, finish_layers, insert_chunk
 from neuronlake.sql.store.encoders import register_encoder
+from neuronlake.sql.store.images.pictures import known_failures
 from neuronlake.sql.store.names import Entry, name_note
-from neuronlake.sql.store.pictures import known_failures
 from neuronlake.sql.store.probes import StoredProbe
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import Progress

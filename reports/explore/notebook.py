@@ -4,14 +4,14 @@
 # ///
 """A warehouse to choose in, look at and ask: run by `cli explore`, edited by `cli explore --edit`."""
 
-import marimo
+import marimo  # deptry: ignore[DEP004]  of the extra `explore`
 
 app = marimo.App(width="medium", app_title="neuronlake")
 
 
 @app.cell
 def _():
-    import marimo as mo
+    import marimo as mo  # deptry: ignore[DEP004]  of the extra `explore`
 
     import neuronlake
     from neuronlake.reports.explore import asking, choosing, images, tags, units

@@ -9,16 +9,29 @@ with expected as (
     from store.scorings
 ),
 
-found as (
+labelled as (
     select
         scoring_id,
         unit,
-        count(distinct labels.rowid) as labels,
-        bool_and(label_terms.concept_id is not null) as has_concept,
-        bool_or(labels.similarity is not null or labels.intercept is not null) as has_score
+        count(*) as labels,
+        bool_or(similarity is not null or intercept is not null) as has_score
     from store.labels
-    left join store.label_terms using (scoring_id, unit)
     group by scoring_id, unit
+),
+
+with_concept as (
+    select distinct
+        scoring_id,
+        unit
+    from store.label_terms
+),
+
+found as (
+    select
+        labelled.*,
+        with_concept.unit is not null as has_concept
+    from labelled
+    left join with_concept using (scoring_id, unit)
 )
 
 select

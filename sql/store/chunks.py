@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from neuronlake.sql.store.encoders import embedding_rows
+from neuronlake.sql.store.images.reuse import Reused, copy_activations, copy_embeddings
 from neuronlake.sql.store.probes import StoredProbe
 from neuronlake.sql.warehouse import Warehouse
 
@@ -37,10 +39,11 @@ class Chunk:
         probe_id: number of the probe.
         number: of the chunk in its probe.
         run_id: of the run that made it.
-        image_ids: (images,) int32, of those that could be read.
+        image_ids: (images,) int32, of those that could be read, without the copied ones.
         layers: by number of the layer what the images gave; None where no image could be read.
         encoder_id: of the encoder that they were encoded with; None where they were not.
         embeddings: (images, dimensions) float32; None also where no image could be read.
+        reused: images that are copied from another probe; None where none is.
     """
 
     probe_id: int
@@ -50,6 +53,7 @@ class Chunk:
     layers: Mapping[int, LayerValues | None]
     encoder_id: int | None = None
     embeddings: np.ndarray | None = None
+    reused: Reused | None = None
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,11 @@ def insert_chunk(warehouse: Warehouse, chunk: Chunk) -> None:
     """Commit the values of a chunk and its own record, all or nothing."""
     with warehouse.transaction():
         for layer_id, values in chunk.layers.items():
+            _insert_activations(warehouse, layer_id, chunk, values)
             if values is not None:
-                _insert_activations(warehouse, layer_id, chunk.image_ids, values.activations)
                 _insert_candidates(warehouse, layer_id, chunk, values)
+        if chunk.encoder_id is not None and chunk.reused:
+            copy_embeddings(warehouse, chunk.encoder_id, chunk.reused)
         if chunk.embeddings is not None:
             rows = embedding_rows("image_id", chunk.image_ids, chunk.embeddings)
             warehouse.insert("image_embeddings", rows, encoder_id=chunk.encoder_id)
@@ -77,22 +83,31 @@ def insert_chunk(warehouse: Warehouse, chunk: Chunk) -> None:
             orient="row",
         )
         keys = {"probe_id": chunk.probe_id, "chunk": chunk.number, "run_id": chunk.run_id}
-        warehouse.insert("chunks", records, **keys, images=len(chunk.image_ids))
+        reused = len(chunk.reused.sources) if chunk.reused else 0
+        warehouse.insert("chunks", records, **keys, images=len(chunk.image_ids) + reused)
 
 
-def _insert_activations(warehouse: Warehouse, layer_id: int, image_ids: np.ndarray, activations: np.ndarray) -> None:
+def _insert_activations(warehouse: Warehouse, layer_id: int, chunk: Chunk, values: LayerValues | None) -> None:
+    """A layer's activations, those that are copied among them, as rows sorted by unit."""
+    rows = None if values is None else _activation_rows(chunk.image_ids, values.activations)
+    if chunk.reused:
+        copy_activations(warehouse, layer_id, chunk.probe_id, chunk.reused, rows)
+    elif rows is not None:
+        warehouse.insert("activations", rows, layer_id=layer_id)
+
+
+def _activation_rows(image_ids: np.ndarray, activations: np.ndarray) -> Any:
     """(images, units) activations as rows sorted by unit; what is not finite becomes null."""
     images, units = activations.shape
     values = np.ascontiguousarray(activations.T).reshape(-1)
     finite = np.isfinite(values)
-    rows = pa.table(
+    return pa.table(
         {
             "unit": np.repeat(np.arange(units, dtype=np.int32), images),
             "image_id": np.tile(image_ids, units),
             "activation": pa.array(values, mask=None if finite.all() else ~finite),
         }
     )
-    warehouse.insert("activations", rows, layer_id=layer_id)
 
 
 def _insert_candidates(warehouse: Warehouse, layer_id: int, chunk: Chunk, values: LayerValues) -> None:

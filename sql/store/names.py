@@ -105,6 +105,12 @@ def known(warehouse: Warehouse, entry: Entry) -> tuple[int, str] | None:
     return None if found and can_give_way and not is_used(warehouse, entry.table, found[0]) else found
 
 
+def number_of(warehouse: Warehouse, table: str, fingerprint: str) -> int | None:
+    """The number of the row with that fingerprint, whatever is stored of it."""
+    select = f"select {_key_of(table)} from store.{table} where fingerprint = $f"  # noqa: S608
+    return warehouse.scalar(select, f=fingerprint)
+
+
 def name_note(warehouse: Warehouse, entry: Entry) -> Iterator[str]:
     """A line where the warehouse knows the same contents by another name."""
     found = known(warehouse, entry)

@@ -16,7 +16,7 @@ import pytest
 import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.importers.labels import ImportOptions, import_labels
-from neuronlake.reports.export import export_descriptions
+from neuronlake.reports.exports.descriptions import export_descriptions
 from neuronlake.reports.files import OutputError, write_output
 from neuronlake.reports.pictures import write_charts
 from neuronlake.reports.units.card import read_unit

@@ -22,7 +22,7 @@ from neuronlake.ingest.find import FindError, find_units
 from neuronlake.ingest.importers.label_files import ImportOptions
 from neuronlake.ingest.importers.labels import import_labels
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.reports.export import export_descriptions
+from neuronlake.reports.exports.descriptions import export_descriptions
 from neuronlake.reports.pictures import write_charts
 from neuronlake.reports.units.card import UnitError, read_unit
 from neuronlake.sql import catalog

@@ -18,7 +18,8 @@ import small_warehouse
 
 from neuronlake import NeuronlakeError
 from neuronlake.sql import catalog
-from neuronlake.sql.opening import _HEADER_BYTES, BLOCK_BYTES, _last_block, open_warehouse
+from neuronlake.sql.files.connecting import BLOCK_BYTES
+from neuronlake.sql.opening import _HEADER_BYTES, _last_block, open_warehouse
 from neuronlake.sql.warehouse import QueryError
 
 NEWEST = catalog.migrations()[-1][0]

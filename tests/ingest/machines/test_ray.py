@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import psutil
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 
 import neuronlake
 from neuronlake import NeuronlakeError
@@ -139,6 +141,26 @@ def test_two_nodes_give_what_one_process_gives_though_a_worker_is_killed(
         assert neuronlake.ingest(warehouse, recipe).did_nothing
     assert killed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["w.duckdb"]
+
+
+def test_a_probe_that_grew_sends_new_images_alone_to_the_workers(
+    recipe: Recipe, address: str, made_here: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(recipe.probes[0], tmp_path / "probe")
+    write_image(tmp_path / "probe" / "010-new.png", 1000)  # in a chunk with old ones
+    write_image(tmp_path / "probe" / "zz-new.png", 1001)  # the first chunk has old ones alone
+    grown = dataclasses.replace(recipe, probes=(f"grown={tmp_path / 'probe'}",))
+    given: list[list[pl.DataFrame]] = []
+    for work in (grown, on_cluster(grown, address)):
+        path = Path(shutil.copy(made_here, tmp_path / f"{work.engine}.duckdb"))
+        with neuronlake.open(path, write=True) as warehouse:
+            summary = neuronlake.ingest(warehouse, work)
+            assert (summary.extracted_images, summary.unreadable_images) == (2, 1)
+            assert summary.reused_images == IMAGES - 1
+            assert verify(warehouse) == []
+            given.append([warehouse.sql(f"select * from store.{table} order by all").pl() for table in TABLES])
+    for here, there in zip(*given, strict=True):
+        assert_frame_equal(there, here, rel_tol=0, abs_tol=1e-5)  # batches of one image: sums by another path
 
 
 DRIVER = """

@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 from neuronlake.sql.opening import open_warehouse
-from neuronlake.sql.store import chunks, pictures, runs, scorings, uneven
+from neuronlake.sql.store import chunks, runs, scorings, uneven
 from neuronlake.sql.store.chunks import Chunk, LayerValues
+from neuronlake.sql.store.images import pictures
 from neuronlake.sql.store.probes import StoredProbe
 from neuronlake.sql.store.scorings import ScoringRow
 from neuronlake.sql.warehouse import Warehouse

@@ -1,0 +1,1 @@
+"""What a warehouse is given away as: description files, and a folder of Parquet files."""
