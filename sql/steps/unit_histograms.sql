@@ -1,6 +1,6 @@
 -- How often each live unit of a layer fires how strongly: bars of equal width from its lowest to its highest
--- activation, and how many images are in each, as activation_histogram has them for one unit. For all units of the layer
--- at once; layer and images are given by number, so that DuckDB reads no other layer's activations.
+-- activation, and how many images are in each, as activation_histogram has them for one unit. For all units of a
+-- layer at once; layer and images are given by number, so that DuckDB reads no other layer's activations.
 with live as (
     select unit
     from store.units
