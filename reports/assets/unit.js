@@ -161,7 +161,7 @@ const makeUnitPage = (report) => {
       named.append(link(other, report.label(other)), element("div", "where", report.where(other)));
       return [named, String(images)];
     });
-    return section("Near units", "Units of any layer that share top images with it, and how many of them.",
+    return section("Near units", "Units of any layer that share top images with it.",
       table(["Unit", "Shared"], rows));
   };
   const command = (row) => {
@@ -203,6 +203,7 @@ const makeUnitPage = (report) => {
   byId("unit-after").addEventListener("click", () => move(1));
   byId("unit-close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     if (event.key === "ArrowLeft") move(-1);
     if (event.key === "ArrowRight") move(1);
   });

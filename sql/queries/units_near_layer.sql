@@ -3,8 +3,8 @@
 -- known for a whole layer in no time.
 --   $model: text; name of the model
 --   $layer: text; name of the layer
---   $probe: text; name of the probe
 --   $top: integer = 8; how many units of each
+--   $probe: text = ; the probe; each where not given
 with keys as (
     select
         layers.layer_id,
@@ -15,13 +15,14 @@ with keys as (
     where
         models.name = $model
         and layers.name = $layer
-        and probes.name = $probe
+        and ($probe::varchar is null or probes.name = $probe::varchar)
 ),
 
 -- where a unit fires for few images, the rest of its top images stand there by their order alone
 fired as (
     select
         top_images.layer_id,
+        top_images.probe_id,
         top_images.unit,
         top_images.image_id
     from store.top_images
@@ -37,22 +38,24 @@ fired as (
 own as (
     select
         fired.layer_id,
+        fired.probe_id,
         fired.unit,
         fired.image_id
     from fired
-    inner join keys using (layer_id)
+    inner join keys using (layer_id, probe_id)
 ),
 
 shared as (
     select
+        own.probe_id,
         own.unit,
         fired.layer_id as near_layer_id,
         fired.unit as near_unit,
         count(*) as shared_images
     from own
-    inner join fired on own.image_id = fired.image_id
+    inner join fired using (probe_id, image_id)
     where own.layer_id <> fired.layer_id or own.unit <> fired.unit
-    group by own.unit, fired.layer_id, fired.unit
+    group by own.probe_id, own.unit, fired.layer_id, fired.unit
 )
 
 select
@@ -60,13 +63,21 @@ select
     models.name as near_model,
     layers.name as near_layer,
     shared.near_unit,
-    shared.shared_images
+    shared.shared_images,
+    probes.name as probe
 from shared
+inner join store.probes using (probe_id)
 inner join store.layers on shared.near_layer_id = layers.layer_id
 inner join store.models using (model_id)
 qualify
     row_number() over (
-        partition by shared.unit
+        partition by shared.probe_id, shared.unit
         order by shared.shared_images desc, models.name asc, layers.position asc, shared.near_unit asc
     ) <= $top::integer
-order by shared.unit asc, shared.shared_images desc, models.name asc, layers.position asc, shared.near_unit asc
+order by
+    probes.name asc,
+    shared.unit asc,
+    shared.shared_images desc,
+    models.name asc,
+    layers.position asc,
+    shared.near_unit asc
