@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from neuronlake.sql.words import Progress, no_progress
 
 if TYPE_CHECKING:
+    from neuronlake.ingest.comparing.compare import compare
     from neuronlake.ingest.estimate import estimate
     from neuronlake.ingest.judging.evaluate import evaluate
     from neuronlake.ingest.networks.models import model_from_module
@@ -38,6 +39,7 @@ __all__ = [
     "Warehouse",
     "__version__",
     "charts",
+    "compare",
     "estimate",
     "evaluate",
     "export_folder",
@@ -55,6 +57,7 @@ _HOMES = {
     "ScoreRecipe": ("neuronlake.ingest.recipe", "ScoreRecipe"),
     "Warehouse": ("neuronlake.sql.warehouse", "Warehouse"),
     "charts": ("neuronlake.reports.figures", "altair_charts"),
+    "compare": ("neuronlake.ingest.comparing.compare", "compare"),
     "estimate": ("neuronlake.ingest.estimate", "estimate"),
     "evaluate": ("neuronlake.ingest.judging.evaluate", "evaluate"),
     "export_folder": ("neuronlake.reports.exports.parquet_folder", "export_folder"),

@@ -11,7 +11,7 @@ import typer
 
 import neuronlake
 from neuronlake import NeuronlakeError
-from neuronlake.commands import ask, demo, dissect, explore, files, label, share, units
+from neuronlake.commands import ask, compare, demo, dissect, explore, files, label, share, units
 
 app = typer.Typer(
     name="cli",
@@ -87,6 +87,9 @@ app.command(
 app.command(
     epilog="Examples: cli evaluate resnet18-imagenet fc --truth imagenet · cli evaluate resnet18-imagenet layer4"
 )(label.evaluate)
+app.command(
+    epilog="Examples: cli compare before after · cli compare resnet18 vit --layers layer4=blocks.11 --probe photos"
+)(compare.compare)
 app.command()(demo.demo)
 app.command(
     epilog='Examples: cli sql most_frequent_concepts top=5 · cli sql "select * from layer_summary" --format csv'

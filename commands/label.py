@@ -22,6 +22,7 @@ from neuronlake.commands.options import (
     Wait,
     WarehouseFile,
     Workers,
+    existing,
     expanded,
     parameters,
 )
@@ -93,7 +94,7 @@ def score(
     recipe = recipe_of(ScoreRecipe, {name: value for name, value in options.items() if name not in _NO_SETTINGS})
     with (
         resumable(warehouse),
-        open_warehouse(_existing(warehouse), write=True, wait=wait) as opened,
+        open_warehouse(existing(warehouse), write=True, wait=wait) as opened,
         progress_bars() as progress,
     ):
         summary = run(opened, recipe, progress, typed_command())
@@ -156,7 +157,7 @@ def evaluate(
 
     shape = tables.chosen_format(output_format)
     _check_diagram(output, truth)
-    with open_warehouse(_existing(warehouse), write=True, wait=wait) as opened, progress_bars() as progress:
+    with open_warehouse(existing(warehouse), write=True, wait=wait) as opened, progress_bars() as progress:
         found = evaluate_layer(
             opened, model, layer, truth=truth, setting=setting, device=device or "auto", progress=progress
         )
@@ -189,13 +190,3 @@ def _draw(output: Path, found: Evaluation, title: str, warehouse: Path) -> None:
         raise UsageError(f"these labels have no confidence to draw; `{judge}` adds it")
     write_diagram(output, found.reliability, found.measures, found.notes, title)
     typer.echo(f"wrote {output}", err=True)
-
-
-def _existing(warehouse: Path) -> Path:
-    """The file, which a command that only adds to it must not make anew."""
-    if not warehouse.exists():
-        raise UsageError(
-            f"there is no warehouse at {warehouse}; make one with `{hints.command('cli ingest', warehouse)}`, "
-            "or name it with --warehouse"
-        )
-    return warehouse

@@ -172,6 +172,16 @@ class UsageError(NeuronlakeError):
     """Arguments that do not fit together."""
 
 
+def existing(warehouse: Path) -> Path:
+    """The file, which a command that only adds to it must not make anew."""
+    if not warehouse.exists():
+        raise UsageError(
+            f"there is no warehouse at {warehouse}; make one with `{hints.command('cli ingest', warehouse)}`, "
+            "or name it with --warehouse"
+        )
+    return warehouse
+
+
 def pairs(what: str, texts: list[str] | None) -> dict[str, str]:
     """KEY=VALUE texts as a dict."""
     pairs: dict[str, str] = {}

@@ -9,8 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from neuronlake.reports import charts, detectors, fidelity
+from neuronlake.reports import charts
 from neuronlake.reports.answers import Answers, answers_of, counts_labels
+from neuronlake.reports.sections import changes, detectors, fidelity
 from neuronlake.sql.warehouse import Warehouse
 
 # of a picture that stands alone
@@ -162,6 +163,25 @@ def _own(answers: Answers, concepts: pl.DataFrame) -> Iterator[Drawn]:
     yield from _of_each_model(answers, concepts, charts.own_concepts, answers.category_colors, answers.verdict)
 
 
+def _pairs(rows: pl.DataFrame) -> Iterator[tuple[str, str, str, pl.DataFrame]]:
+    """Each pair of compared models with its rows, and a number to tell them apart."""
+    for place, (models, mine) in enumerate(rows.group_by("model_a", "model_b", maintain_order=True)):
+        model_a, model_b = map(str, models)
+        yield str(place), model_a, model_b, mine
+
+
+def _changes(_answers: Answers, layers: pl.DataFrame) -> Iterator[Drawn]:
+    """A chart a pair of models that were compared."""
+    for place, model_a, model_b, mine in _pairs(layers):
+        yield place, changes.changes_by_layer(mine, model_a, model_b), mine
+
+
+def _flow(answers: Answers, concepts: pl.DataFrame) -> Iterator[Drawn]:
+    """A chart a pair of models that were compared, and have gained or lost any concept."""
+    for place, model_a, model_b, mine in _pairs(concepts):
+        yield place, changes.gained_and_lost(mine, model_a, model_b, answers.verdict), mine
+
+
 # in the order of the page
 FIGURES = (
     Kind("learnt", ("most_learnt_concepts", "most_frequent_concepts"), _learnt, {"top": "20"}),
@@ -172,6 +192,8 @@ FIGURES = (
     Kind("shared", ("shared_concept_counts",), _shared, compares_models=True),
     Kind("overlap", ("layer_similarity",), _of_each_pair, compares_models=True),
     Kind("own", ("unique_concepts",), _own, compares_models=True),
+    Kind("changes", ("changes_by_layer",), _changes),
+    Kind("flow", ("concepts_gained_and_lost",), _flow),
 )
 
 

@@ -82,11 +82,6 @@ class Warehouse:
         files = [self.path, *self.path.rglob("*")] if self.path.is_dir() else [self.path]
         return sum(file.stat().st_size for file in files if file.is_file())
 
-    def show(self, name: str, rows: pl.DataFrame) -> None:
-        """Let queries of this connection read a frame by a name, as if it were a view of the warehouse."""
-        with plain_errors(self.path):
-            self.connection.register(name, rows)
-
     def close(self) -> None:
         """Close the file; what was committed stays."""
         self.connection.close()

@@ -32,7 +32,7 @@ HEAVY = {
     "timm": ("ingest/networks",),
     "fsspec": ("ingest/probes",),
     "pydantic": ("ingest/recipe.py",),
-    "scipy": ("ingest/labelers", "ingest/judging", "reports/units"),
+    "scipy": ("ingest/labelers", "ingest/judging", "ingest/comparing", "reports/units"),
     "marimo": ("reports/explore",),
     "sklearn": ("reports/explore",),
 }
@@ -54,10 +54,11 @@ STANDS_ON = {
     "machines": {"labelers", "encoders", "layers", "networks", "probes"},
     "judging": {"labelers", "encoders", "networks", "concepts"},
     "demo": {"networks"},
+    "comparing": set(),
     "importers": {"judging", "machines", "layers", "networks", "probes", "concepts"},
 }
 # the files beside them that some use
-USES = {"importers": {"storing"}, "demo": {"recipe"}}
+USES = {"importers": {"storing"}, "demo": {"recipe"}, "comparing": {"history"}}
 # what every folder of ingest may use of the files beside them
 GROUND = {"names", "devices"}
 MOST_ROOMS = 14  # with the __init__.py

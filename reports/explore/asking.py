@@ -42,11 +42,11 @@ NOT_ASKED = Answer(pl.DataFrame(), note="Change the question or leave it, and cl
 def ask(warehouse: Warehouse, tags: pl.DataFrame, question: str) -> Answer:
     """Answer SQL, or the name of a view or of a query that needs no parameters; tags are its view `unit_tags`."""
     try:
-        warehouse.show("unit_tags", tags)
-        relation = warehouse.ask(question.rstrip().rstrip(";"), {})
-        if relation is None:
-            return Answer(pl.DataFrame(), note="done; it has no rows to show")
-        rows = answer_frame(relation.limit(MOST_ROWS + 1))
+        with warehouse.lent(unit_tags=tags):
+            relation = warehouse.ask(question.rstrip().rstrip(";"), {})
+            if relation is None:
+                return Answer(pl.DataFrame(), note="done; it has no rows to show")
+            rows = answer_frame(relation.limit(MOST_ROWS + 1))
     except NeuronlakeError as error:
         return Answer(pl.DataFrame(), error=str(error))
     notes = [f"the first {MOST_ROWS:,} rows"] if rows.height > MOST_ROWS else []

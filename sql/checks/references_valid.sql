@@ -313,6 +313,36 @@ with numbers as (
         'concepts' as target,
         unnest(concept_ids) as number
     from store.regions
+    union all
+    select distinct
+        'comparisons.run_id' as reference,
+        'runs' as target,
+        run_id as number
+    from store.comparisons
+    union all
+    select distinct
+        'comparisons.layer_a_id' as reference,
+        'layers' as target,
+        layer_a_id as number
+    from store.comparisons
+    union all
+    select distinct
+        'comparisons.layer_b_id' as reference,
+        'layers' as target,
+        layer_b_id as number
+    from store.comparisons
+    union all
+    select distinct
+        'comparisons.probe_id' as reference,
+        'probes' as target,
+        probe_id as number
+    from store.comparisons
+    union all
+    select distinct
+        'closest_units.comparison_id' as reference,
+        'comparisons' as target,
+        comparison_id as number
+    from store.closest_units
 ),
 
 targets as (
@@ -365,6 +395,11 @@ targets as (
         'scorings' as target,
         scoring_id as number
     from store.scorings
+    union all
+    select
+        'comparisons' as target,
+        comparison_id as number
+    from store.comparisons
 )
 
 select

@@ -44,7 +44,8 @@ select
     encoders.fingerprint as encoder_fingerprint,
     encoders.source as encoder_source,
     encoders.source_kind as encoder_source_kind,
-    encoders.location as encoder_location
+    encoders.location as encoder_location,
+    layers.position
 from finished
 inner join embedded using (probe_id)
 inner join store.layers using (layer_id)

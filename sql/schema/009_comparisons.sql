@@ -24,5 +24,9 @@ create table store.closest_units (
     closest_unit integer,
     correlation float,
     -- with the unit of its own number; null where that one is not live or there is none
-    own_correlation float
+    own_correlation float,
+    -- where units of one number are one unit, the unit that it is in the pairing of both layers' live units, each with
+    -- one other at most, whose correlations sum up to most; null where none is left for it
+    paired_unit integer,
+    paired_correlation float
 );

@@ -39,6 +39,17 @@ def readable_images(warehouse: Warehouse, probe_id: int) -> np.ndarray:
     return numbers.to_arrow_table()["image_id"].to_numpy()
 
 
+def layer_images(warehouse: Warehouse, layer_id: int, probe_id: int) -> np.ndarray:
+    """Numbers of a probe's images that a layer has activations of, ascending."""
+    numbers = warehouse.sql(
+        "select image_id from store.activations inner join store.images using (image_id)"
+        " where layer_id = $layer_id and unit = 0 and probe_id = $probe_id order by image_id",
+        layer_id=layer_id,
+        probe_id=probe_id,
+    )
+    return numbers.to_arrow_table()["image_id"].to_numpy()
+
+
 def probe_labels(warehouse: Warehouse, probe_id: int) -> list[str | None]:
     """What a probe's images are labelled with, each once."""
     found = warehouse.sql("select distinct label from store.images where probe_id = $id", id=probe_id)

@@ -1,4 +1,4 @@
-"""Models and their layers."""
+"""Models, their layers, and which of these were compared."""
 
 from __future__ import annotations
 
@@ -36,6 +36,27 @@ class Layer:
     receptive_field: float | None = None
     precision: str = "float32"
     is_imported: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two layers that were compared, apart from its number.
+
+    Attributes:
+        run_id: the run that did it.
+        layer_a_id: number of the first layer.
+        layer_b_id: number of the second.
+        probe_id: over whose images.
+        images: how many of them.
+        is_by_number: units of the same number are one unit at two times.
+    """
+
+    run_id: int
+    layer_a_id: int
+    layer_b_id: int
+    probe_id: int
+    images: int
+    is_by_number: bool
 
 
 def register_model(warehouse: Warehouse, entry: Entry, source: str, source_kind: str, *, is_random: bool) -> int:
@@ -124,3 +145,32 @@ def next_position(warehouse: Warehouse, model_id: int) -> int:
     """One more than that of a model's last layer."""
     select = "select coalesce(max(position), -1) + 1 from store.layers where model_id = $id"
     return int(warehouse.scalar(select, id=model_id))
+
+
+def is_compared(warehouse: Warehouse, layer_a_id: int, layer_b_id: int, probe_id: int) -> bool:
+    """Whether two layers were compared over the images of a probe, told from the first."""
+    select = "select 1 from store.comparisons where layer_a_id = $a and layer_b_id = $b and probe_id = $p"
+    return warehouse.scalar(select, a=layer_a_id, b=layer_b_id, p=probe_id) is not None
+
+
+def insert_comparison(warehouse: Warehouse, comparison: Comparison, closest: pl.DataFrame) -> None:
+    """Write a comparison with what it found, or nothing of it.
+
+    Args:
+        warehouse: to write to.
+        comparison: of which layers.
+        closest: the other columns of the table ``store.closest_units``: a row for each live unit of both layers.
+    """
+    with warehouse.transaction():
+        comparison_id = warehouse.next_id("comparisons", "comparison_id")
+        warehouse.insert("comparisons", pl.DataFrame([{"comparison_id": comparison_id, **asdict(comparison)}]))
+        warehouse.insert("closest_units", closest, comparison_id=comparison_id)
+
+
+def forget_comparisons(warehouse: Warehouse, layer_id: int, probe_id: int) -> None:
+    """Delete those of a layer over a probe whose activations are made anew."""
+    of_layer = "$layer_id in (layer_a_id, layer_b_id) and probe_id = $probe_id"
+    comparisons = f"(select comparison_id from store.comparisons where {of_layer})"  # noqa: S608
+    for table in ("closest_units", "comparisons"):  # what is found by the other first
+        delete = f"delete from store.{table} where comparison_id in {comparisons}"  # noqa: S608
+        warehouse.execute(delete, layer_id=layer_id, probe_id=probe_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from neuronlake.sql import catalog
+from neuronlake.sql.store.layers import forget_comparisons
 from neuronlake.sql.store.probes import StoredProbe
 from neuronlake.sql.warehouse import Warehouse
 
@@ -63,6 +64,7 @@ def _forget(warehouse: Warehouse, probe: StoredProbe, key: str, number: int) -> 
         for table in _OF_DISSECTIONS:
             delete = f"delete from store.{table} where dissection_id in {dissections}"  # noqa: S608
             warehouse.execute(delete, number=number, probe_id=probe.probe_id)
+        forget_comparisons(warehouse, number, probe.probe_id)
     judged_by = {"layer_id": None, "encoder_id": None, "probe_id": probe.probe_id, key: number}
     for step in ("forget_fidelities", "forget_judgements"):
         warehouse.run_step(step, **judged_by)

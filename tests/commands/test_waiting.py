@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import neuronlake
-from neuronlake.commands import demo, dissect, files, label
+from neuronlake.commands import compare, demo, dissect, files, label
 
 CLI = Path(sys.executable).parent / "cli"
 HOLD = (
@@ -117,6 +117,7 @@ def test_ctrl_c_ends_the_wait(path: Path, command: tuple[str, ...]) -> None:
     [
         ("ingest", "--model", "resnet18-imagenet", "--layers", "fc", "--probe", "photos", "--concepts", "broden"),
         ("score", "--method", "wpmi"),
+        ("compare", "alpha", "beta"),
         ("evaluate", "alpha", "late"),
         ("import", "labels.csv"),
         ("sql", "--write", "select 1"),
@@ -135,6 +136,8 @@ def test_a_notebook_that_reads_is_named_to_who_wants_to_write(path: Path, comman
     assert "else wait until it ends, as --wait does for a command that writes" in line
 
 
-@pytest.mark.parametrize("command", [dissect.ingest, label.score, label.evaluate, files.import_labels, demo.demo])
+@pytest.mark.parametrize(
+    "command", [dissect.ingest, label.score, label.evaluate, compare.compare, files.import_labels, demo.demo]
+)
 def test_every_command_that_writes_can_wait(command: Callable[..., None]) -> None:
     assert inspect.signature(command).parameters["wait"].default is False

@@ -16,11 +16,12 @@ import vl_convert
 import neuronlake
 from neuronlake.ingest.importers.label_files import ImportOptions
 from neuronlake.ingest.importers.labels import import_labels
-from neuronlake.reports import charts, fidelity, figures
+from neuronlake.reports import charts, figures
 from neuronlake.reports.drawing.colors import CATEGORY_COLORS, category_colors
 from neuronlake.reports.drawing.verdicts import HOLDS, Verdict
 from neuronlake.reports.figures import Kind
 from neuronlake.reports.pictures import ReportError, write_charts
+from neuronlake.reports.sections import fidelity
 from neuronlake.sql.warehouse import Warehouse
 
 

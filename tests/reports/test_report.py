@@ -634,8 +634,8 @@ def test_a_chart_that_cannot_be_drawn_says_so_and_stops_no_other(tmp_path: Path,
     page = report(imported(tmp_path, "fc", ["cat", "dog", "dog"]), tmp_path / "page.html")
     text = page.read_text(encoding="utf-8")
     # the first chart fails while it is drawn, the second is refused
-    for chart, of in (("learnt-0", r'"concept": "cat"'), ("learnt-1", r'"text": "other"')):
-        start = text.index(f'"{chart}": {{')
+    for chart, of in (("learnt-0", r'"concept":"cat"'), ("learnt-1", r'"text":"other"')):
+        start = text.index(f'"{chart}":{{')
         broken = text[start:].replace(of, re.sub('"[a-z]+"$', '"constructor"', of), 1)
         text = text[:start] + broken
     page.write_text(text, encoding="utf-8")

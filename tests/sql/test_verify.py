@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import small_comparison
 import small_masks
 import small_sums
 
@@ -335,6 +336,63 @@ FAULTS_OF_MASKS = {
     ),
 }
 
+# The same of two layers that were compared; small_comparison.py has what is there.
+FAULTS_OF_COMPARISONS = {
+    "a live unit's row is missing": (
+        "delete from store.closest_units where side = 'b' and unit = 2",
+        "comparisons_whole",
+    ),
+    "a unit stands twice": ("insert into store.closest_units from store.closest_units limit 1", "comparisons_whole"),
+    "a dead unit has a row": (
+        "update store.closest_units set unit = 2 where side = 'a' and unit = 1",
+        "comparisons_whole",
+    ),
+    "the closest unit is dead": (
+        "update store.closest_units set closest_unit = 2 where side = 'b' and unit = 1",
+        "comparisons_whole",
+    ),
+    "no unit is closest": ("update store.closest_units set closest_unit = null where unit = 1", "comparisons_whole"),
+    "a correlation is NaN": ("update store.closest_units set correlation = 'nan' where unit = 1", "comparisons_whole"),
+    "a correlation is beyond 1": (
+        "update store.closest_units set correlation = 1.5 where unit = 0",
+        "comparisons_whole",
+    ),
+    "the unit of its own number is closer than the closest": (
+        "update store.closest_units set own_correlation = 0.9 where unit = 1",
+        "comparisons_whole",
+    ),
+    "units of one number correlate in two ways": (
+        "update store.closest_units set own_correlation = 0.5 where side = 'a' and unit = 0",
+        "comparisons_whole",
+    ),
+    "a unit is paired and numbers are not kept": (
+        "update store.comparisons set is_by_number = false",
+        "comparisons_whole",
+    ),
+    "a pair is told from one side": (
+        "update store.closest_units set paired_unit = null, paired_correlation = null where side = 'b' and unit = 0",
+        "comparisons_whole",
+    ),
+    "a pair is of two correlations": (
+        "update store.closest_units set paired_correlation = 0.5 where side = 'b' and unit = 0",
+        "comparisons_whole",
+    ),
+    "a pair is of no correlation": (
+        "update store.closest_units set paired_correlation = null where unit = 0",
+        "comparisons_whole",
+    ),
+    "the activations have another correlation": (
+        "update store.closest_units set correlation = 0.999, own_correlation = 0.99, paired_correlation = 0.99 "
+        "where unit = 0",
+        "comparisons_true",
+    ),
+    "images are counted wrong": ("update store.comparisons set images = 5", "comparisons_true"),
+    "a comparison over a probe that is not there": ("update store.comparisons set probe_id = 7", "references_valid"),
+    "a comparison with a layer that is not there": ("update store.comparisons set layer_b_id = 7", "references_valid"),
+    "a comparison of no run": ("update store.comparisons set run_id = 7", "references_valid"),
+    "rows of no comparison": ("update store.closest_units set comparison_id = 7", "references_valid"),
+}
+
 # The states that a run leaves behind wherever it is killed: a chunk is one transaction, and so is each
 # layer's finish and each scoring.
 KILLED = {
@@ -370,6 +428,23 @@ def found(path: Path, *statements: str) -> list[str]:
         for statement in statements:
             warehouse.execute(statement)
         return [fault.check for fault in verify(warehouse)]
+
+
+def compared(path: Path) -> None:
+    """Put a comparison into a small warehouse."""
+    with open_warehouse(path, write=True) as warehouse:
+        small_comparison.insert(warehouse)
+
+
+def test_layers_that_were_compared_have_no_fault(path: Path) -> None:
+    compared(path)
+    assert found(path) == []
+
+
+@pytest.mark.parametrize(("statement", "check"), FAULTS_OF_COMPARISONS.values(), ids=FAULTS_OF_COMPARISONS)
+def test_each_fault_of_a_comparison_is_found(path: Path, statement: str, check: str) -> None:
+    compared(path)
+    assert check in found(path, statement)
 
 
 def test_images_of_one_photograph_are_those_of_their_probes_fingerprint(path: Path) -> None:
@@ -478,7 +553,9 @@ def test_a_dissection_killed_between_its_chunks_is_incomplete_and_not_wrong(mask
 
 @pytest.mark.parametrize("check", [check.name for check in catalog.checks()])
 def test_every_check_has_a_fault_to_find(check: str) -> None:
-    assert check in {expected for _, expected in (*FAULTS.values(), *FAULTS_OF_MASKS.values())}
+    assert check in {
+        expected for _, expected in (*FAULTS.values(), *FAULTS_OF_MASKS.values(), *FAULTS_OF_COMPARISONS.values())
+    }
 
 
 @pytest.mark.parametrize("moment", KILLED)

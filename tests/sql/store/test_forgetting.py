@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 import small_masks
 
-from neuronlake.sql.store import scorings, uneven
+from neuronlake.sql.store import layers, scorings, uneven
 from neuronlake.sql.store.concepts import register_concept_set
 from neuronlake.sql.store.names import Entry, NameTakenError
 from neuronlake.sql.store.probes import StoredProbe
@@ -44,6 +45,19 @@ def test_a_layer_that_is_made_anew_takes_its_dissections_and_no_other_layers(war
     assert all(dissections_in(warehouse, table) == [2] for table in OF_DISSECTIONS)
     assert warehouse.sql("select distinct scoring_id from store.intersections").fetchall() == [(10,)]
     assert verify(warehouse) == []
+
+
+@pytest.mark.parametrize(("layer_a", "layer_b"), [(2, 3), (3, 2)])
+def test_a_layer_that_is_made_anew_takes_its_comparisons_and_no_others(
+    warehouse: Warehouse, layer_a: int, layer_b: int
+) -> None:
+    units = pl.DataFrame({"side": ["a"], "unit": [0]})
+    layers.insert_comparison(warehouse, layers.Comparison(1, layer_a, layer_b, 1, 4, is_by_number=False), units)
+    layers.insert_comparison(warehouse, layers.Comparison(1, 3, 4, 1, 4, is_by_number=False), units)
+    warehouse.execute("update store.chunks set images = 1 where chunk = 1 and layer_id = 2")
+    uneven.forget_uneven(warehouse, PHOTOS, {2}, encoder_id=1)
+    assert warehouse.sql("select layer_a_id, layer_b_id from store.comparisons").fetchall() == [(3, 4)]
+    assert warehouse.sql("select comparison_id from store.closest_units").fetchall() == [(2,)]
 
 
 def test_an_encoder_that_is_made_anew_leaves_what_no_embedding_was_needed_for(warehouse: Warehouse) -> None:
