@@ -20,11 +20,14 @@ from neuronlake.reports.drawing.verdicts import Verdict
 from neuronlake.reports.files import check_output, write_output
 from neuronlake.reports.pictures import vega_lite_version
 from neuronlake.reports.templates import ENVIRONMENT, asset
+from neuronlake.reports.units.in_report import units_in_report
 from neuronlake.sql import hints
 from neuronlake.sql.settings import all_settings
 from neuronlake.sql.warehouse import Warehouse
 
 _HEADLINE_CONCEPTS = 5
+# in the order in which they use each other
+_SCRIPTS = ("pictures.js", "unit.js", "page.js")
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def _page(answers: Answers) -> str:
     """The page as text."""
     drawn = figures.placed_figures(answers)
     vega = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=vega_lite_version())
-    scripts = [vega, asset("page.js")]
+    scripts = [vega, *(asset(name) for name in _SCRIPTS)]
     provenance = answers.ask("provenance").to_dicts()
     units = gallery.units(answers)
     return page_template().render(
@@ -86,6 +89,8 @@ def _page(answers: Answers) -> str:
         has_sums=any(units["terms"]),
         has_outlines=any(units["outlines"]),
         images=gallery.images(answers),
+        details=units_in_report(answers, units, gallery.IMAGES_PER_UNIT),
+        command_end=_end_of_command(answers),
         category_colors=answers.category_colors,
         provenance=provenance,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -121,6 +126,13 @@ def _empty_page(warehouse: Warehouse) -> str:
         ingest=hints.command("cli ingest", warehouse.path),
         style=asset("page.css"),
     )
+
+
+def _end_of_command(answers: Answers) -> str:
+    """What ends a command that shows a unit as the report does; of the warehouse by name, for a page travels."""
+    is_newest = answers.setting == all_settings(answers.warehouse)[0]
+    setting = "" if is_newest else f" --setting {answers.setting.number}"
+    return hints.command(f"--open{setting}", Path(answers.warehouse.path.name))
 
 
 def _content_hash(script: str) -> str:

@@ -20,3 +20,4 @@ ENVIRONMENT = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     loader=jinja2.FunctionLoader(asset),
 )
+ENVIRONMENT.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}  # no blanks: a tenth less

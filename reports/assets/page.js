@@ -3,10 +3,10 @@
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const byId = (id) => document.getElementById(id);
   const specs = read("specs"), units = read("unit-data"), images = read("image-data");
+  const { element, picture, crop, hasCrops } = makePictures(units, images);
   const colors = new Map(Object.entries(read("category-colors")));
   const CARDS_AT_ONCE = 48;
   const CHOICES = 5;  // of a label, each on four fifths of the images
-  const LARGEST_CROP = 0.8;  // of the image's shorter side; more is nearly the whole image
 
   // --- charts -------------------------------------------------------------------------------------------------
   const views = new Map();
@@ -97,7 +97,7 @@
 
   // --- what the reader chose stands in the page's address: #section?control=value ---------------------------------
   const known = { text: "search", model: "model", layer: "layer", category: "category", held: "held",
-    sort: "sort", charts: "layer-of-charts", points: "layer-of-fidelity", count: "counted" };
+    sort: "sort", charts: "layer-of-charts", points: "layer-of-fidelity", count: "counted", unit: "unit-shown" };
   const controls = Object.fromEntries(Object.entries(known).filter(([, id]) => byId(id)));  // a page may lack some
   const stateOf = (control) => control.type === "checkbox" ? (control.checked ? "yes" : "") : control.value;
   const atFirst = Object.fromEntries(Object.values(controls).map((id) => [id, stateOf(byId(id))]));
@@ -132,6 +132,7 @@
     if (state === null) return writeAddress(section);  // a link to a section: what was chosen stays
     readAddress();
     filter();
+    showAsked();
     showChosen().then(showSection);
   });
   const showChosen = () => byId("counted") ? countLabels(byId("counted").value).then(chooseLayer) : chooseLayer();
@@ -152,81 +153,10 @@
   const total = units.unit.length;
   const lower = units.concept.map((concept) => (concept ?? "").toLowerCase());
   const words = lower.map((concept, row) => units.terms[row]?.join("\n").toLowerCase() ?? concept);
+  const names = units.unit.map((unit, row) => `${units.model[row]} ${units.layer[row]} ${unit}`);
+  const rowsByName = new Map(names.map((name, row) => [name, row]));
   let chosen = [], shown = 0;
 
-  const element = (tag, name, text) => {
-    const made = document.createElement(tag);
-    if (name) made.className = name;
-    if (text !== undefined) made.textContent = text;
-    return made;
-  };
-  // where the unit is above its threshold, drawn over the picture's own place in its frame; null where it is not known
-  const outline = (row, place, style) => {
-    const path = units.outlines[row]?.[place];
-    if (!path) return null;
-    const made = (name) => document.createElementNS("http://www.w3.org/2000/svg", name);
-    const drawn = made("svg"), shape = made("path");
-    drawn.setAttribute("class", "outline");
-    drawn.setAttribute("viewBox", "0 0 100 100");
-    drawn.setAttribute("preserveAspectRatio", "none");
-    shape.setAttribute("d", path);
-    Object.assign(drawn.style, style);
-    drawn.append(shape);
-    return drawn;
-  };
-  // a square of the image's receptive field around the unit's maximum, enlarged
-  const crop = (row, place) => {
-    const frame = element("div", "picture");
-    const shape = element("img", "crop");
-    shape.alt = "";
-    shape.addEventListener("load", () => {
-      const { naturalWidth: w, naturalHeight: h } = shape, field = units.receptive_field[row] * Math.min(w, h);
-      const scale = 100 / field;  // percent of the frame for a pixel of the picture
-      const start = (middle, side) => Math.max(0, Math.min(side - field, middle * side - field / 2));
-      const style = {
-        width: `${w * scale}%`,
-        height: `${h * scale}%`,
-        left: `${-start(units.peaks_x[row][place], w) * scale}%`,
-        top: `${-start(units.peaks_y[row][place], h) * scale}%`,
-      };
-      Object.assign(shape.style, style);
-      const drawn = outline(row, place, style);
-      if (drawn) frame.append(drawn);
-    });
-    shape.src = `data:image/webp;base64,${images[units.image_ids[row][place]].webp}`;
-    frame.append(shape);
-    return frame;
-  };
-  const picture = (row, place) => {
-    const image = images[units.image_ids[row][place]];
-    const frame = element("div", "picture");
-    if (!image) return frame;
-    frame.title = `${image.path}\nactivation ${units.activations[row][place]}`;
-    const shape = element("img");
-    shape.alt = image.path;
-    shape.decoding = "async";
-    frame.append(shape);
-    const x = units.peaks_x[row][place], y = units.peaks_y[row][place];
-    if (units.outlines[row]?.[place] || (x !== null && y !== null)) {
-      shape.addEventListener("load", () => {
-        // the picture is fitted into its square: outline and ring go where the picture is
-        const { naturalWidth: w, naturalHeight: h } = shape, side = Math.max(w, h);
-        const drawn = outline(row, place, {
-          width: `${w / side * 100}%`,
-          height: `${h / side * 100}%`,
-          left: `${(0.5 - 0.5 * w / side) * 100}%`,
-          top: `${(0.5 - 0.5 * h / side) * 100}%`,
-        });
-        if (drawn) return frame.append(drawn);  // within which the maximum is
-        const ring = element("div", "ring");
-        ring.style.left = `${(0.5 + (x - 0.5) * w / side) * 100}%`;
-        ring.style.top = `${(0.5 + (y - 0.5) * h / side) * 100}%`;
-        frame.append(ring);
-      });
-    }
-    shape.src = `data:image/webp;base64,${image.webp}`;
-    return frame;
-  };
   // how far to believe a label, in few words; null where it was not judged
   const fidelity = (row) => {
     const [confidence, heldOut, ceiling, stability] = ["confidence", "held_out_correlation", "ceiling", "stability"]
@@ -258,48 +188,70 @@
     });
     return made;
   };
-  const card = (row) => {
-    const made = element("article", "unit");
-    const title = element("h4");
+  // a link to a unit's page, which opens over this one
+  const link = (row, ...shown) => {
+    const made = element("a");
+    made.href = `#units?${new URLSearchParams({ unit: names[row] })}`;
+    made.append(...shown);
+    made.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;  // the reader wants it elsewhere
+      event.preventDefault();
+      showUnit(row);
+    });
+    return made;
+  };
+  const label = (row) => {
     const concept = units.concept[row];
-    title.append(element("bdi", "", concept ?? (units.status[row] === "live" ? "no label" : `no label: ${units.status[row]}`)));
-    if (concept !== null) {
-      const chip = element("span", "chip", units.category[row]);
-      chip.style.setProperty("--dot", colors.get(units.category[row]) ?? colors.get("none"));
-      title.append(chip);
-      if (units.holds[row] === false) title.append(element("span", "denied", ` ${byId("gallery").dataset.denied}`));
-      if (units.weights[row]?.[0] < 0) title.append(element("span", "denied", " goes down with it"));
-      if (units.is_polysemantic[row]) title.append(element("span", "denied", " polysemantic"));
-    }
-    made.append(title, element("div", "where", `${units.model[row]} · ${units.layer[row]} · unit ${units.unit[row]}`));
-    if (units.terms[row] !== null) made.append(sum(row));
-    else if (units.explanation[row] !== null) made.append(element("div", "explanation", units.explanation[row]));
-    if (concept !== null) {
+    return element("bdi", "", concept ?? (units.status[row] === "live" ? "no label" : `no label: ${units.status[row]}`));
+  };
+  // what stands beside a label
+  const marks = (row) => {
+    if (units.concept[row] === null) return [];
+    const chip = element("span", "chip", units.category[row]);
+    chip.style.setProperty("--dot", colors.get(units.category[row]) ?? colors.get("none"));
+    const made = [chip];
+    if (units.holds[row] === false) made.push(element("span", "denied", ` ${byId("gallery").dataset.denied}`));
+    if (units.weights[row]?.[0] < 0) made.push(element("span", "denied", " goes down with it"));
+    if (units.is_polysemantic[row]) made.push(element("span", "denied", " polysemantic"));
+    return made;
+  };
+  const where = (row) => `${units.model[row]} · ${units.layer[row]} · unit ${units.unit[row]}`;
+  // what is known of a label: all that it says, how far to believe it, its scores
+  const facts = (row) => {
+    const made = [];
+    if (units.terms[row] !== null) made.push(sum(row));
+    else if (units.explanation[row] !== null) made.push(element("div", "explanation", units.explanation[row]));
+    if (units.concept[row] !== null) {
       const believed = fidelity(row);
-      if (believed) made.append(believed);
+      if (believed) made.push(believed);
       const scores = element("div", "scores");
       const q = units.q_value[row];
       scores.append(`${units.is_by_masks[row] ? "IoU" : "similarity"} ${units.similarity[row] ?? "unknown"}`);
       if (q !== null) scores.append(` · q ${q}`);
       if (units.runner_up[row] !== null) scores.append(" · then ", element("bdi", "", units.runner_up[row]));
       if (units.margin[row] !== null) scores.append(` (−${units.margin[row]})`);
-      made.append(scores);
+      made.push(scores);
     }
     if (units.detected[row] !== null) {
       const detected = element("div", "scores", "by masks: ");
       detected.append(element("bdi", "", units.detected[row]), `, IoU ${units.detected_iou[row]}`);
-      made.append(detected);
+      made.push(detected);
     }
-    const count = units.image_ids[row]?.length ?? 0;
-    if (count) {
+    return made;
+  };
+  const card = (row) => {
+    const made = element("article", "unit");
+    const title = element("h4");
+    title.append(link(row, label(row)), ...marks(row));
+    made.append(title, element("div", "where", where(row)), ...facts(row));
+    if (units.image_ids[row]?.length) {
       const pictures = element("div", "pictures");
-      for (let place = 0; place < count; place += 1) pictures.append(picture(row, place));
+      pictures.append(...units.image_ids[row].map((_, place) => picture(row, place)));
       made.append(pictures);
-      const field = units.receptive_field[row];
-      if (field !== null && field < LARGEST_CROP && images[units.image_ids[row][0]]?.webp) {
+      if (hasCrops(row)) {
         const crops = element("div", "pictures");
         crops.title = "what the unit saw where it fired most: its receptive field";
-        for (let place = 0; place < count; place += 1) crops.append(crop(row, place));
+        crops.append(...units.image_ids[row].map((_, place) => crop(row, place)));
         made.append(crops);
       }
     }
@@ -359,8 +311,32 @@
     if (entries.some((entry) => entry.isIntersecting) && shown < chosen.length) showMore();
   }, { rootMargin: "600px" }).observe(byId("more"));
 
+  // --- the page of a unit, which stands in the address as a control does ------------------------------------------
+  const showUnit = (row) => {
+    byId("unit-shown").value = names[row];
+    unitPage.show(row);
+    writeAddress("units");
+  };
+  const showAsked = () => {
+    const row = rowsByName.get(byId("unit-shown").value);
+    if (row !== undefined) return unitPage.show(row);
+    byId("unit-shown").value = "";
+    unitPage.close();
+  };
+  const unitPage = makeUnitPage({ units, images, details: read("detail-data"), element, link, label, marks, where, facts,
+    picture, crop, hasCrops,
+    after: (row, step) => chosen[chosen.indexOf(row) + step],
+    isChosen: (row) => chosen.includes(row),
+    showUnit,
+    closed: () => {
+      byId("unit-shown").value = "";
+      writeAddress("units");
+    },
+  });
+
   if (address().state) readAddress();
   filter();
+  showAsked();
   for (const part of document.querySelectorAll("[data-labels]")) part.hidden = part.dataset.labels !== byId("counted").value;
   draw().then(() => address().state && showSection());  // only now is each section at its place
 })();

@@ -9,16 +9,15 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import small_masks
 import small_sums
+from browsing import eventually
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 import neuronlake
 from neuronlake import NeuronlakeError
@@ -43,54 +42,6 @@ NASTY = [
     "{{ 7 * 7 }}",
     "$setting",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=quiet)
-        yield launched
-        launched.close()
-
-
-@dataclasses.dataclass
-class Opened:
-    """A report in the browser, and what the page said and asked for while it was open."""
-
-    page: Page
-    messages: list[str]
-    requests: list[str]
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[object]:
-    contexts: list[object] = []
-
-    def open_report(path: Path, address: str = "", **options: object) -> Opened:
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)  # pyright: ignore
-        contexts.append(context)
-        page = context.new_page()
-        opened = Opened(page, [], [])
-        page.on("console", lambda message: opened.messages.append(message.text))
-        page.on("pageerror", lambda error: opened.messages.append(str(error)))
-        page.on("request", lambda request: opened.requests.append(request.url))
-        page.goto(path.as_uri() + address)
-        page.wait_for_selector("html[data-charts=drawn]")
-        return opened
-
-    yield open_report
-    for context in contexts:
-        context.close()  # pyright: ignore
-
-
-def eventually(page: Page, condition: str) -> None:
-    """Wait until a condition holds in the page, whose security policy forbids Playwright's own way of waiting."""
-    deadline = time.monotonic() + 10
-    while not page.evaluate(condition):
-        assert time.monotonic() < deadline, condition
-        time.sleep(0.02)
 
 
 def is_drawn(page: Page, place: int, which: str = ".plot") -> bool:
@@ -683,8 +634,8 @@ def test_a_chart_that_cannot_be_drawn_says_so_and_stops_no_other(tmp_path: Path,
     page = report(imported(tmp_path, "fc", ["cat", "dog", "dog"]), tmp_path / "page.html")
     text = page.read_text(encoding="utf-8")
     # the first chart fails while it is drawn, the second is refused
-    for chart, of in (("learnt-0", r'"concept": "cat"'), ("learnt-1", r'"text": "other"')):
-        start = text.index(f'"{chart}": {{')
+    for chart, of in (("learnt-0", r'"concept":"cat"'), ("learnt-1", r'"text":"other"')):
+        start = text.index(f'"{chart}":{{')
         broken = text[start:].replace(of, re.sub('"[a-z]+"$', '"constructor"', of), 1)
         text = text[:start] + broken
     page.write_text(text, encoding="utf-8")
