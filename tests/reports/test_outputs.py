@@ -110,7 +110,7 @@ def page(opened: Warehouse, folder: Path) -> list[Path]:
 
 
 def unit_page(opened: Warehouse, folder: Path) -> list[Path]:
-    write_unit_page(read_unit(opened, "alpha", "late", 0), folder / "unit.html")
+    write_unit_page(opened, read_unit(opened, "alpha", "late", 0), folder / "unit.html")
     return [folder / "unit.html"]
 
 
