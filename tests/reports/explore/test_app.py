@@ -101,6 +101,18 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
     page.mouse.up()
 
 
+def selected(page: Page) -> tuple[int, list[list[str]]]:
+    """How many units are selected, and the first page of the table; once the chart has told of the end of the drag."""
+    panel = page.get_by_role("tabpanel")
+    expect(panel.get_by_text(SELECTED)).to_be_visible()
+    seen: list[list[str]] = []
+    while (rows := table(page)) != seen:
+        seen = rows
+        page.wait_for_timeout(1_000)
+    (count,) = re.findall(r"([\d,]+) units selected", panel.inner_text())
+    return int(count.replace(",", "")), rows
+
+
 def test_the_first_view_is_the_surest_unit_with_the_images_that_excite_it(page: Page, file: Path) -> None:
     ((unit, concept),) = sql(
         file,
@@ -124,17 +136,15 @@ def test_a_selection_fills_the_table_and_a_row_of_it_the_page(page: Page, file: 
     panel = page.get_by_role("tabpanel")
     expect(panel.get_by_text("all are listed")).to_be_visible()
     drag(page, (0.05, 0.1), (0.5, 0.5))
-    expect(panel.get_by_text(SELECTED)).to_be_visible()
-    (count,) = re.findall(r"([\d,]+) units selected", panel.inner_text())
-    rows = table(page)
-    assert 0 < int(count) < 1000
-    assert len(rows) == min(8, int(count))
+    count, rows = selected(page)
+    assert 0 < count < 1000
+    assert len(rows) == min(8, count)
     concepts = dict(sql(file, "select unit, explanation from unit_labels join newest_setting using (setting)"
                               " where model = 'efficientnet-lite0-imagenet' and layer = '_fc'"))  # fmt: skip
     assert all(concepts[int(unit)] == explanation for unit, explanation, *_ in rows)
     before = shown_unit(page)
     row = next(place for place, (unit, *_) in enumerate(rows) if not before.endswith(f" {unit}"))
-    panel.get_by_role("checkbox").nth(row + 1 - (panel.get_by_role("checkbox").count() == len(rows))).click()
+    panel.locator("tbody tr").nth(row).get_by_role("checkbox").click()
     expect(page.locator(".neuronlake header .note").first).to_have_text(f"{LAYER} · unit {rows[row][0]}")
     assert page.locator(".neuronlake h1").inner_text() == rows[row][1]
 
@@ -142,7 +152,7 @@ def test_a_selection_fills_the_table_and_a_row_of_it_the_page(page: Page, file: 
 def test_selected_units_are_tagged_beside_the_warehouse(page: Page, file: Path) -> None:
     panel = page.get_by_role("tabpanel")
     drag(page, (0.05, 0.1), (0.3, 0.5))
-    expect(panel.get_by_text(SELECTED)).to_be_visible()
+    count, _ = selected(page)
     tag = panel.get_by_placeholder("a word for them")
     tag.fill("sure and rare")
     tag.press("Enter")
@@ -151,9 +161,8 @@ def test_selected_units_are_tagged_beside_the_warehouse(page: Page, file: Path) 
     give.click()
     expect(panel.locator("tbody").get_by_text("sure and rare").first).to_be_visible()
     tagged = read_tags(file)
-    (count,) = re.findall(r"([\d,]+) units selected", panel.inner_text())
     assert tagged["tag"].unique().to_list() == ["sure and rare"]
-    assert tagged.height == int(count)
+    assert tagged.height == count
 
 
 def test_units_lie_on_a_map_by_what_excites_them(page: Page) -> None:
