@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -88,7 +89,24 @@ def test_an_image_leads_to_the_units_that_it_excites(warehouse: Warehouse) -> No
     # of its four units the first image excites these as nothing else does
     best = excited.filter(pl.col("excitement") == 1).select("model", "layer", "unit").rows()
     assert set(best) == {("alpha", "early", 1), ("alpha", "late", 0), ("beta", "head", 0)}
-    assert "a/one.png" in images.image_part(warehouse, "a/one.png")
+    assert "a/one.png" in images.image_part(warehouse, "a/one.png", 1)
+
+
+def test_of_two_probes_with_an_image_of_one_path_that_of_the_setting_is_shown(small_file: Path, tmp_path: Path) -> None:
+    """A probe that was made before holds the path too, with other contents, and here one that the path ends."""
+    file = Path(shutil.copy(small_file, tmp_path / "two.duckdb"))
+    with neuronlake.open(file, write=True) as opened:
+        opened.execute("insert into store.probes values (0, 'older', 'older', '/older', 1, 2, false)")
+        opened.execute("insert into store.images values (0, 0, 'b/four.png', null, 'other', null, null)")
+        opened.execute("insert into store.thumbnails values (0, 1, 1, 'OLDER'::blob)")
+        opened.execute("insert into store.activations values (2, 3, 0, -1)")
+        opened.execute("insert into store.units values (2, 0, 3, 'live', 0, 1, 0)")
+        opened.execute("update store.images set path = 'ab/four.png' where image_id = 1")
+        own = opened.scalar("select webp from store.thumbnails where image_id = 4")
+        best = images.excited_units(opened, "b/four.png", 1)
+        shown = images.image_part(opened, "b/four.png", 1)
+    assert best.filter(model="alpha", layer="late", unit=3).select("excitement", "concept").rows() == [(1, "mystery")]
+    assert f"base64,{base64.b64encode(own).decode()}" in shown
 
 
 def test_sql_is_answered_with_tags_at_hand(warehouse: Warehouse) -> None:
