@@ -53,7 +53,9 @@ def serve(file: Path, port: int | None, asked: dict[str, str], ready: Callable[[
     os.environ["NEURONLAKE_WAREHOUSE"] = str(file)
     listening = _listen(port)
     token = secrets.token_urlsafe(16)
-    app = marimo.create_asgi_app(quiet=True, token=token).with_app(path="", root=str(_NOTEBOOK)).build()
+    apps = marimo.create_asgi_app(quiet=True, token=token)
+    of_port = _of_port(listening.getsockname()[1])
+    app = apps.with_app(path="", root=str(_NOTEBOOK), middleware=[of_port]).build()
     # pages that are open do not hold up the end
     config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=_SECONDS_TO_END)
     server = uvicorn.Server(config)
@@ -90,6 +92,16 @@ def own_notebook(file: Path) -> str:
     text = _NOTEBOOK.read_text(encoding="utf-8")
     text = text.replace("run by `cli explore`, edited by `cli explore --edit`", "yours to change")
     return text.replace("choosing.served_file()", repr(str(file.absolute())))
+
+
+def _of_port(port: int) -> Callable[[Any], Any]:
+    """What tells an app of marimo's its port: it names its cookie by it, and a browser gives cookies to all ports."""
+
+    def told(app: Any) -> Any:
+        app.state.port = port
+        return app
+
+    return told
 
 
 def _listen(port: int | None) -> socket.socket:

@@ -114,6 +114,19 @@ def test_sql_is_answered_with_tags_at_hand(warehouse: Warehouse) -> None:
     assert asking.ask(warehouse, NO_TAGS, question).rows.rows() == [("cat", "odd")]
 
 
+@pytest.mark.parametrize("end", [";", "; -- so", ";\n/* a; b */ ;\n--", " -- 'so'"])
+def test_how_a_question_ends_is_no_matter(warehouse: Warehouse, end: str) -> None:
+    assert asking.ask(warehouse, NO_TAGS, f"select 'é;--' as text{end}").rows.rows() == [("é;--",)]
+
+
+@pytest.mark.parametrize("question", ["set schema = 'store'", "create temp view unit_labels as select 1 as a"])
+def test_what_a_question_sets_is_nothing_to_the_page_and_to_the_next(warehouse: Warehouse, question: str) -> None:
+    before = asking.ask(warehouse, NO_TAGS, "unit_labels").rows
+    assert asking.ask(warehouse, NO_TAGS, question).error == ""
+    assert asking.ask(warehouse, NO_TAGS, "unit_labels").rows.equals(before)
+    assert "<h2>Top images</h2>" in choosing.unit_page(warehouse, ("alpha", "late", 0), 1).html
+
+
 def test_a_view_and_a_named_query_are_questions_too(warehouse: Warehouse) -> None:
     assert asking.ask(warehouse, NO_TAGS, "layer_summary").rows.height == 6
     assert asking.ask(warehouse, NO_TAGS, "most_repeated_concept").note.startswith("setting 5")
@@ -163,6 +176,8 @@ def test_without_enough_units_or_embeddings_there_is_no_map(warehouse: Warehouse
 def test_a_row_that_names_a_unit_leads_to_it() -> None:
     assert units.named_in(pl.DataFrame({"unit": [3], "layer": ["fc"], "model": ["m"]})) == ("m", "fc", 3)
     assert units.named_in(pl.DataFrame({"unit": [3]})) is None
+    assert units.named_in(pl.DataFrame({"unit": [None], "layer": ["fc"], "model": ["m"]})) is None
+    assert units.named_in(pl.DataFrame({"unit": ["all"], "layer": ["fc"], "model": ["m"]})) is None
     assert units.named_in(pl.DataFrame({"unit": [], "layer": [], "model": []})) is None
 
 
@@ -187,6 +202,18 @@ def test_the_app_answers_this_machine_alone_and_only_with_its_token(small_file: 
         with urllib.request.urlopen(bare) as page:  # noqa: S310
             assert b"log" in page.read().lower()
             assert "/auth/login" in page.url
+
+
+def test_an_app_stays_open_to_its_browser_where_that_opens_another(small_file: Path, tmp_path: Path) -> None:
+    """A browser gives its cookies to all ports of a machine."""
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    served_here = ("--warehouse", str(small_file))
+    with served(*served_here, folder=tmp_path) as one, served(*served_here, folder=tmp_path) as other:
+        for address in (one, other):
+            browser.open(address).close()
+        for address in (one, other):
+            with browser.open(address.split("?")[0]) as page:
+                assert "/auth/login" not in page.url
 
 
 def test_the_warehouse_stays_free_for_other_readers(small_file: Path, tmp_path: Path) -> None:
