@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from neuronlake import NeuronlakeError
 from neuronlake.reports.explore.choosing import first_choice, opened_warehouse
 from neuronlake.reports.files import write_output
+from neuronlake.sql.opening import open_warehouse
 
 _HOST = "127.0.0.1"
 # marimo's own
@@ -75,12 +76,18 @@ def edit(file: Path, notebook: Path) -> bool:
         Whether it was made.
 
     Raises:
-        ExploreError: marimo is not installed.
+        ExploreError: marimo is not installed, or the notebook is no place for one.
+        WarehouseError: the warehouse that a new notebook is to read cannot be read.
         OutputError: the notebook cannot be written.
     """
     _package("marimo")
+    if notebook.is_dir() or notebook.suffix != ".py":
+        raise ExploreError(f"{notebook} is no Python file; name one that ends in .py with --notebook")
+    if not notebook.absolute().parent.is_dir():
+        raise ExploreError(f"the folder {notebook.parent} does not exist; make it or name another with --notebook")
     is_new = not notebook.exists()
     if is_new:
+        open_warehouse(file).close()
         write_output(notebook, own_notebook(file).encode())
     command = [sys.executable, "-m", "marimo", "edit", str(notebook), "--host", _HOST]
     subprocess.run(command, check=False)  # noqa: S603  our own

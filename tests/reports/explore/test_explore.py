@@ -60,8 +60,9 @@ def test_the_app_first_shows_the_surest_unit_of_the_layer_that_is_understood_bes
 def test_an_address_chooses_setting_layer_and_unit(warehouse: Warehouse) -> None:
     asked = {"setting": "1", "model": "beta", "layer": "early", "unit": "2"}
     assert choosing.first_choice(warehouse, asked) == choosing.Choice(1, ("beta", "early"), ("beta", "early", 2))
-    unknown = {"model": "no", "layer": "early", "unit": "-3"}
-    assert choosing.first_choice(warehouse, unknown) == choosing.first_choice(warehouse, {})
+    for no_unit in ("-3", "99999999999"):
+        unknown = {"model": "no", "layer": "early", "unit": no_unit}
+        assert choosing.first_choice(warehouse, unknown) == choosing.first_choice(warehouse, {})
     with pytest.raises(SettingError, match="has no setting 9"):
         choosing.first_choice(warehouse, {"setting": "9"})
 
@@ -191,6 +192,28 @@ def test_the_notebook_as_a_file_of_ones_own_reads_the_same_warehouse(small_file:
     )
     assert done.returncode == 0, done.stderr
     assert "cli explore" not in notebook.read_text()
+
+
+@pytest.mark.parametrize(
+    ("notebook", "warehouse", "error"),
+    [
+        (".", "small.duckdb", ". is no Python file; name one that ends in .py with --notebook"),
+        ("notes.txt", "small.duckdb", "notes.txt is no Python file"),
+        ("no/explore.py", "small.duckdb", "the folder no does not exist; make it or name another with --notebook"),
+        ("explore.py", "missing.duckdb", "there is no warehouse at missing.duckdb"),
+    ],
+)
+def test_a_notebook_that_could_not_be_edited_is_not_made(
+    small_file: Path, tmp_path: Path, notebook: str, warehouse: str, error: str
+) -> None:
+    shutil.copy(small_file, tmp_path / "small.duckdb")
+    command = ["explore", "--edit", "--notebook", notebook, "--warehouse", warehouse]
+    done = subprocess.run(
+        [sys.executable, "-m", "neuronlake.cli", *command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert error in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["small.duckdb"]
 
 
 def test_the_app_answers_this_machine_alone_and_only_with_its_token(small_file: Path, tmp_path: Path) -> None:
