@@ -42,6 +42,17 @@ def changed_rows(
     return (rows[0][0] if rows and relation.columns == ["Count"] else None,)
 
 
+def without_end(text: str) -> str:
+    """A question without the semicolon that ends it, and comments there: as DuckDB can put it into a longer one."""
+    content = text.encode()  # tokens are told by the byte that they begin at
+    end = len(content)
+    for start, kind in reversed(duckdb.tokenize(text)):
+        if kind != duckdb.token_type.comment and content[start:end].strip() != b";":
+            break
+        end = start
+    return content[:end].decode().rstrip()
+
+
 def _with_texts(relation: duckdb.DuckDBPyRelation, names: list[str]) -> duckdb.DuckDBPyRelation:
     """A relation with these of its columns as text."""
     if not names:

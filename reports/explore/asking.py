@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 
 import polars as pl
 
 from neuronlake import NeuronlakeError
-from neuronlake.sql.answers import answer_frame
+from neuronlake.sql.answers import answer_frame, without_end
+from neuronlake.sql.failures import plain_errors
+from neuronlake.sql.opening import another_connection
 from neuronlake.sql.settings import setting_note
 from neuronlake.sql.warehouse import Warehouse
 
@@ -40,10 +43,18 @@ NOT_ASKED = Answer(pl.DataFrame(), note="Change the question or leave it, and cl
 
 
 def ask(warehouse: Warehouse, tags: pl.DataFrame, question: str) -> Answer:
-    """Answer SQL, or the name of a view or of a query that needs no parameters; tags are its view `unit_tags`."""
+    """Answer SQL, or the name of a view or of a query that needs no parameters; tags are its view `unit_tags`.
+
+    Each question has a connection of its own: what one sets or makes there, such as a temporary view by the name of
+    ours, is nothing to the page and to the next question.
+    """
     try:
-        with warehouse.lent(unit_tags=tags):
-            relation = warehouse.ask(question.rstrip().rstrip(";"), {})
+        with (
+            closing(another_connection(warehouse)) as asked,
+            asked.lent(unit_tags=tags),
+            plain_errors(warehouse.path),
+        ):
+            relation = asked.ask(without_end(question), {})
             if relation is None:
                 return Answer(pl.DataFrame(), note="done; it has no rows to show")
             rows = answer_frame(relation.limit(MOST_ROWS + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,8 @@ from neuronlake.sql.warehouse import Warehouse
 # model, layer and number
 Unit = tuple[str, str, int]
 _Value = TypeVar("_Value")
+# what can be the number of a unit
+_UNIT = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ def first_choice(warehouse: Warehouse, asked: Mapping[str, Any]) -> Choice:
     layer = next((pair for pair in known.values() if pair == wanted), (best["model"][0], best["layer"][0]))
     of_layer = best.filter(model=layer[0], layer=layer[1])
     unit = str(asked.get("unit", ""))
-    return Choice(setting, layer, (layer[0], layer[1], int(unit) if unit.isdecimal() else of_layer["unit"][0]))
+    number = int(unit) if _UNIT.fullmatch(unit) else of_layer["unit"][0]
+    return Choice(setting, layer, (layer[0], layer[1], number))
 
 
 def settings(warehouse: Warehouse) -> dict[str, int]:

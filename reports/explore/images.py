@@ -28,9 +28,11 @@ def excited_units(warehouse: Warehouse, image: str, setting: int) -> pl.DataFram
     return shown.with_columns(pl.col("excitement", "activation", "confidence").cast(pl.Float64).round(3))
 
 
-def image_part(warehouse: Warehouse, image: str) -> str:
-    """The picture of an image and its path, as HTML."""
-    (row,) = warehouse.query("images_by_name", text=image, top="1").pl().to_dicts() or ({"image_id": -1},)
+def image_part(warehouse: Warehouse, image: str, setting: int) -> str:
+    """The picture of an image of that path in a setting's probe, and the path, as HTML."""
+    asked = {"text": image, "setting": str(setting), "top": "1"}
+    found = warehouse.query("images_by_name", **asked).pl().filter(image=image)
+    (row,) = found.to_dicts() or ({"image_id": -1},)
     picture = read_pictures(warehouse, [row["image_id"]]).get(row["image_id"])
     shown = f'<img alt="" src="{picture.source}" style="height: 160px; object-fit: contain">' if picture else ""
     return f'<figure class="chosen-image">{shown}<figcaption>{html.escape(image)}</figcaption></figure>'

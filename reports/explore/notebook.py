@@ -180,12 +180,12 @@ def _(get_image, images, mo, set_unit, setting, warehouse):
 
 
 @app.cell(hide_code=True)
-def _(excited_table, image, image_table, image_text, images, mo, warehouse):
+def _(excited_table, image, image_table, image_text, images, mo, setting, warehouse):
     images_tab = mo.vstack(
         [
             image_text,
             image_table,
-            mo.Html(images.image_part(warehouse, image)) if image else mo.md(""),
+            mo.Html(images.image_part(warehouse, image, setting.value)) if image else mo.md(""),
             excited_table,
         ]
     )

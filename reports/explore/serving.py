@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from neuronlake import NeuronlakeError
 from neuronlake.reports.explore.choosing import first_choice, opened_warehouse
 from neuronlake.reports.files import write_output
+from neuronlake.sql.opening import open_warehouse
 
 _HOST = "127.0.0.1"
 # marimo's own
@@ -53,7 +54,9 @@ def serve(file: Path, port: int | None, asked: dict[str, str], ready: Callable[[
     os.environ["NEURONLAKE_WAREHOUSE"] = str(file)
     listening = _listen(port)
     token = secrets.token_urlsafe(16)
-    app = marimo.create_asgi_app(quiet=True, token=token).with_app(path="", root=str(_NOTEBOOK)).build()
+    apps = marimo.create_asgi_app(quiet=True, token=token)
+    of_port = _of_port(listening.getsockname()[1])
+    app = apps.with_app(path="", root=str(_NOTEBOOK), middleware=[of_port]).build()
     # pages that are open do not hold up the end
     config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=_SECONDS_TO_END)
     server = uvicorn.Server(config)
@@ -73,12 +76,18 @@ def edit(file: Path, notebook: Path) -> bool:
         Whether it was made.
 
     Raises:
-        ExploreError: marimo is not installed.
+        ExploreError: marimo is not installed, or the notebook is no place for one.
+        WarehouseError: the warehouse that a new notebook is to read cannot be read.
         OutputError: the notebook cannot be written.
     """
     _package("marimo")
+    if notebook.is_dir() or notebook.suffix != ".py":
+        raise ExploreError(f"{notebook} is no Python file; name one that ends in .py with --notebook")
+    if not notebook.absolute().parent.is_dir():
+        raise ExploreError(f"the folder {notebook.parent} does not exist; make it or name another with --notebook")
     is_new = not notebook.exists()
     if is_new:
+        open_warehouse(file).close()
         write_output(notebook, own_notebook(file).encode())
     command = [sys.executable, "-m", "marimo", "edit", str(notebook), "--host", _HOST]
     subprocess.run(command, check=False)  # noqa: S603  our own
@@ -90,6 +99,16 @@ def own_notebook(file: Path) -> str:
     text = _NOTEBOOK.read_text(encoding="utf-8")
     text = text.replace("run by `cli explore`, edited by `cli explore --edit`", "yours to change")
     return text.replace("choosing.served_file()", repr(str(file.absolute())))
+
+
+def _of_port(port: int) -> Callable[[Any], Any]:
+    """What tells an app of marimo's its port: it names its cookie by it, and a browser gives cookies to all ports."""
+
+    def told(app: Any) -> Any:
+        app.state.port = port
+        return app
+
+    return told
 
 
 def _listen(port: int | None) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -23,7 +24,8 @@ class TagError(NeuronlakeError):
 
 
 def tags_file(warehouse: Path) -> Path:
-    """``warehouse.tags.csv`` for ``warehouse.duckdb``."""
+    """``warehouse.tags.csv`` for ``warehouse.duckdb``; beside an exported folder, which may be given as ``.``."""
+    warehouse = Path(os.path.abspath(warehouse))  # noqa: PTH100
     return warehouse.with_name(f"{warehouse.name.removesuffix('.duckdb')}.tags.csv")
 
 

@@ -120,6 +120,7 @@ def keys(units: pl.DataFrame, model: str, layer: str) -> pl.DataFrame:
 
 def named_in(rows: pl.DataFrame) -> tuple[str, str, int] | None:
     """The unit that the first row of an answer names by model, layer and unit; None where it names none."""
-    if rows.is_empty() or not {"model", "layer", "unit"} <= set(rows.columns):
+    if rows.is_empty() or not {"model", "layer", "unit"} <= set(rows.columns) or not rows["unit"].dtype.is_integer():
         return None
-    return rows["model"][0], rows["layer"][0], int(rows["unit"][0])
+    model, layer, unit = rows.select("model", "layer", "unit").row(0)
+    return None if None in (model, layer, unit) else (str(model), str(layer), int(unit))

@@ -75,6 +75,8 @@ def _check_free(folder: Path) -> None:
         raise OutputError(
             f"{folder} is not empty, and nothing is written over; remove it first or name another with --output"
         )
+    if folder.is_dir() and folder.samefile(Path.cwd()):  # whose place the one that is made takes
+        raise OutputError(f"{folder} is the folder that you are in; name another with --output, such as one in it")
     if not folder.absolute().parent.is_dir():
         raise OutputError(f"the folder {folder.parent} does not exist; make it or name another with --output")
 

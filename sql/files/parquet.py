@@ -93,8 +93,9 @@ def _write_view(warehouse: Warehouse, view: catalog.View, folder: Path, progress
 
 
 def _write_table(warehouse: Warehouse, table: str, folder: Path, progress: Progress) -> Written:
-    """Write the rows of a table as they stand."""
-    return Written(table, False, _write(warehouse, f"from store.{table}", table_file(folder, table), progress), "")
+    """Write the rows of a table as they stand; a user's own may have any name."""
+    name = table.replace('"', '""')
+    return Written(table, False, _write(warehouse, f'from store."{name}"', table_file(folder, table), progress), "")
 
 
 def _write(warehouse: Warehouse, query: str, file: Path, progress: Progress) -> int:

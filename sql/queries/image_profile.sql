@@ -1,10 +1,18 @@
 -- Which units does one image excite most?
 -- excitement is where the image stands between the unit's mean over the probe (0) and its maximum (1), so that
 -- units of all layers compare.
+-- Of probes that have an image of the same path, that of the setting counts.
 --   $image: text; path of the image, or a part of it that names no other
 --   $setting: integer = ; setting to count under: its number, or a method that only one has; the newest where not given
 --   $top: integer = 20; how many units
-with chosen as (
+with of_setting as (
+    select distinct keys.probe_id
+    from scorings
+    inner join store.scorings as keys on scorings.scoring = keys.scoring_id
+    where scorings.setting = coalesce($setting::integer, (select newest_setting.setting from newest_setting))
+),
+
+chosen as (
     select
         image_id,
         probe_id,
@@ -12,7 +20,10 @@ with chosen as (
     from store.images
     where contains(path, $image::varchar)
     -- the path itself comes before longer ones that it is a part of
-    order by path <> $image::varchar asc, image_id asc
+    order by
+        path <> $image::varchar asc,
+        probe_id not in (select of_setting.probe_id from of_setting) asc,
+        image_id asc
     limit 1
 ),
 

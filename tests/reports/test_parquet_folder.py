@@ -198,6 +198,25 @@ def test_other_places_are_named(path: Path, tmp_path: Path) -> None:
     assert "does not exist; make it" in refusal(path, tmp_path / "none" / "shared")
 
 
+def test_the_folder_that_one_is_in_keeps_its_place(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name in (".", "../here"):
+        assert refusal(path, Path(name)).startswith(f"{name} is the folder that you are in; name another")
+    with open_warehouse(path) as warehouse:
+        assert neuronlake.export_folder(warehouse, "shared") == Path("shared")
+
+
+def test_a_table_that_a_user_added_is_written_whatever_its_name(path: Path, tmp_path: Path) -> None:
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("""create table store.\"my 'own' table\" as select 7 as number""")
+    with open_warehouse(path) as warehouse:
+        folder = neuronlake.export_folder(warehouse, tmp_path / "shared")
+    assert pl.read_parquet(folder / "tables" / "my 'own' table.parquet")["number"].to_list() == [7]
+    with open_warehouse(folder) as read_back:
+        assert read_back.scalar("select count(*) from runs") == 2
+
+
 def test_an_unknown_setting_or_a_broken_warehouse_leaves_no_folder(path: Path, tmp_path: Path) -> None:
     assert "has no setting 7" in refusal(path, tmp_path / "shared", "7")
     with open_warehouse(path, write=True) as warehouse:

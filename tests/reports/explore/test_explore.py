@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -59,8 +60,9 @@ def test_the_app_first_shows_the_surest_unit_of_the_layer_that_is_understood_bes
 def test_an_address_chooses_setting_layer_and_unit(warehouse: Warehouse) -> None:
     asked = {"setting": "1", "model": "beta", "layer": "early", "unit": "2"}
     assert choosing.first_choice(warehouse, asked) == choosing.Choice(1, ("beta", "early"), ("beta", "early", 2))
-    unknown = {"model": "no", "layer": "early", "unit": "-3"}
-    assert choosing.first_choice(warehouse, unknown) == choosing.first_choice(warehouse, {})
+    for no_unit in ("-3", "99999999999"):
+        unknown = {"model": "no", "layer": "early", "unit": no_unit}
+        assert choosing.first_choice(warehouse, unknown) == choosing.first_choice(warehouse, {})
     with pytest.raises(SettingError, match="has no setting 9"):
         choosing.first_choice(warehouse, {"setting": "9"})
 
@@ -88,12 +90,42 @@ def test_an_image_leads_to_the_units_that_it_excites(warehouse: Warehouse) -> No
     # of its four units the first image excites these as nothing else does
     best = excited.filter(pl.col("excitement") == 1).select("model", "layer", "unit").rows()
     assert set(best) == {("alpha", "early", 1), ("alpha", "late", 0), ("beta", "head", 0)}
-    assert "a/one.png" in images.image_part(warehouse, "a/one.png")
+    assert "a/one.png" in images.image_part(warehouse, "a/one.png", 1)
+
+
+def test_of_two_probes_with_an_image_of_one_path_that_of_the_setting_is_shown(small_file: Path, tmp_path: Path) -> None:
+    """A probe that was made before holds the path too, with other contents, and here one that the path ends."""
+    file = Path(shutil.copy(small_file, tmp_path / "two.duckdb"))
+    with neuronlake.open(file, write=True) as opened:
+        opened.execute("insert into store.probes values (0, 'older', 'older', '/older', 1, 2, false)")
+        opened.execute("insert into store.images values (0, 0, 'b/four.png', null, 'other', null, null)")
+        opened.execute("insert into store.thumbnails values (0, 1, 1, 'OLDER'::blob)")
+        opened.execute("insert into store.activations values (2, 3, 0, -1)")
+        opened.execute("insert into store.units values (2, 0, 3, 'live', 0, 1, 0)")
+        opened.execute("update store.images set path = 'ab/four.png' where image_id = 1")
+        own = opened.scalar("select webp from store.thumbnails where image_id = 4")
+        best = images.excited_units(opened, "b/four.png", 1)
+        shown = images.image_part(opened, "b/four.png", 1)
+    assert best.filter(model="alpha", layer="late", unit=3).select("excitement", "concept").rows() == [(1, "mystery")]
+    assert f"base64,{base64.b64encode(own).decode()}" in shown
 
 
 def test_sql_is_answered_with_tags_at_hand(warehouse: Warehouse) -> None:
     question = "select concept, tag from unit_labels join unit_tags using (model, layer, unit) where setting = 5;"
     assert asking.ask(warehouse, NO_TAGS, question).rows.rows() == [("cat", "odd")]
+
+
+@pytest.mark.parametrize("end", [";", "; -- so", ";\n/* a; b */ ;\n--", " -- 'so'"])
+def test_how_a_question_ends_is_no_matter(warehouse: Warehouse, end: str) -> None:
+    assert asking.ask(warehouse, NO_TAGS, f"select 'é;--' as text{end}").rows.rows() == [("é;--",)]
+
+
+@pytest.mark.parametrize("question", ["set schema = 'store'", "create temp view unit_labels as select 1 as a"])
+def test_what_a_question_sets_is_nothing_to_the_page_and_to_the_next(warehouse: Warehouse, question: str) -> None:
+    before = asking.ask(warehouse, NO_TAGS, "unit_labels").rows
+    assert asking.ask(warehouse, NO_TAGS, question).error == ""
+    assert asking.ask(warehouse, NO_TAGS, "unit_labels").rows.equals(before)
+    assert "<h2>Top images</h2>" in choosing.unit_page(warehouse, ("alpha", "late", 0), 1).html
 
 
 def test_a_view_and_a_named_query_are_questions_too(warehouse: Warehouse) -> None:
@@ -145,6 +177,8 @@ def test_without_enough_units_or_embeddings_there_is_no_map(warehouse: Warehouse
 def test_a_row_that_names_a_unit_leads_to_it() -> None:
     assert units.named_in(pl.DataFrame({"unit": [3], "layer": ["fc"], "model": ["m"]})) == ("m", "fc", 3)
     assert units.named_in(pl.DataFrame({"unit": [3]})) is None
+    assert units.named_in(pl.DataFrame({"unit": [None], "layer": ["fc"], "model": ["m"]})) is None
+    assert units.named_in(pl.DataFrame({"unit": ["all"], "layer": ["fc"], "model": ["m"]})) is None
     assert units.named_in(pl.DataFrame({"unit": [], "layer": [], "model": []})) is None
 
 
@@ -160,6 +194,28 @@ def test_the_notebook_as_a_file_of_ones_own_reads_the_same_warehouse(small_file:
     assert "cli explore" not in notebook.read_text()
 
 
+@pytest.mark.parametrize(
+    ("notebook", "warehouse", "error"),
+    [
+        (".", "small.duckdb", ". is no Python file; name one that ends in .py with --notebook"),
+        ("notes.txt", "small.duckdb", "notes.txt is no Python file"),
+        ("no/explore.py", "small.duckdb", "the folder no does not exist; make it or name another with --notebook"),
+        ("explore.py", "missing.duckdb", "there is no warehouse at missing.duckdb"),
+    ],
+)
+def test_a_notebook_that_could_not_be_edited_is_not_made(
+    small_file: Path, tmp_path: Path, notebook: str, warehouse: str, error: str
+) -> None:
+    shutil.copy(small_file, tmp_path / "small.duckdb")
+    command = ["explore", "--edit", "--notebook", notebook, "--warehouse", warehouse]
+    done = subprocess.run(
+        [sys.executable, "-m", "neuronlake.cli", *command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert error in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["small.duckdb"]
+
+
 def test_the_app_answers_this_machine_alone_and_only_with_its_token(small_file: Path, tmp_path: Path) -> None:
     with served("--warehouse", str(small_file), folder=tmp_path) as address:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?access_token=[\w-]{20,}", address)
@@ -169,6 +225,18 @@ def test_the_app_answers_this_machine_alone_and_only_with_its_token(small_file: 
         with urllib.request.urlopen(bare) as page:  # noqa: S310
             assert b"log" in page.read().lower()
             assert "/auth/login" in page.url
+
+
+def test_an_app_stays_open_to_its_browser_where_that_opens_another(small_file: Path, tmp_path: Path) -> None:
+    """A browser gives its cookies to all ports of a machine."""
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    served_here = ("--warehouse", str(small_file))
+    with served(*served_here, folder=tmp_path) as one, served(*served_here, folder=tmp_path) as other:
+        for address in (one, other):
+            browser.open(address).close()
+        for address in (one, other):
+            with browser.open(address.split("?")[0]) as page:
+                assert "/auth/login" not in page.url
 
 
 def test_the_warehouse_stays_free_for_other_readers(small_file: Path, tmp_path: Path) -> None:

@@ -65,3 +65,12 @@ def test_tags_say_nothing_of_the_warehouse_itself(file: Path, small_file: Path) 
     before = file.read_bytes()
     add_tag(file, UNITS, "a")
     assert file.read_bytes() == before
+
+
+def test_an_exported_folder_has_its_tags_beside_it_also_where_one_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert tags_file(Path()) == tags_file(folder) == tmp_path / "shared.tags.csv"
