@@ -115,7 +115,7 @@ def setting_note(warehouse: Warehouse, query: str, parameters: dict[str, str], a
     if "setting" in answer.columns:
         said, mixed = "these rows are of {}", answer["setting"].drop_nulls().unique().sort().to_list()
     elif any(re.search(rf"\b{name}\b", query) for name in views_by_setting()):
-        said, mixed = "this puts {} together", sorted(each.number for each in all_settings(warehouse))
+        said, mixed = "this may put {} together", sorted(each.number for each in all_settings(warehouse))
     else:
         return None
     if len(mixed) < 2:

@@ -64,3 +64,8 @@ def ask(warehouse: Warehouse, tags: pl.DataFrame, question: str) -> Answer:
     if said := setting_note(warehouse, question, {}, rows):
         notes.append(said.removeprefix("note: "))
     return Answer(rows.head(MOST_ROWS), note="; ".join(notes))
+
+
+def fractions(rows: pl.DataFrame) -> list[str]:
+    """The columns whose numbers have digits that say nothing."""
+    return [name for name, kind in rows.schema.items() if kind.is_float()]

@@ -89,6 +89,12 @@ def first_choice(warehouse: Warehouse, asked: Mapping[str, Any]) -> Choice:
     return Choice(setting, layer, (layer[0], layer[1], number))
 
 
+def best_unit(warehouse: Warehouse, setting: int, layer: tuple[str, str]) -> Unit:
+    """The unit of a layer whose label is the likeliest to be right."""
+    asked = {"setting": setting, "model": layer[0], "layer": layer[1]}
+    return first_choice(warehouse, asked).unit
+
+
 def settings(warehouse: Warehouse) -> dict[str, int]:
     """The settings by what they are called, the newest first."""
     return {
@@ -109,7 +115,13 @@ def name_of(choices: Mapping[str, _Value], value: _Value) -> str:
 
 
 def unit_page(warehouse: Warehouse, unit: Unit, setting: int) -> UnitPage:
-    """The page of a unit under a setting; where that does not have it, a line that says so."""
+    """The page of a unit under a setting, or of what that first shows where it lacks the layer.
+
+    Where it lacks the unit alone, a line says so.
+    """
+    known = set(layers(warehouse, setting).values())
+    if unit[:2] not in known:
+        unit = first_choice(warehouse, {"setting": setting}).unit
     try:
         card = read_unit(warehouse, *unit, setting)
     except (UnitError, SettingError) as error:
@@ -125,6 +137,7 @@ def unit_page(warehouse: Warehouse, unit: Unit, setting: int) -> UnitPage:
                 number,
             )
             for model, layer, number, label, correlation in near
+            if (model, layer) in known
         },
         images={f"{rank}: {path}": path for rank, path in card.images.select("rank", "image").iter_rows()},
     )

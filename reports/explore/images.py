@@ -9,15 +9,23 @@ import polars as pl
 from neuronlake.reports.units.thumbnails import read_pictures
 from neuronlake.sql.warehouse import Warehouse
 
-_MOST_UNITS = 100
+_MOST_UNITS, _MOST_IMAGES = 100, 40
 
 
 def find_images(warehouse: Warehouse, text: str, setting: int) -> pl.DataFrame:
     """Picture, path, label and number of the first images of a setting's probe whose path or label contains a text."""
-    found = warehouse.query("images_by_name", text=text, setting=str(setting)).pl()
+    found = warehouse.query("images_by_name", text=text, setting=str(setting), top=str(_MOST_IMAGES)).pl()
     pictures = read_pictures(warehouse, found["image_id"])
     shown = [picture.source if (picture := pictures.get(number)) else "" for number in found["image_id"]]
     return found.select(pl.Series("picture", shown, dtype=pl.String), "image", "label", "image_id")
+
+
+def said_of(found: pl.DataFrame) -> str:
+    """What to say above images that were found."""
+    if found.is_empty():
+        return "No image of the probe has this in its path or label."
+    more = f"The first {_MOST_IMAGES}; type more to see others. " if found.height == _MOST_IMAGES else ""
+    return f"{more}Tick an image to see which units it excites most."
 
 
 def excited_units(warehouse: Warehouse, image: str, setting: int) -> pl.DataFrame:

@@ -13,10 +13,9 @@ app = marimo.App(width="medium", app_title="neuronlake")
 def _():
     import marimo as mo  # deptry: ignore[DEP004]  of the extra `explore`
 
-    import neuronlake
     from neuronlake.reports.explore import asking, choosing, images, tags, units
 
-    return asking, choosing, images, mo, neuronlake, tags, units
+    return asking, choosing, images, mo, tags, units
 
 
 @app.cell
@@ -43,9 +42,14 @@ def _(asked_for, choosing, mo, warehouse):
 
 
 @app.cell(hide_code=True)
-def _(asked_for, choosing, mo, setting, warehouse):
+def _(asked_for, choosing, mo, set_unit, setting, warehouse):
     layers = choosing.layers(warehouse, setting.value)
-    layer = mo.ui.dropdown(layers, value=choosing.name_of(layers, asked_for.layer), label="Layer")
+    layer = mo.ui.dropdown(
+        layers,
+        value=choosing.name_of(layers, asked_for.layer),
+        label="Layer",
+        on_change=lambda pair: set_unit(choosing.best_unit(warehouse, setting.value, pair)),
+    )
     return (layer,)
 
 
@@ -56,12 +60,15 @@ def _(mo, units):
 
 
 @app.cell(hide_code=True)
-def _(kind, layer, mo, neuronlake, setting, warehouse):
+def _(kind, layer, mo, setting, warehouse):
     mo.vstack(
         [
             mo.md(f"# {warehouse.path.name}"),
+            mo.md(
+                "What the units of these networks stand for. Choose units in the chart or the table, an image under "
+                "Images, or ask under SQL; the page of the chosen unit is below."
+            ),
             mo.hstack([setting, layer, kind], justify="start", wrap=True, gap=1.5),
-            mo.md(f"<small>neuronlake {neuronlake.__version__}; the warehouse is open for reading alone.</small>"),
         ]
     )
     return
@@ -85,13 +92,14 @@ def _(chart, found, get_tags, layer, mo, set_unit, tags, units, warehouse):
     known_tags = tags.read_tags(warehouse.path) if get_tags() is None else get_tags()
     is_chosen = bool(chart.selections)
     selected = tags.with_tags(units.selected_of(found, chart.value if is_chosen else None), known_tags, *layer.value)
+    open_ticked = units.opens_ticked(lambda number: set_unit((*layer.value, number)))
     table = mo.ui.table(
         units.for_table(selected),
-        selection="single",
+        selection="multi",
         page_size=8,
         show_column_summaries=False,
         show_data_types=False,
-        on_change=lambda rows: set_unit((*layer.value, rows["unit"][0])) if len(rows) else None,
+        on_change=open_ticked,
     )
     return is_chosen, known_tags, selected, table
 
@@ -103,32 +111,38 @@ def _(mo):
 
 
 @app.cell(hide_code=True)
-def _(layer, mo, selected, set_tags, tag, tags, units, warehouse):
-    in_selection = units.keys(selected, *layer.value)
+def _(is_chosen, layer, mo, selected, set_tags, table, tag, tags, units, warehouse):
+    # those that are ticked, else those that the chart has chosen, and never all
+    meant = table.value if len(table.value) else selected if is_chosen else selected.clear()
+    which = f"{len(meant):,} {'ticked' if len(table.value) else 'selected'} unit{'' if len(meant) == 1 else 's'}"
+    keys = units.keys(meant, *layer.value)
+    is_ready = bool(tag.value.strip()) and len(meant) > 0
     give = mo.ui.button(
-        label=f"Give it to these {selected.height:,} units",
-        disabled=not tag.value.strip(),
-        on_click=lambda _: set_tags(tags.add_tag(warehouse.path, in_selection, tag.value)),
+        label=f"Give it to the {which}" if len(meant) else "Tick units, or drag over points, to tag them",
+        disabled=not is_ready,
+        on_click=lambda _: set_tags(tags.add_tag(warehouse.path, keys, tag.value)),
     )
     take_back = mo.ui.button(
-        label="Take it back",
-        disabled=not tag.value.strip(),
-        on_click=lambda _: set_tags(tags.remove_tag(warehouse.path, in_selection, tag.value)),
+        label="Take it back from them",
+        disabled=not is_ready,
+        on_click=lambda _: set_tags(tags.remove_tag(warehouse.path, keys, tag.value)),
     )
     return give, take_back
 
 
 @app.cell(hide_code=True)
-def _(chart, give, has_map, is_chosen, mo, selected, table, tag, take_back, tags, warehouse):
+def _(chart, give, has_map, is_chosen, known_tags, mo, selected, table, tag, take_back, tags, warehouse):
     lack = "" if has_map else "The map needs embeddings of the images, which this warehouse does not have. "
     said = f"{selected.height:,} units selected." if is_chosen else "Drag over points to select units; all are listed."
     units_tab = mo.vstack(
         [
             chart,
-            mo.md(f"{lack}{said} Click a row's circle to see the unit below."),
+            mo.md(f"{lack}{said} Tick a unit to see its page below."),
             table,
-            mo.hstack([tag, give, take_back], justify="start"),
-            mo.md(f"<small>Tags are kept in {tags.tags_file(warehouse.path).name}, beside the warehouse.</small>"),
+            mo.hstack([tag, give, take_back], justify="start", wrap=True),
+            mo.md(
+                f"<small>{known_tags.height:,} tags in {tags.tags_file(warehouse.path).name}, beside the file.</small>"
+            ),
         ]
     )
     return (units_tab,)
@@ -184,6 +198,7 @@ def _(excited_table, image, image_table, image_text, images, mo, setting, wareho
     images_tab = mo.vstack(
         [
             image_text,
+            mo.md(images.said_of(image_table.data)),
             image_table,
             mo.Html(images.image_part(warehouse, image, setting.value)) if image else mo.md(""),
             excited_table,
@@ -209,16 +224,11 @@ def _(asking, known_tags, mo, question, set_unit, units, warehouse):
         selection="single",
         page_size=20,
         show_column_summaries=False,
+        format_mapping=dict.fromkeys(asking.fractions(answer.rows), "{:.6g}".format),
         on_change=lambda rows: set_unit(units.named_in(rows)) if units.named_in(rows) else None,
     )
-    sql_tab = mo.vstack(
-        [
-            question,
-            mo.callout(mo.plain_text(answer.error), kind="danger")
-            if answer.error
-            else mo.vstack([mo.md(answer.note), answer_table]),
-        ]
-    )
+    said_of_answer = mo.callout(mo.plain_text(answer.error), kind="danger") if answer.error else mo.md(answer.note)
+    sql_tab = mo.vstack([question, said_of_answer, *([answer_table] if len(answer.rows.columns) else [])])
     return (sql_tab,)
 
 
@@ -229,23 +239,39 @@ def _(images_tab, mo, sql_tab, units_tab):
 
 
 @app.cell(hide_code=True)
-def _(choosing, get_unit, mo, setting, warehouse):
+def _(choosing, get_unit, setting, warehouse):
     page = choosing.unit_page(warehouse, get_unit(), setting.value)
-    mo.vstack([mo.md("---"), mo.Html(page.html)])
     return (page,)
 
 
 @app.cell(hide_code=True)
 def _(mo, page, set_image, set_unit):
+    # apart from the cell that reads which unit is chosen: marimo runs no cell anew for what it has set itself
     near = mo.ui.dropdown(
         page.nearest,
         label="Go to a near unit",
         on_change=lambda where: set_unit(where) if where else None,
     )
     one_of_its_images = mo.ui.dropdown(
-        page.images, label="Look at one of its images", on_change=lambda path: set_image(path) if path else None
+        page.images,
+        label="See what else one of its images excites",
+        on_change=lambda path: set_image(path) if path else None,
     )
-    mo.hstack([near, one_of_its_images], justify="start", wrap=True)
+    return near, one_of_its_images
+
+
+@app.cell(hide_code=True)
+def _(excited_table, image, images, mo, near, one_of_its_images, page, setting, warehouse):
+    is_of_page = image in page.images.values()
+    shown_image = [mo.Html(images.image_part(warehouse, image, setting.value)), excited_table] if is_of_page else []
+    mo.vstack(
+        [
+            mo.md("---"),
+            mo.hstack([near, one_of_its_images], justify="start", wrap=True),
+            *shown_image,
+            mo.Html(page.html),
+        ]
+    )
     return
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import altair as alt
@@ -18,6 +19,8 @@ _BELIEVED = {
     "held_out_correlation": "held-out correlation of label and unit",
     "similarity": "similarity of unit and label",
 }
+# columns of the table, the one to sort by first; where no label was judged, the score
+_FACTS = ("confidence", "holds", "held_out_correlation", "ceiling")
 _LEAST_ON_MAP = 4
 _PERPLEXITY = 30
 
@@ -73,13 +76,13 @@ def scatter(units: pl.DataFrame, kind: str) -> Any:
     else:
         x = alt.X(
             "active_share:Q",
-            title="share of images that excite the unit half way to its best or more",
+            title="share of images that excite it at least half way",
             scale=alt.Scale(type="sqrt"),
             axis=alt.Axis(format="~%"),
         )
         y = alt.Y(f"{believed}:Q", title=_BELIEVED[believed], scale=alt.Scale(zero=believed != "similarity"))
     return (
-        alt.Chart(drawn.drop("concept"))
+        alt.Chart(drawn.drop("concept").with_columns(pl.col(believed).cast(pl.Float64).round_sig_figs(4)))
         .mark_point(filled=True, opacity=0.75)
         .encode(
             x=x,
@@ -91,7 +94,7 @@ def scatter(units: pl.DataFrame, kind: str) -> Any:
                 legend=alt.Legend(orient="top"),
             ),
             size=alt.Size("holds:O", scale=alt.Scale(domain=[True, False], range=[60, 25]), legend=None),
-            tooltip=["unit", "explanation", "category", *(name for name in _BELIEVED if drawn[name].count())],
+            tooltip=["unit", "explanation", "category", believed],
         )
         .properties(height=320, width="container")
     )
@@ -103,14 +106,32 @@ def selected_of(units: pl.DataFrame, chosen: pl.DataFrame | None) -> pl.DataFram
 
 
 def for_table(units: pl.DataFrame) -> pl.DataFrame:
-    """What a table shows of units, the likeliest labels first, with as many digits as say something."""
-    shown = ("unit", "explanation", "category", "confidence", "holds", "held_out_correlation", "ceiling")
-    numbers = ("confidence", "held_out_correlation", "ceiling", "active_share")
+    """What a table shows of units, the likeliest labels first, with as many digits as say something.
+
+    Of labels that nothing is known of, those with the highest score; what is known of no unit is left out.
+    """
+    known = [name for name in _FACTS if units[name].count()] or ["similarity"]
+    numbers = [name for name in (*known, "active_share") if units.schema[name].is_numeric()]
     return (
-        units.select(*shown, "active_share", "status", "tags")
-        .with_columns(pl.col(numbers).cast(pl.Float64).round(3))
-        .sort("confidence", descending=True, nulls_last=True, maintain_order=True)
+        units.select("unit", "tags", "explanation", "category", *known, "active_share", "status")
+        .sort(next(iter(known)), descending=True, nulls_last=True, maintain_order=True)
+        .with_columns(pl.col(numbers).cast(pl.Float64).round_sig_figs(3))
     )
+
+
+def opens_ticked(show: Callable[[int], None]) -> Callable[[pl.DataFrame], None]:
+    """What to do with the ticked rows of a table: show the unit that was ticked last."""
+    before: set[int] = set()
+
+    def open_ticked(rows: pl.DataFrame) -> None:
+        ticked: list[int] = rows["unit"].to_list() if len(rows) else []
+        new = [unit for unit in ticked if unit not in before]
+        before.clear()
+        before.update(ticked)
+        if new:
+            show(new[-1])
+
+    return open_ticked
 
 
 def keys(units: pl.DataFrame, model: str, layer: str) -> pl.DataFrame:

@@ -141,12 +141,12 @@ def test_a_selection_fills_the_table_and_a_row_of_it_the_page(page: Page, file: 
     assert len(rows) == min(8, count)
     concepts = dict(sql(file, "select unit, explanation from unit_labels join newest_setting using (setting)"
                               " where model = 'efficientnet-lite0-imagenet' and layer = '_fc'"))  # fmt: skip
-    assert all(concepts[int(unit)] == explanation for unit, explanation, *_ in rows)
+    assert all(concepts[int(unit)] == explanation for unit, _, explanation, *_ in rows)
     before = shown_unit(page)
     row = next(place for place, (unit, *_) in enumerate(rows) if not before.endswith(f" {unit}"))
     panel.locator("tbody tr").nth(row).get_by_role("checkbox").click()
     expect(page.locator(".neuronlake header .note").first).to_have_text(f"{LAYER} · unit {rows[row][0]}")
-    assert page.locator(".neuronlake h1").inner_text() == rows[row][1]
+    assert page.locator(".neuronlake h1").inner_text() == rows[row][2]
 
 
 def test_selected_units_are_tagged_beside_the_warehouse(page: Page, file: Path) -> None:
@@ -156,13 +156,46 @@ def test_selected_units_are_tagged_beside_the_warehouse(page: Page, file: Path) 
     tag = panel.get_by_placeholder("a word for them")
     tag.fill("sure and rare")
     tag.press("Enter")
-    give = panel.get_by_role("button", name=re.compile("Give it to these"))
+    give = panel.get_by_role("button", name=re.compile(r"Give it to the [\d,]+ selected units?"))
     expect(give).to_be_enabled()
     give.click()
     expect(panel.locator("tbody").get_by_text("sure and rare").first).to_be_visible()
     tagged = read_tags(file)
     assert tagged["tag"].unique().to_list() == ["sure and rare"]
     assert tagged.height == count
+
+
+def test_a_ticked_unit_alone_is_tagged(page: Page, file: Path) -> None:
+    panel = page.get_by_role("tabpanel")
+    expect(panel.get_by_role("button", name="Tick units, or drag over points, to tag them")).to_be_disabled()
+    unit = table(page)[2][0]
+    panel.locator("tbody tr").nth(2).get_by_role("checkbox").click()
+    expect(page.locator(".neuronlake header .note").first).to_have_text(f"{LAYER} · unit {unit}")
+    tag = panel.get_by_placeholder("a word for them")
+    tag.fill("this one")
+    tag.press("Enter")
+    panel.get_by_role("button", name="Give it to the 1 ticked unit").click()
+    expect(panel.locator("tbody").get_by_text("this one")).to_have_count(1)
+    assert read_tags(file).filter(tag="this one")["unit"].to_list() == [int(unit)]
+
+
+def test_another_layer_brings_its_surest_unit(page: Page, file: Path) -> None:
+    page.get_by_label("Layer").select_option(label="efficientnet-lite1-imagenet · _blocks.10")
+    ((unit,),) = sql(
+        file,
+        "select unit from unit_labels join newest_setting using (setting) where model = 'efficientnet-lite1-imagenet'"
+        " and layer = '_blocks.10' order by confidence desc nulls last, similarity desc limit 1",
+    )
+    shown = f"efficientnet-lite1-imagenet · _blocks.10 · unit {unit}"
+    expect(page.locator(".neuronlake header .note").first).to_have_text(shown)
+
+
+def test_one_of_a_units_images_shows_what_else_it_excites(page: Page) -> None:
+    choice = page.get_by_label("See what else one of its images excites")
+    name = choice.locator("option").all_inner_texts()[1]
+    choice.select_option(label=name)
+    figure = page.locator("figure.chosen-image figcaption").filter(visible=True)
+    expect(figure).to_have_text(name.split(": ")[1])
 
 
 def test_units_lie_on_a_map_by_what_excites_them(page: Page) -> None:
