@@ -85,13 +85,17 @@ def compare(
         console = tables.output_console()
         console.print(f"\nconcepts gained and lost most, counting {counted}", style="italic", highlight=False)
         console.print(tables.terminal_table(shown))
-    _say_next(asked, warehouse)
+    for row in by_layer.iter_rows(named=True):
+        kept = "by number" if row["is_by_number"] else "by activations alone, for numbers do not mean the same in both"
+        typer.echo(f"units of {row['layer']} are paired {kept}", err=True)
+    _say_next(asked, warehouse, has_moved=by_layer["moved"].sum() > 0)
 
 
-def _say_next(asked: dict[str, str], warehouse: Path) -> None:
+def _say_next(asked: dict[str, str], warehouse: Path, *, has_moved: bool) -> None:
     """What to ask of a comparison."""
     given = shlex.join(f"{name}={value}" for name, value in asked.items())
     questions = (f"cli sql most_changed_units {given}", f"cli sql concepts_gained_and_lost {given} top=50")
-    every = "cli sql \"select * from label_changes where change = 'moved'\""
-    ask = "\n".join(f"  {hints.command(question, warehouse)}" for question in (*questions, every))
+    if has_moved:
+        questions += ("cli sql \"select * from label_changes where change = 'moved'\"",)
+    ask = "\n".join(f"  {hints.command(question, warehouse)}" for question in questions)
     typer.echo(f"ask next:\n{ask}", err=True)

@@ -20,8 +20,9 @@ from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.plan import Plan, lent_modules, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.recipe import Recipe
-from neuronlake.ingest.reusing import reusable_images
+from neuronlake.ingest.reusing import moved_up_note, reusable_images
 from neuronlake.ingest.storing import check_names
+from neuronlake.sql.store.images.reuse import Reusable
 from neuronlake.sql.store.probes import default_chunk_images
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import Progress, no_progress
@@ -86,7 +87,10 @@ def _estimate(recipe: Recipe, progress: Progress, warehouse: Warehouse | None) -
     """Plan the run and try it."""
     plan = make_plan(recipe, progress)
     notes = check_names(warehouse, plan) if warehouse else ()
-    reused = reusable_images(warehouse, plan) if warehouse else 0
+    known = reusable_images(warehouse, plan) if warehouse else Reusable({})
+    reused = len(known.sources)
+    if known.moved_up:
+        notes += (moved_up_note(len(known.moved_up)),)
     images, units = len(plan.probe.images), sum(layer.units for layer in plan.layers)
     concepts = len(plan.concept_set.concepts)
     similarities = units * min(concepts, plan.scoring.keep_concepts or concepts)

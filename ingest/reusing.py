@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from neuronlake.ingest.machines.chunks import TOP_IMAGES, Chunk
 from neuronlake.ingest.plan import Plan
 from neuronlake.ingest.storing import Registered
-from neuronlake.sql.store.images.reuse import Reused, find_reusable, mapped_layers
+from neuronlake.sql.store.images.reuse import Reusable, Reused, find_reusable, mapped_layers
 from neuronlake.sql.store.names import number_of
 from neuronlake.sql.warehouse import Warehouse
 
@@ -20,10 +20,12 @@ class Work:
     Attributes:
         chunks: that some layer or the encoder lacks, with the images to extract, of which there may be none.
         reused: by number of the chunk those that are copied instead.
+        moved_up: how many of those to extract the warehouse has, but not where each unit fires.
     """
 
     chunks: tuple[Chunk, ...]
     reused: dict[int, Reused]
+    moved_up: int = 0
 
     @property
     def image_ids(self) -> list[int]:
@@ -44,14 +46,14 @@ def share_work(warehouse: Warehouse, plan: Plan, registered: Registered, chunks:
     first = registered.probe.first_image_id
     digests = {first + place: image.sha256 for place, image in enumerate(plan.probe.images)}
     # as a rule all chunks lack the same
-    sources: dict[tuple[tuple[tuple[str, str], ...], bool], dict[int, int]] = {}
+    known: dict[tuple[tuple[tuple[str, str], ...], bool], Reusable] = {}
     shared: list[Chunk] = []
     reused: dict[int, Reused] = {}
     mapped = mapped_layers(warehouse, list(registered.layer_ids.values()))
     for chunk in chunks:
         lacking = (chunk.layers, chunk.needs_embeddings)
-        if lacking not in sources:
-            sources[lacking] = find_reusable(
+        if lacking not in known:
+            known[lacking] = find_reusable(
                 warehouse,
                 digests,
                 registered.probe.probe_id,
@@ -59,21 +61,32 @@ def share_work(warehouse: Warehouse, plan: Plan, registered: Registered, chunks:
                 registered.encoder_id if chunk.needs_embeddings else None,
                 TOP_IMAGES,
             )
-        found = sources[lacking]
+        found = known[lacking].sources
         copied = {image.image_id: found[image.image_id] for image in chunk.images if image.image_id in found}
         if copied:
             reused[chunk.number] = Reused(copied, mapped, TOP_IMAGES)
         shared.append(replace(chunk, images=tuple(image for image in chunk.images if image.image_id not in copied)))
-    return Work(tuple(shared), reused)
+    moved_up = {image.image_id for chunk in shared for image in chunk.images} & {
+        image_id for each in known.values() for image_id in each.moved_up
+    }
+    return Work(tuple(shared), reused, len(moved_up))
 
 
-def reusable_images(warehouse: Warehouse, plan: Plan) -> int:
-    """How many of a plan's images would be copied if nothing of its probe itself were there yet."""
+def moved_up_note(images: int) -> str:
+    """What to say of images that are looked at again though the warehouse has them."""
+    return (
+        f"{images:,} images that the warehouse has are looked at again: without those that were removed they are among "
+        "the top images of some unit, and where it fires there was not kept"
+    )
+
+
+def reusable_images(warehouse: Warehouse, plan: Plan) -> Reusable:
+    """Which of a plan's images, by their place, would be copied if nothing of its probe itself were there yet."""
     numbers = [number_of(warehouse, "layers", layer.fingerprint) for layer in plan.layers]
     layer_ids = [number for number in numbers if number is not None]
     encoder_id = number_of(warehouse, "encoders", plan.encoder.fingerprint) if plan.encoder else None
     if len(layer_ids) < len(plan.layers) or (plan.encoder is not None and encoder_id is None):
-        return 0
+        return Reusable({})
     digests = {place: image.sha256 for place, image in enumerate(plan.probe.images)}
     probe_id = number_of(warehouse, "probes", plan.probe.fingerprint)
-    return len(find_reusable(warehouse, digests, probe_id, layer_ids, encoder_id, TOP_IMAGES))
+    return find_reusable(warehouse, digests, probe_id, layer_ids, encoder_id, TOP_IMAGES)

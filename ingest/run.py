@@ -22,7 +22,7 @@ from neuronlake.ingest.plan import Plan, lent_modules, looked_at, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.failure_limit import FailureLimit
 from neuronlake.ingest.recipe import Recipe, chosen_recipe
-from neuronlake.ingest.reusing import Work, share_work
+from neuronlake.ingest.reusing import Work, moved_up_note, share_work
 from neuronlake.ingest.storing import Registered, load_chunk, readable_chunks, register
 from neuronlake.sql import hints
 from neuronlake.sql.store.chunks import finish_layers, loaded_parts, undirected_images
@@ -133,6 +133,7 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
         notes=(
             *registered.notes,
             *made_anew,
+            *([moved_up_note(work.moved_up)] if work.moved_up else []),
             *without_labels,
             *_notes(warehouse, plan, len(failed), undirected, limit),
         ),

@@ -149,7 +149,10 @@ def print_unit(card: UnitCard) -> None:
         console.print(terminal_table(card.sum.select(known), title="the sum"))
     if not card.concepts.is_empty():
         console.print()
-        console.print(terminal_table(card.concepts.select("concept", "similarity"), title="best concepts"))
+        score = "IoU" if card.label["union_pixels"] else "similarity"
+        console.print(
+            terminal_table(card.concepts.select("concept", pl.col("similarity").alias(score)), title="best concepts")
+        )
     if not card.images.is_empty():
         console.print()
         console.print(terminal_table(card.images.select("rank", "image", "label", "activation"), title="top images"))

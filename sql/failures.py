@@ -67,8 +67,8 @@ def open_failure(path: Path, message: str) -> WarehouseError:
     if holder := re.search(r"PID (\d+)", message):
         return InUseError(
             f"{path} is in use by process {_process(int(holder[1]))}; if that is a notebook, close the connection "
-            "there (wh.close()), else wait until it ends, as --wait does for a command that writes, or work on a copy "
-            "made after that"
+            "there (wh.close()), if `cli explore`, end it with Ctrl-C, else wait until it ends, as --wait does for a "
+            "command that writes, or work on a copy made after that"
         )
     meanings = (meaning for pattern, meaning in _OPEN_FAILURES if re.search(pattern, message))
     meaning = next(meanings, "cannot be opened: " + message.strip().splitlines()[0])

@@ -286,7 +286,7 @@ def test_the_process_that_holds_the_file_is_named_with_the_way_to_free_it(here: 
         holder.stdin.close()
     command = f"{Path(sys.executable).name} -c import sys, neuronlake wh = neuronlake.open"
     assert f"is in use by process {holder.pid} ({command}" in str(refused.value)
-    assert "if that is a notebook, close the connection there (wh.close()), else wait until it ends" in str(
+    assert "if that is a notebook, close the connection there (wh.close()), if `cli explore`, end it" in str(
         refused.value
     )
 

@@ -42,6 +42,19 @@ class Reused:
         return _range(self.sources)
 
 
+@dataclass(frozen=True)
+class Reusable:
+    """Images whose contents another probe has.
+
+    Attributes:
+        sources: of those that can be copied, by their number that of the image to copy.
+        moved_up: numbers of the others: among the top images of some unit, which they were not there.
+    """
+
+    sources: Mapping[int, int]
+    moved_up: frozenset[int] = frozenset()
+
+
 def find_reusable(
     warehouse: Warehouse,
     digests: Mapping[int, str],
@@ -49,11 +62,11 @@ def find_reusable(
     layer_ids: Sequence[int],
     encoder_id: int | None,
     top_images: int,
-) -> dict[int, int]:
+) -> Reusable:
     """The images whose contents another probe has, of which everything is stored that they lack.
 
     Removed images let others move up among a unit's top images, and an older run has kept the place where a unit fires
-    of its own top images only. Images that move up are left out, so that they are looked at again.
+    of its own top images only. Images that move up are told apart, so that they are looked at again.
 
     Args:
         warehouse: to read.
@@ -62,23 +75,21 @@ def find_reusable(
         layer_ids: numbers of the layers that lack them.
         encoder_id: number of the encoder that lacks them; None where none does.
         top_images: how many each unit has.
-
-    Returns:
-        For each its number and that of the image to copy.
     """
     wanted = pl.DataFrame({"image_id": list(digests), "sha256": list(digests.values())})
     keys = {"probe_id": probe_id, "layer_ids": list(layer_ids), "encoder_id": encoder_id}
     with warehouse.lent(wanted_images=wanted):
         sources: dict[int, int] = dict(warehouse.step("reusable_images", **keys).fetchall())
     if not sources:
-        return {}
-    promoted: set[int] = set()
+        return Reusable({})
+    moved_up: set[int] = set()
     with warehouse.lent(reused_images=_pairs(sources)):
         if warehouse.step("sources_changed").fetchall()[0][0]:
             for layer_id in mapped_layers(warehouse, layer_ids):
                 of_layer = {"layer_id": layer_id, "top_images": top_images, **_range(sources)}
-                promoted |= {number for (number,) in warehouse.step("promoted_images", **of_layer).fetchall()}
-    return {number: source for number, source in sources.items() if number not in promoted}
+                moved_up |= {number for (number,) in warehouse.step("promoted_images", **of_layer).fetchall()}
+    copied = {number: source for number, source in sources.items() if number not in moved_up}
+    return Reusable(copied, frozenset(moved_up))
 
 
 def mapped_layers(warehouse: Warehouse, layer_ids: Sequence[int]) -> frozenset[int]:

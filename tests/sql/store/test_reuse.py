@@ -37,14 +37,14 @@ def digest(warehouse: Warehouse, image_id: int) -> str:
 def found(warehouse: Warehouse, *images: int, layers: tuple[int, ...] = (1,), encoder: int | None = None) -> list[int]:
     """Of a new probe with the contents of these images, those that are copied."""
     digests = {10 + place: digest(warehouse, image) for place, image in enumerate(images)}
-    return list(find_reusable(warehouse, digests, NEW, layers, encoder, TOP).values())
+    return list(find_reusable(warehouse, digests, NEW, layers, encoder, TOP).sources.values())
 
 
 def test_all_that_could_be_read_is_copied(warehouse: Warehouse) -> None:
     assert found(warehouse, 1, 2, 3, 4, 5) == [1, 2, 3, 4]
     assert found(warehouse, 1, 2, 3, 4, layers=(1, 2, 3, 4), encoder=1) == [1, 2, 3, 4]
     assert found(warehouse, 1, 2, 3, 4, layers=(), encoder=1) == [1, 2, 3, 4]
-    assert find_reusable(warehouse, {10: "another"}, NEW, [1], None, TOP) == {}
+    assert find_reusable(warehouse, {10: "another"}, NEW, [1], None, TOP).sources == {}
 
 
 def test_images_are_not_copied_that_would_come_to_the_top_without_a_place(warehouse: Warehouse) -> None:
