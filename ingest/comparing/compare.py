@@ -121,6 +121,9 @@ def _compare(
         raise CompareError(f"{pair.a} and {pair.b} have not seen the same images; run their `cli ingest` to its end")
     comparison = Comparison(run_id, *layers, probe_id, len(images), is_by_number=False)
     if not (live_a and live_b):
+        # nothing speaks against the numbers: a layer that is dead has died or not yet appeared
+        is_same_layer = (pair.a.layer, pair.a.units) == (pair.b.layer, pair.b.units)
+        comparison = replace(comparison, is_by_number=is_same_layer)
         insert_comparison(warehouse, comparison, pl.concat([_rows("a", live_a), _rows("b", live_b)]))
         return
     a = _activations(warehouse, layers[0], live_a, seen_a, images)

@@ -199,11 +199,11 @@ def test_layers_of_two_names_and_of_one_model_are_paired(small: Warehouse) -> No
     assert verify(small) == []
 
 
-def test_a_layer_without_a_live_unit_has_nothing_close(small: Warehouse) -> None:
+def test_a_layer_without_a_live_unit_has_died(small: Warehouse) -> None:
     small.execute("update store.units set status = 'dead' where layer_id = 3")
     neuronlake.compare(small, "alpha", "beta")
-    found = small.sql("select fate, unit_b, activation_correlation from unit_matches order by unit").fetchall()
-    assert found == [("unmatched", None, None), ("unmatched", None, None), ("dead", None, None)]
+    found = small.sql("select fate, activation_correlation from unit_matches order by unit").fetchall()
+    assert found == [("died", None), ("died", None), ("dead", None)]
     assert not {"comparisons_whole", "comparisons_true"} & {fault.check for fault in verify(small)}
 
 
