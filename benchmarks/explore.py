@@ -73,8 +73,8 @@ def seconds(act: Callable[[], None]) -> float:
 def first_view(page: Page, address: str) -> None:
     """Open the app until its chart and the page of a unit are there."""
     page.goto(address)
-    expect(page.locator("canvas")).to_be_visible(timeout=120_000)
-    expect(page.locator(".neuronlake h1")).to_be_visible(timeout=120_000)
+    page.wait_for_selector("canvas", timeout=120_000)
+    page.wait_for_selector(".neuronlake h1", timeout=120_000)
 
 
 def select(page: Page) -> None:
@@ -92,7 +92,9 @@ def open_unit(page: Page) -> None:
     """Choose a unit of the table until its page is there."""
     before = page.locator(".neuronlake header .note").first.inner_text()
     page.get_by_role("tabpanel").get_by_role("checkbox").nth(3).click()
-    expect(page.locator(".neuronlake header .note").first).not_to_have_text(before, timeout=60_000)
+    page.wait_for_function(
+        "before => document.querySelector('.neuronlake header .note').innerText !== before", arg=before, timeout=60_000
+    )
 
 
 def measure(address: str, runs: int) -> dict[str, list[float]]:

@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from neuronlake import NeuronlakeError
-from neuronlake.reports.explore.choosing import first_choice, opened_warehouse
+from neuronlake.reports.explore.choosing import first_choice, opened_warehouse, unit_page
+from neuronlake.reports.explore.units import units_of_layer
 from neuronlake.reports.files import write_output
 from neuronlake.sql.opening import open_warehouse
 
@@ -26,7 +27,7 @@ _PORTS_TRIED = 50
 _SECONDS_TO_END = 1
 _NOTEBOOK = Path(__file__).with_name("notebook.py")
 # loaded before the first page asks for them
-_LOADED_AHEAD = ("altair", "polars", "scipy.stats", "vl_convert", "neuronlake.reports.explore.units")
+_LOADED_AHEAD = ("altair", "polars", "scipy.stats", "vl_convert")
 
 
 class ExploreError(NeuronlakeError):
@@ -48,9 +49,9 @@ def serve(file: Path, port: int | None, asked: dict[str, str], ready: Callable[[
         SettingError: it has no scoring, or not the setting that was asked for.
     """
     marimo, uvicorn = _package("marimo"), _package("uvicorn")
-    first_choice(opened_warehouse(str(file)), asked)
     for name in _LOADED_AHEAD:
         importlib.import_module(name)
+    _look_ahead(file, asked)
     os.environ["NEURONLAKE_WAREHOUSE"] = str(file)
     listening = _listen(port)
     token = secrets.token_urlsafe(16)
@@ -63,6 +64,14 @@ def serve(file: Path, port: int | None, asked: dict[str, str], ready: Callable[[
     ready(f"http://{_HOST}:{listening.getsockname()[1]}/?{urlencode({'access_token': token, **asked})}")
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
+
+
+def _look_ahead(file: Path, asked: dict[str, str]) -> None:
+    """Read and draw what the first page shows, so that it comes the sooner: DuckDB keeps what it has read."""
+    warehouse = opened_warehouse(str(file))
+    chosen = first_choice(warehouse, asked)
+    units_of_layer(warehouse, chosen.setting, *chosen.layer)
+    unit_page(warehouse, chosen.unit, chosen.setting)
 
 
 def edit(file: Path, notebook: Path) -> bool:

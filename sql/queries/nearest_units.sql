@@ -4,7 +4,7 @@
 --   $layer: text; name of the layer
 --   $unit: integer; number of the unit, from 0
 --   $top: integer = 8; how many units
---   $candidates: integer = 40; of how many, by shared top images, the correlation is computed
+--   $candidates: integer = 20; of how many, by shared top images, the correlation is computed
 --   $setting: integer = ; whose labels to show: its number, or a method that only one has; the newest where not given
 --   $probe: text = ; the probe; each where not given
 with chosen as (

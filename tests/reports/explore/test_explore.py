@@ -74,11 +74,16 @@ def test_the_page_of_a_unit_leads_to_its_images_and_to_units_near_it(warehouse: 
     assert next(iter(page.nearest.values())) == ("beta", "head", 0)
 
 
-def test_a_unit_that_the_setting_does_not_have_is_said_to_be_missing_and_is_no_part_of_the_page(
-    warehouse: Warehouse,
-) -> None:
-    page = choosing.unit_page(warehouse, ("<b>", "late", 0), 1)
-    assert "has no model &#x27;&lt;b&gt;&#x27;" in page.html
+def test_a_layer_that_the_setting_does_not_have_gives_way_to_what_it_first_shows(warehouse: Warehouse) -> None:
+    page = choosing.unit_page(warehouse, ("beta", "early", 0), 5)
+    assert "alpha · late · unit 0" in page.html
+    # nor is one offered
+    assert {unit[:2] for unit in page.nearest.values()} <= {("alpha", "late"), ("beta", "head")}
+
+
+def test_a_unit_that_a_layer_does_not_have_is_said_to_be_missing(warehouse: Warehouse) -> None:
+    page = choosing.unit_page(warehouse, ("alpha", "late", 99), 1)
+    assert page.html == "<p>late of alpha has units 0 to 3, not 99</p>"
     assert not page.images
 
 
