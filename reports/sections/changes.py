@@ -82,7 +82,7 @@ def changes_by_layer(layers: pl.DataFrame, model_a: str, model_b: str) -> Any:
     if by_closest:
         which = "units" if by_closest == named.height else f"units of {by_closest} of {named.height} layers"
         small.append(f"{which} stand against their closest")
-    return titled(bars + numbers, _pair(model_a, model_b), 26 * named.height, *small)
+    return titled(bars + numbers, "Units of each layer", 26 * named.height, *_pair(model_a, model_b), *small)
 
 
 @with_drawable_names
@@ -112,7 +112,7 @@ def gained_and_lost(concepts: pl.DataFrame, model_a: str, model_b: str, verdict:
             x=alt.X(
                 "side:Q",
                 title="units that lost it, and that gained it",
-                axis=alt.Axis(labelExpr="abs(datum.value)", tickMinStep=1),
+                axis=alt.Axis(labelExpr="abs(datum.value)", tickMinStep=1, tickCount=8),
                 scale=alt.Scale(domain=[-most, most]),
             ),
             color=alt.Color(
@@ -130,12 +130,12 @@ def gained_and_lost(concepts: pl.DataFrame, model_a: str, model_b: str, verdict:
         )
     )
     small = [f"counting {verdict.many} ({verdict.criterion})"] if verdict else []
-    return titled(bars, _pair(model_a, model_b), BAR_STEP * len(order), *small)
+    return titled(bars, "Concepts of units", BAR_STEP * len(order), *_pair(model_a, model_b), *small)
 
 
-def _pair(model_a: str, model_b: str) -> str:
-    """Two models, before and after."""
-    return f"{model_a} → {model_b}"
+def _pair(model_a: str, model_b: str) -> tuple[str, str]:
+    """Two models in small print, a line each: two long names would not fit in one."""
+    return f"before: {model_a}", f"after: {model_b}"
 
 
 def _renamed() -> pl.Expr:
