@@ -28,6 +28,23 @@ _SECONDS_TO_END = 1
 _NOTEBOOK = Path(__file__).with_name("notebook.py")
 # loaded before the first page asks for them
 _LOADED_AHEAD = ("altair", "polars", "scipy.stats", "vl_convert")
+# what marimo's editor shows as SQL
+_SQL_CELL = '''@app.cell
+def _(mo, warehouse):
+    _rows = mo.sql(
+        f"""
+        select model, layer, unit, explanation, confidence
+        from unit_labels
+        join newest_setting using (setting)
+        order by confidence desc nulls last
+        limit 100
+        """,
+        engine=warehouse.connection,
+    )
+    return
+
+
+'''
 
 
 class ExploreError(NeuronlakeError):
@@ -108,7 +125,8 @@ def own_notebook(file: Path) -> str:
     text = _NOTEBOOK.read_text(encoding="utf-8")
     text = text.replace("run by `cli explore`, edited by `cli explore --edit`", "yours to change")
     text = text.replace("  # deptry: ignore[DEP004]  of the extra `explore`", "")
-    return text.replace("choosing.served_file()", repr(str(file.absolute())))
+    text = text.replace("choosing.served_file()", repr(str(file.absolute())))
+    return text.replace("if __name__ ==", f"{_SQL_CELL}if __name__ ==")
 
 
 def _of_port(port: int) -> Callable[[Any], Any]:
