@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -124,7 +125,7 @@ def own_notebook(file: Path) -> str:
     """The notebook as text, for a warehouse."""
     text = _NOTEBOOK.read_text(encoding="utf-8")
     text = text.replace("run by `cli explore`, edited by `cli explore --edit`", "yours to change")
-    text = text.replace("  # deptry: ignore[DEP004]  of the extra `explore`", "")
+    text = re.sub(r"  # deptry:.*", "", text)
     text = text.replace("choosing.served_file()", repr(str(file.absolute())))
     return text.replace("if __name__ ==", f"{_SQL_CELL}if __name__ ==")
 

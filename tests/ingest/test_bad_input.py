@@ -463,7 +463,7 @@ ROWS = [
     Bad("an unknown setting", {"": "r.toml"}, "'laiers'; did you mean layers", text("r.toml", "laiers = 'fc'")),
     Bad("a setting of the wrong type", {"": "r.toml"}, "seed takes a whole number", text("r.toml", "seed = 'one'")),
     # the file
-    Bad("a folder as warehouse", {"--warehouse": "photos"}, "photos is a folder, not a DuckDB file; name a file"),
+    Bad("a folder as warehouse", {"--warehouse": "photos"}, "photos is a folder, neither a DuckDB file nor what"),
     Bad("a warehouse in no folder", {"--warehouse": "none/w.duckdb"}, "the folder none does not exist"),
     Bad("a text as warehouse", {"--warehouse": "words.txt"}, "words.txt is not a DuckDB file; name a warehouse"),
     Bad(

@@ -89,12 +89,19 @@ def test_a_figure_may_ask_a_view_which_answers_with_its_rows_of_the_setting(
 def test_one_model_is_compared_with_none(tmp_path: Path) -> None:
     with small_warehouse.build(tmp_path / "w.duckdb") as warehouse:
         both = figures.placed_figures(answers_of(warehouse, 5))
-        # of these labels no pixels are known
-        assert [name for name, drawn in both.items() if not drawn] == ["detectors"]
+        # of these labels no pixels are known, and nothing was compared
+        assert [name for name, drawn in both.items() if not drawn] == ["detectors", "changes", "flow"]
         warehouse.execute("delete from store.labels where scoring_id = 6")
         warehouse.execute("delete from store.scorings where scoring_id = 6")
         alone = figures.placed_figures(answers_of(warehouse, 5))
-    assert [name for name, drawn in alone.items() if not drawn] == ["detectors", "shared", "overlap", "own"]
+    assert [name for name, drawn in alone.items() if not drawn] == [
+        "detectors",
+        "changes",
+        "flow",
+        "shared",
+        "overlap",
+        "own",
+    ]
 
 
 def test_the_page_has_each_figure_that_counts_labels_for_those_that_hold_and_for_all(warehouse: Warehouse) -> None:
@@ -116,7 +123,7 @@ def test_where_nothing_tells_labels_apart_the_page_counts_all(tmp_path: Path) ->
         warehouse.execute("update store.labels set p_value = null, q_value = null")
         placed = figures.placed_figures(answers_of(warehouse, 5))
     assert {figure.labels for drawn in placed.values() for figure in drawn} == {None}
-    assert [name for name, drawn in placed.items() if not drawn] == ["detectors", "fidelity"]
+    assert [name for name, drawn in placed.items() if not drawn] == ["detectors", "changes", "flow", "fidelity"]
 
 
 def test_the_sql_of_each_figure_gives_its_rows_for_all_labels_too(warehouse: Warehouse) -> None:
