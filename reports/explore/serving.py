@@ -92,15 +92,12 @@ def _look_ahead(file: Path, asked: dict[str, str]) -> None:
     unit_page(warehouse, chosen.unit, chosen.setting)
 
 
-def edit(file: Path, notebook: Path) -> bool:
+def edit(file: Path, notebook: Path) -> None:
     """Open the app's notebook as a file of the user's own in marimo's editor, until that is closed.
 
     Args:
         file: the warehouse that a new notebook reads.
         notebook: made where it is not there.
-
-    Returns:
-        Whether it was made.
 
     Raises:
         ExploreError: marimo is not installed, or the notebook is no place for one.
@@ -112,13 +109,11 @@ def edit(file: Path, notebook: Path) -> bool:
         raise ExploreError(f"{notebook} is no Python file; name one that ends in .py with --notebook")
     if not notebook.absolute().parent.is_dir():
         raise ExploreError(f"the folder {notebook.parent} does not exist; make it or name another with --notebook")
-    is_new = not notebook.exists()
-    if is_new:
+    if not notebook.exists():
         open_warehouse(file).close()
         write_output(notebook, own_notebook(file).encode())
     command = [sys.executable, "-m", "marimo", "edit", str(notebook), "--host", _HOST]
     subprocess.run(command, check=False)  # noqa: S603  our own
-    return is_new
 
 
 def own_notebook(file: Path) -> str:

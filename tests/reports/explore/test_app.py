@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 import neuronlake
 from neuronlake.reports.explore.tags import read_tags
@@ -20,16 +20,6 @@ EXAMPLE = Path(__file__).parents[3] / "warehouse.duckdb.example"
 LAYER = "efficientnet-lite0-imagenet · _fc"
 SELECTED = re.compile(r"[1-9][\d,]* units selected")
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=quiet)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
