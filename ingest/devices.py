@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -10,6 +12,8 @@ from neuronlake import NeuronlakeError
 
 Precision = Literal["float32", "bfloat16", "float16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+# what PyTorch's older switch for matrix products calls the precisions of its newer ones
+_OLDER_NAMES = {"bf16": "medium", "tf32": "high"}
 _BATCH_SIZES = {"cpu": 16, "cuda": 256, "mps": 64}
 
 
@@ -50,6 +54,35 @@ def batch_size_for(device: torch.device) -> int:
 def reduced(device: torch.device, precision: str) -> torch.autocast:
     """A context in which networks run in one of `PRECISIONS`; what they leave in it is for the caller to convert."""
     return torch.autocast(device.type, dtype=getattr(torch, precision), enabled=precision != "float32")
+
+
+@contextmanager
+def exact_float32() -> Generator[None]:
+    """Within the block float32 is float32 on every device; as a decorator, within each call.
+
+    PyTorch has cuDNN's convolutions round their inputs to TF32, 10 bits of fraction instead of 23, unless told
+    otherwise, and a program may have asked the same of matrix products (of bfloat16 on a CPU). Numbers stored under one
+    fingerprint would then depend on who computed them. Where half the bits will do, `--precision` asks for them, and says
+    so in the name.
+
+    PyTorch keeps older switches beside those of each operation, and what reads one kind, as `torch.compile` does, fails
+    where the two disagree: so both are set, the older ones first.
+    """
+    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
+    operations = cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul, mkldnn.conv, mkldnn.matmul
+    before = [each.fp32_precision for each in operations]
+
+    def put(convolutions: bool, products: str, precisions: Sequence[str]) -> None:  # noqa: FBT001
+        cudnn.allow_tf32 = convolutions
+        torch.set_float32_matmul_precision(products)
+        for each, precision in zip(operations, precisions, strict=True):
+            each.fp32_precision = precision
+
+    put(False, "highest", ["ieee"] * len(operations))
+    try:
+        yield
+    finally:
+        put(before[0] == "tf32", _OLDER_NAMES.get(before[-1], "highest"), before)
 
 
 def release_memory(device: torch.device) -> None:

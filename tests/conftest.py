@@ -15,6 +15,15 @@ from neuronlake.ingest.recipe import Recipe
 from tiny import CONCEPTS, TINY_CLIP, TINY_PREPROCESSING, write_image
 
 
+_NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
+
+
+@pytest.fixture(scope="session", params=["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, _NO_GPU])])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The CPU, where a test checks itself, and a CUDA device; `pytest -m cuda` runs what is for the second alone."""
+    return torch.device(request.param)
+
+
 @pytest.fixture(scope="session")
 def tiny_clip() -> torch.nn.Module:
     """A small CLIP with random weights, always the same."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.devices import release_memory
+from neuronlake.ingest.devices import exact_float32, release_memory
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.machines.allocator import keep_freed_memory
@@ -64,7 +64,9 @@ class LoadedNetworks:
 
     @contextmanager
     def on(self, device: torch.device) -> Generator[None]:
-        """Within the block all are on the device, laid out as it is fastest; scoring needs its memory afterwards.
+        """Within the block all are on the device, laid out as it is fastest, and compute float32 in all its bits.
+
+        Scoring needs the device's memory afterwards.
 
         Raises:
             DeviceMemoryError: it has too little memory for them.
@@ -72,7 +74,7 @@ class LoadedNetworks:
         keep_freed_memory()
         try:
             self._move(device)
-            with channels_last(self.models):
+            with exact_float32(), channels_last(self.models):
                 yield
         finally:
             self._move(torch.device("cpu"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from neuronlake.ingest.devices import exact_float32
 from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, Shared
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
 from neuronlake.ingest.machines.extraction import BatchLimit, Prepare, decoded_ahead, extract_chunk
@@ -68,6 +69,7 @@ class LocalMachine:
         """One layer after the other."""
         here = shared.to(self.device)
 
+        @exact_float32()
         def labelled(layer: LayerActivations) -> LabelledLayer:
             return LabelledLayer(layer.layer, layer.live, label_one(layer.on(self.device, here)))
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from neuronlake.ingest.devices import resolve_device
+from neuronlake.ingest.devices import exact_float32, resolve_device
 from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, LayerLabels, Shared
 from neuronlake.ingest.machines.cluster import Cluster, ray, result, share_out
 from neuronlake.sql.store.features import StoredLayer
@@ -68,6 +68,7 @@ def label_with_ray(
             yield LabelledLayer(layer, live, replace(labels, matrix=matrix))
 
 
+@exact_float32()
 def _label(
     put: tuple[Shared, dict[str, np.ndarray]],
     values: np.ndarray,
