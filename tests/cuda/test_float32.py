@@ -55,7 +55,7 @@ class Asks(nn.Module):
         self.seen: list[tuple[object, ...]] = []
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.any():  # not the dry run's
+        if images.any() and not images.requires_grad:  # not a dry run
             self.seen.append(settings())
         return self.stem(images)
 
