@@ -72,7 +72,7 @@ def exact_float32() -> Generator[None]:
     operations = cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul, mkldnn.conv, mkldnn.matmul
     before = [each.fp32_precision for each in operations]
 
-    def put(convolutions: bool, products: str, precisions: Sequence[str]) -> None:  # noqa: FBT001
+    def put(convolutions: bool, products: str, precisions: Sequence[str]) -> None:
         cudnn.allow_tf32 = convolutions
         torch.set_float32_matmul_precision(products)
         for each, precision in zip(operations, precisions, strict=True):

@@ -14,7 +14,6 @@ import neuronlake
 from neuronlake.ingest.recipe import Recipe
 from tiny import CONCEPTS, TINY_CLIP, TINY_PREPROCESSING, write_image
 
-
 _NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
 
 

@@ -120,15 +120,15 @@ def test_peaks_are_where_the_maps_are_highest(
         number = images.index(name)
         of_unit = maps[number, unit]
         row, column = divmod(int(of_unit.argmax()), side)
-        expected = preprocessing.place_in_image(
-            (column + 0.5) / side, (row + 0.5) / side, *pictures[number].size
-        )
+        expected = preprocessing.place_in_image((column + 0.5) / side, (row + 0.5) / side, *pictures[number].size)
         # two places may be equally high but for rounding
         is_off += (x, y) != pytest.approx(expected, abs=1e-5)
     assert is_off <= len(rows) / 1000
 
 
-def test_embeddings(looked_at: Warehouse, recipe: Recipe, pictures: list[Image.Image], tiny_clip: torch.nn.Module) -> None:
+def test_embeddings(
+    looked_at: Warehouse, recipe: Recipe, pictures: list[Image.Image], tiny_clip: torch.nn.Module
+) -> None:
     preprocessing = load_encoder(recipe.encoder).preprocessing
     pixels = torch.stack([preprocessing.pixels(picture) for picture in pictures]).double() / 255
     encode = copy.deepcopy(tiny_clip).double().encode_image

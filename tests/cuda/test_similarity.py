@@ -15,7 +15,13 @@ from neuronlake.ingest.labelers.similarity import METHODS, Cosines, top_image_in
 
 IMAGES, CONCEPTS, UNITS, DRAWS = 640, 300, 20, 12
 # float32's rounding on a sum of a hundred logs, and on cosines; what is scored below -1 may be as far off in proportion
-TOLERANCES = {"soft_wpmi": 1e-4, "wpmi": 1e-4, "rank_reorder": 1e-4, "cos_similarity": 1e-5, "cos_similarity_cubed": 1e-5}
+TOLERANCES = {
+    "soft_wpmi": 1e-4,
+    "wpmi": 1e-4,
+    "rank_reorder": 1e-4,
+    "cos_similarity": 1e-5,
+    "cos_similarity_cubed": 1e-5,
+}
 # two images whose cosines are equal but for rounding may change places, which only this function looks at
 MAY_BE_FURTHER_OFF = {"rank_reorder": 0.001}
 

@@ -227,6 +227,21 @@ def test_what_is_stored_is_what_a_look_at_every_pixel_finds(drawn: Drawn, copy: 
                 assert met / either == pytest.approx(similarity, rel=1e-6)
 
 
+def test_on_any_device_the_same_is_found(expected: dict[str, pl.DataFrame], device: torch.device) -> None:
+    with neuronlake.open("device.duckdb", write=True) as warehouse:
+        dissected(warehouse, device=str(device))
+        found = rows(warehouse)
+    if device.type == "cpu":
+        same_rows(found, expected)
+    # a GPU's convolutions may round where whole weights leave nothing to round, and then a pixel in a thousand is other
+    thresholds = (tables["thresholds"]["threshold"].to_numpy() for tables in (found, expected))
+    np.testing.assert_allclose(*thresholds, rtol=1e-4)
+    met = [tables["intersections"]["intersection_pixels"].sum() for tables in (found, expected)]
+    assert met[0] == pytest.approx(met[1], rel=1e-3)
+    terms = (tables["label_terms"].select("scoring_id", "unit", "concept_id") for tables in (found, expected))
+    assert next(terms).equals(next(terms))
+
+
 def test_outlines_are_kept_of_the_units_top_images_where_they_are_active(copy: Path) -> None:
     with neuronlake.open(copy) as warehouse:
         outlined = warehouse.sql(
