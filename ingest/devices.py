@@ -61,9 +61,9 @@ def exact_float32() -> Generator[None]:
     """Within the block float32 is float32 on every device; as a decorator, within each call.
 
     PyTorch has cuDNN's convolutions round their inputs to TF32, 10 bits of fraction instead of 23, unless told
-    otherwise, and a program may have asked the same of matrix products (of bfloat16 on a CPU). Numbers stored under one
-    fingerprint would then depend on who computed them. Where half the bits will do, `--precision` asks for them, and says
-    so in the name.
+    otherwise, and a program may have asked for the same, or on a CPU for bfloat16, in products of matrices. Numbers
+    stored under one fingerprint would then depend on who computed them. Where half the bits will do, `--precision` asks
+    for them, and the layers' names say so.
 
     PyTorch keeps older switches beside those of each operation, and what reads one kind, as `torch.compile` does, fails
     where the two disagree: so both are set, the older ones first.
