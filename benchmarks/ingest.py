@@ -70,16 +70,16 @@ class Bench:
     clone: Path | None
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def forward(self, images: int) -> Run:
+    def forward(self, images: int, precision: str = "float32") -> Run:
         """(a): so many images."""
-        return self._stage("forward", str(self.device), str(images))
+        return self._stage("forward", str(self.device), str(images), precision)
 
     def decode(self, folder: Path) -> Run:
         """(b): the images in a folder."""
         return self._stage("decode", str(self.device), str(folder))
 
-    def ingest(self, folder: Path) -> Run:
-        """(c): the command line, into a new warehouse."""
+    def ingest(self, folder: Path, *options: str, warehouse: Path | None = None) -> Run:
+        """(c): the command line with options beyond the usual ones, into a new warehouse."""
         models = [argument for name in self.networks.models for argument in ("--model", name)]
         return run(
             [
@@ -87,7 +87,8 @@ class Bench:
                 *("--layers", ",".join(self.networks.layers), "--encoder", self.networks.encoder),
                 *("--probe", str(folder), "--concepts", str(write_concepts(self.work))),
                 *(["--random-weights"] if self.networks.are_by_name else []),
-                *("--device", str(self.device), "--warehouse", str(self._new_warehouse())),
+                *("--device", str(self.device), "--warehouse", str(warehouse or self.new_warehouse())),
+                *options,
             ],
             self.environment,
         )
@@ -107,14 +108,14 @@ class Bench:
     def extract_on_ray(self, folder: Path, workers: int) -> Run:
         """Extraction by so many workers with one core each."""
         concepts = str(write_concepts(self.work))
-        return self._stage("ray", str(workers), str(folder), concepts, str(self._new_warehouse()))
+        return self._stage("ray", str(workers), str(folder), concepts, str(self.new_warehouse()))
 
     def _stage(self, name: str, *arguments: str) -> Run:
         """A stage that is no command of its own."""
         command = [sys.executable, str(HERE / "ingest_stage.py"), name, self.networks.as_json(), *arguments]
         return run(command, self.environment)
 
-    def _new_warehouse(self) -> Path:
+    def new_warehouse(self) -> Path:
         """A file that is not there."""
         return Path(tempfile.mkdtemp(dir=self.work)) / "benchmark.duckdb"
 
@@ -128,25 +129,25 @@ def print_speed(bench: Bench, few: int, many: int) -> None:
     }
     limit = min(each.said["rate"] for each in alone.values())
     for name, each in alone.items():
-        print(f"{name:20} {each.said['rate']:8.2f} images/s  {_memory(each)}", flush=True)
+        print(f"{name:20} {each.said['rate']:8.2f} images/s  {memory_of(each)}", flush=True)
     ours = bench.ingest(small), bench.ingest(large)
-    rate = _rate_beyond(ours, few, many)
-    print(f"{INGEST:20} {rate:8.2f} images/s  {_memory(ours[1])}, {rate / limit:.0%} of the limit")
+    rate = rate_beyond(ours, few, many)
+    print(f"{INGEST:20} {rate:8.2f} images/s  {memory_of(ours[1])}, {rate / limit:.0%} of the limit")
     if bench.clone:
         theirs = bench.reference(small), bench.reference(large)
-        their_rate = _rate_beyond(theirs, few, many)
+        their_rate = rate_beyond(theirs, few, many)
         print(
-            f"{REFERENCE:20} {their_rate:8.2f} images/s  {_memory(theirs[1])}; "
+            f"{REFERENCE:20} {their_rate:8.2f} images/s  {memory_of(theirs[1])}; "
             f"(c) is {rate / their_rate:.2f} times as fast"
         )
 
 
-def _memory(each: Run) -> str:
+def memory_of(each: Run) -> str:
     """Of the host, and of the device where there is one."""
     return f"{each.memory / 1e9:.2f} GB" + (f" and {each.device / 1e9:.2f} GB on the device" if each.device else "")
 
 
-def _rate_beyond(runs: tuple[Run, Run], few: int, many: int) -> float:
+def rate_beyond(runs: tuple[Run, Run], few: int, many: int) -> float:
     """Images a second of those that the larger run has more."""
     return (many - few) / (runs[1].seconds - runs[0].seconds)
 

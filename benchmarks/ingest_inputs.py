@@ -1,7 +1,8 @@
-"""What benchmarks/ingest.py shows to what: photographs, and two sets of networks, all with random weights."""
+"""What benchmarks/ingest.py and gpu.py show to what: photographs, and two sets of networks, all with random weights."""
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ CONCEPTS = tuple(f"concept {number}" for number in range(64))
 PHOTOGRAPH = (500, 375)  # the median photograph of ImageNet
 SMALL_PICTURE = (160, 120)
 _SMALL_SIDE = 64
+_DIFFERENT = 400
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,39 @@ def write_photographs(folder: Path, count: int, size: tuple[int, int]) -> Path:
     random = np.random.default_rng(0)
     (folder / "all").mkdir(parents=True)
     for number in range(count):
-        coarse = random.integers(0, 256, (size[1] // 6, size[0] // 6, 3), dtype=np.uint8)
-        image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
-        image.save(folder / "all" / f"{number:06}.jpg", quality=90)
+        (folder / "all" / f"{number:06}.jpg").write_bytes(_photograph(random, size))
     return folder
+
+
+def write_photographs_of_all_sizes(folder: Path, count: int) -> Path:
+    """The same with sides from 224 to 500 pixels; after some hundred the same come again, with another comment each.
+
+    To the warehouse these are images of their own, and they take as long to decode; to write, a hundredth.
+    """
+    random = np.random.default_rng(0)
+    made = [_photograph(random, _size(random)) for _ in range(min(count, _DIFFERENT))]
+    (folder / "all").mkdir(parents=True)
+    for number in range(count):
+        jpeg = made[number % len(made)]
+        # a segment of a comment, after the marker that begins the file
+        comment = b"\xff\xfe\x00\x0a" + f"{number:08}".encode()
+        (folder / "all" / f"{number:06}.jpg").write_bytes(jpeg[:2] + comment + jpeg[2:])
+    return folder
+
+
+def _size(random: np.random.Generator) -> tuple[int, int]:
+    """Width and height of a photograph that stands or lies."""
+    longer = int(random.integers(300, 501))
+    shorter = max(224, longer * 3 // 4)
+    return (longer, shorter) if random.random() < 0.7 else (shorter, longer)
+
+
+def _photograph(random: np.random.Generator, size: tuple[int, int]) -> bytes:
+    """A JPEG file."""
+    coarse = random.integers(0, 256, (size[1] // 6, size[0] // 6, 3), dtype=np.uint8)
+    written = io.BytesIO()
+    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(written, "JPEG", quality=90)
+    return written.getvalue()
 
 
 def write_concepts(folder: Path) -> Path:

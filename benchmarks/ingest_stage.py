@@ -1,6 +1,6 @@
 """One stage of an ingest in a process of its own, so that its memory can be told; started by ingest.py.
 
-    python benchmarks/ingest_stage.py forward NETWORKS DEVICE COUNT
+    python benchmarks/ingest_stage.py forward NETWORKS DEVICE COUNT PRECISION
     python benchmarks/ingest_stage.py decode NETWORKS DEVICE FOLDER
     python benchmarks/ingest_stage.py ray NETWORKS WORKERS FOLDER CONCEPTS WAREHOUSE
 
@@ -20,7 +20,8 @@ import torch
 from ingest_inputs import Networks
 
 import neuronlake
-from neuronlake.ingest.devices import batch_size_for
+from neuronlake.ingest.devices import batch_size_for, exact_float32, reduced
+from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.machines.allocator import keep_freed_memory
 from neuronlake.ingest.machines.chunks import ChunkImage
 from neuronlake.ingest.machines.extraction import prepare_ahead
@@ -31,13 +32,14 @@ from neuronlake.ingest.recipe import Recipe
 _CHUNK_IMAGES = 256
 
 
-def forward(networks: Networks, device: torch.device, count: int) -> dict[str, float]:
-    """All networks, one after the other, on batches that lie on the device."""
+def forward(networks: Networks, device: torch.device, count: int, precision: str) -> dict[str, float]:
+    """All networks, one after the other, on batches that lie on the device; the encoder's precision is its own."""
     models, encoder = networks.load()
     batch = batch_size_for(device)
+    encoder = in_precision(encoder, precision)
     encoder.to(device)
     calls = [(encoder.encode_images, encoder.preprocessing)]
-    calls += [(model.module.to(device), model.preprocessing) for model in models]
+    calls += [(reduced(device, precision)(model.module.to(device)), model.preprocessing) for model in models]
     inputs = [(call, torch.rand(batch, 3, wants.height, wants.width, device=device)) for call, wants in calls]
 
     def passes(batches: int) -> float:
@@ -50,7 +52,7 @@ def forward(networks: Networks, device: torch.device, count: int) -> dict[str, f
             torch.cuda.synchronize()
         return time.perf_counter() - started
 
-    with channels_last(models):
+    with exact_float32(), channels_last(models):
         passes(1)
         batches = max(1, count // batch)
         seconds = passes(batches)
@@ -102,7 +104,7 @@ def main() -> None:
     networks = Networks.from_json(given)
     keep_freed_memory()
     if stage == "forward":
-        found = forward(networks, torch.device(rest[0]), int(rest[1]))
+        found = forward(networks, torch.device(rest[0]), int(rest[1]), rest[2])
     elif stage == "decode":
         found = decode(networks, torch.device(rest[0]), Path(rest[1]))
     else:

@@ -90,6 +90,23 @@ def bandwidth(device: str) -> float:
     return 2 * 4 * source.numel() / seconds
 
 
+def tensors(images: int, units: int, concepts: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings of images and of concepts, of length 1, and activations (images, units) without ties.
+
+    Ties the reference orders by chance.
+    """
+    generator = torch.Generator().manual_seed(0)
+    common = torch.randn(DIMENSIONS, generator=generator) / 2  # cosines are around 0.2, as CLIP's are
+    of_both = [torch.randn(count, DIMENSIONS, generator=generator) + common for count in (images, concepts)]
+    of_images, texts = (normalize(features, dim=1).to(device) for features in of_both)
+    return of_images, texts, torch.randn(images, units, generator=generator).to(device)
+
+
+def must_move(images: int, units: int, concepts: int) -> int:
+    """Bytes: the cosines read once, the scores written once."""
+    return 4 * concepts * (images + units)
+
+
 def reference_functions(folder: Path) -> Any:
     """CLIP-Dissect's similarity.py; it draws nothing here, so matplotlib may be missing."""
     if importlib.util.find_spec("matplotlib") is None:
@@ -131,13 +148,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     chosen = parser.parse_args()
     keep_freed_memory()
-    generator = torch.Generator().manual_seed(0)
-    common = torch.randn(DIMENSIONS, generator=generator) / 2  # cosines are around 0.2, as CLIP's are
-    images = torch.randn(chosen.images, DIMENSIONS, generator=generator) + common
-    texts = torch.randn(chosen.concepts, DIMENSIONS, generator=generator) + common
-    images, texts = (normalize(features, dim=1).to(chosen.device) for features in (images, texts))
-    # no ties, which the reference orders by chance
-    activations = torch.randn(chosen.images, chosen.units, generator=generator).to(chosen.device)
+    images, texts, activations = tensors(chosen.images, chosen.units, chosen.concepts, chosen.device)
     pseudo = PseudoUnits(activations, chosen.draws, seed=0) if chosen.draws else None
     name = (
         torch.cuda.get_device_name() if chosen.device.startswith("cuda") else f"cpu, {torch.get_num_threads()} threads"
@@ -145,7 +156,7 @@ def main() -> None:
     print(f"{chosen.images} images, {chosen.units} units, {chosen.concepts} concepts, {chosen.draws} draws, {name}")
     product, _ = timed(lambda: images @ texts[:256].T, chosen.device, REPEATS)
     print(f"product of the embeddings: {product * chosen.concepts / 256:.3f} s, in no time below where it is kept")
-    moved = 4 * chosen.concepts * (chosen.images + chosen.units + chosen.draws)
+    moved = must_move(chosen.images, chosen.units + chosen.draws, chosen.concepts)
     speed = bandwidth(chosen.device)
     limit = moved / speed
     print(f"limit: {moved / MEGABYTE:.0f} MB at {speed / 1e9:.1f} GB/s: {limit:.3f} s")
