@@ -34,9 +34,9 @@ from pathlib import Path
 
 import torch
 from gpu_measures import Measures, Sizes, Table
-from ingest import Bench
 from ingest_inputs import light_networks, real_networks
 
+from ingest import Bench
 from neuronlake.ingest.devices import device_name, resolve_device
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,7 +56,7 @@ SMALL = Sizes(
     decoded=64,
     by_reference=(16, 64),
     scored=(2_000, 50, 500),
-    demo=40,
+    demo=12,
     filled=32,
     free=10**9,
 )

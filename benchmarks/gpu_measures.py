@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingest import HERE, Bench, rate_beyond
 from ingest_inputs import PHOTOGRAPH, write_photographs_of_all_sizes
 from measured_process import Run, run
 
+from ingest import HERE, Bench, rate_beyond
 from neuronlake.sql.opening import open_warehouse
 
 
