@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import torch
 
@@ -25,6 +26,22 @@ class DeviceMemoryError(NeuronlakeError):
     """The device has too little memory for the networks, or even for one image."""
 
 
+@contextmanager
+def memory_to_label() -> Generator[None]:
+    """Around the labelling of a layer: says what to do where a device has too little memory for it.
+
+    Raises:
+        DeviceMemoryError: it has.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceMemoryError(
+            "the device has too little memory to label a layer; free some, or label on the processor what is "
+            "extracted: cli score --device cpu"
+        ) from error
+
+
 @dataclass(frozen=True)
 class LoadedNetworks:
     """What images are shown to.
@@ -43,6 +60,12 @@ class LoadedNetworks:
     def models(self) -> list[Model]:
         """The models, each once."""
         return list({layer.model.name: layer.model for layer in self.layers}.values())
+
+    @property
+    def by_model(self) -> list[tuple[Model, list[PlannedLayer]]]:
+        """The models, each with its layers that are read."""
+        by_model = groupby(self.layers, key=lambda layer: layer.model.name)
+        return [(found[0].model, found) for _, layers in by_model if (found := list(layers))]
 
     @property
     def preprocessings(self) -> frozenset[Preparation]:
