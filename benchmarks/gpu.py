@@ -4,26 +4,26 @@
     python benchmarks/gpu.py --reference PATH_TO_CLIP_DISSECT --output table.md
     python benchmarks/gpu.py --device cpu --small
 
-First comes the suite of `pytest -m cuda`: on the device all must be as on the CPU. Then, each in a process of its own:
+First comes the suite of `pytest -m cuda`: on the device all must be as on the CPU. Then, in processes of their own:
 
 - forward passes of two ResNet-18s and CLIP ViT-B/16 alone, and decoding alone on all cores; of these the slower one is
-  the limit of `cli ingest`, which is run as a user types it, in float32 and in half the bits. Rates are of the images
-  that the larger of two runs has more, so that the time to load Python and networks is left out;
-- CLIP-Dissect's own `save_activations` for the same networks and layers, on fewer images, and its own soft_wpmi on some of
-  the units, its time for all of them reckoned from those; for both its clone is named with `--reference`;
-- soft_wpmi of 100,000 images, 1,000 units and 20,000 concepts, beside the time in which the device copies as many bytes as
-  must move: the cosines read once, the scores written once;
+  the limit of `cli ingest`, which is run as a user types it, in float32, in half the bits and with what `--also` adds.
+  Rates are of the images that the larger of two runs has more, without the time to load Python and networks;
+- CLIP-Dissect's own `save_activations` for the same networks and layers, on fewer images, and its own soft_wpmi on
+  some of the units, with its time for all of them reckoned from those; where `--reference` names its clone;
+- soft_wpmi of 100,000 images, 1,000 units and 20,000 concepts, beside the time in which the device copies as many
+  bytes as must move: the cosines read once, the scores written once;
 - how many confident labels of EfficientNet-Lite0 stay the same in bfloat16, on the images that the demo draws;
 - batches on a device that was filled but for 2 GB.
 
-It needs the extras `dev` and `demo`, makes all images itself, and is meant for under 8 minutes on an H100 with 16 cores,
-without `--reference`. `--small` has everything small, light networks too, and shows only that all of it runs.
+It needs the extras `dev` and `demo`, makes all images itself, and is meant to take less than 8 minutes on an H100 with
+16 cores, without `--reference` and `--also`. `--small` has everything small, light networks too, and shows only that
+all of it runs.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -33,15 +33,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from gpu_measures import Measures, Sizes, Table
+from gpu_measures import VARIANTS, Measures, Sizes, Table, variant
 from ingest_inputs import light_networks, real_networks
 
 from ingest import Bench
 from neuronlake.ingest.devices import device_name, resolve_device
+from neuronlake.ingest.machines.feeding.ahead import cores
 
 ROOT = Path(__file__).resolve().parents[1]
 FULL = Sizes(
-    ingested=(1_000, 20_000),
+    # both are decoded in processes
+    ingested=(2_000, 20_000),
     forward=4_096,
     decoded=8_000,
     by_reference=(500, 2_000),
@@ -89,7 +91,7 @@ def run_suite(device: torch.device) -> Suite:
 
 def facts(device: torch.device) -> dict[str, str]:
     """What a reader must know of the machine."""
-    found = {"device": device_name(device), "cores": str(len(os.sched_getaffinity(0)))}
+    found = {"device": device_name(device), "cores": str(cores())}
     if device.type == "cuda":
         of_device = torch.cuda.get_device_properties(device)
         found["memory"] = f"{of_device.total_memory / 1e9:.0f} GB"
@@ -123,6 +125,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--reference", type=Path, help="a clone of CLIP-Dissect")
+    parser.add_argument(
+        "--also", action="append", default=[], metavar="OPTIONS", help="of cli ingest, as in --also='--decoders 0'"
+    )
     parser.add_argument("--output", type=Path, help="a file for the tables; they are printed without it")
     parser.add_argument("--small", action="store_true", help="everything small, to try it")
     parser.add_argument("--no-suite", action="store_true", help="only the measurements")
@@ -138,7 +143,8 @@ def main() -> None:
         work = Path(folder)
         networks = (light_networks if chosen.small else real_networks)(work / "encoder")
         bench = Bench(work, networks, device, chosen.reference)
-        tables = list(measured(Measures(bench, SMALL if chosen.small else FULL)))
+        variants = (*VARIANTS, *map(variant, chosen.also))
+        tables = list(measured(Measures(bench, SMALL if chosen.small else FULL, variants)))
     correct = [f"Correctness, `pytest -m cuda`: {suite.outcome}."] if suite else []
     small = ["Everything small: these figures say nothing."] if chosen.small else []
     written = "\n\n".join(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from ingest_inputs import PHOTOGRAPH, write_photographs_of_all_sizes
 from measured_process import Run, run
 
 from ingest import HERE, Bench, rate_beyond
+from neuronlake.ingest.machines.feeding.ahead import cores
 from neuronlake.sql.opening import open_warehouse
 
 
@@ -59,6 +60,13 @@ class Variant:
 VARIANTS = (Variant("float32"), Variant("bfloat16", "bfloat16", ("--precision", "bfloat16")))
 
 
+def variant(options: str) -> Variant:
+    """From options of `cli ingest` as one text."""
+    given = tuple(shlex.split(options))
+    precision = given[given.index("--precision") + 1] if "--precision" in given else "float32"
+    return Variant(options, precision, given)
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of Markdown, with a line before it."""
@@ -75,22 +83,25 @@ class Table:
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured, with what, and how much of it."""
+    """What is measured, with what, how much of it, and which ways to ingest."""
 
     bench: Bench
     sizes: Sizes
+    variants: tuple[Variant, ...] = VARIANTS
 
     def ingest(self) -> Table:
         """Images a second of each stage alone, of all of `cli ingest` and of CLIP-Dissect."""
         few, many = self.sizes.ingested
         folders = self._photographs(few), self._photographs(many)
         decoding = self.bench.decode(self._photographs(self.sizes.decoded))
-        cores = len(os.sched_getaffinity(0))
-        rows = [_stage(f"decoding alone, {cores} cores", decoding)]
+        rows = [_stage(f"decoding alone, {cores()} cores", decoding)]
+        forwards: dict[str, Run] = {}
         best = 0.0
-        for variant in VARIANTS:
-            forward = self.bench.forward(self.sizes.forward, variant.precision)
-            rows.append(_stage(f"forward passes alone, {variant.name}", forward))
+        for variant in self.variants:
+            if variant.precision not in forwards:
+                forwards[variant.precision] = self.bench.forward(self.sizes.forward, variant.precision)
+                rows.append(_stage(f"forward passes alone, {variant.precision}", forwards[variant.precision]))
+            forward = forwards[variant.precision]
             limit = min(decoding.said["rate"], forward.said["rate"])
             whole, extraction, larger = self._ingested(folders, variant)
             best = max(best, whole)
@@ -193,5 +204,5 @@ def _stage(name: str, each: Run) -> list[str]:
 
 
 def _memory(each: Run) -> list[str]:
-    """Of the host and of the device."""
-    return [f"{each.memory / 1e9:.1f} GB", f"{each.device / 1e9:.1f} GB" if each.device else ""]
+    """Of the host, without pages of files, and of the device."""
+    return [f"{each.held / 1e9:.1f} GB", f"{each.device / 1e9:.1f} GB" if each.device else ""]

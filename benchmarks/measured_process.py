@@ -24,7 +24,7 @@ class Run:
 
     Attributes:
         seconds: from its start to its end.
-        memory: bytes at the highest.
+        memory: bytes at the highest, with those of the processes that it started.
         held: the same without pages of files, which the system can write out and take back.
         device: bytes of the CUDA device that were in use at the highest, beyond those before; 0 without one.
         output: what it wrote.
@@ -59,10 +59,8 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> Run
         highest, held, watched = 0, 0, psutil.Process(process.pid)
         before = on_device = _in_use_on_device()
         while process.poll() is None:
-            with contextlib.suppress(psutil.Error):  # it ended meanwhile
-                # not what smaps tells: reading that holds up the process, for a tenth of its time
-                now = watched.memory_info()
-                highest, held = max(highest, now.rss), max(held, now.rss - getattr(now, "shared", 0))
+            now, of_files = _in_use(watched)
+            highest, held = max(highest, now), max(held, now - of_files)
             on_device = max(on_device, _in_use_on_device())
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_SECONDS_BETWEEN_LOOKS)
@@ -72,6 +70,17 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> Run
     if process.returncode:
         raise SystemExit(f"{output}\n{' '.join(command)}\nended with status {process.returncode}")
     return Run(seconds, highest, held, on_device - before, output)
+
+
+def _in_use(process: psutil.Process) -> tuple[int, int]:
+    """Bytes, and how many of them are pages of files, of a process and all that it started."""
+    highest = of_files = 0
+    with contextlib.suppress(psutil.Error):  # it ended meanwhile
+        for each in (process, *process.children(recursive=True)):
+            # not what smaps tells: reading that holds up the process, for a tenth of its time
+            now = each.memory_info()
+            highest, of_files = highest + now.rss, of_files + getattr(now, "shared", 0)
+    return highest, of_files
 
 
 def _in_use_on_device() -> int:

@@ -49,8 +49,9 @@ def test_scores_are_those_of_the_formula(
     device: torch.device, method: str, tied: bool, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not kept:
-        monkeypatch.setitem(similarity._KEPT_BYTES, device.type, 1)
-        monkeypatch.setitem(similarity._BLOCK_BYTES, device.type, 1)
+        for limits, in_memory in (("_KEPT_BYTES", "_KEPT_IN_MEMORY"), ("_BLOCK_BYTES", "_BLOCKS_IN_MEMORY")):
+            monkeypatch.setitem(getattr(similarity, limits), "cpu", 1)
+            monkeypatch.setattr(similarity, in_memory, 2**60)
     images, concepts = features()
     layer = activations(tied=tied)
     on_device = layer.to(device)
