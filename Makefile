@@ -29,8 +29,8 @@ browser:  ## Install Chromium, which the tests of the report open
 	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
 
 test: $(VENV)/dev.stamp browser  ## Set up what the tests need and run them all
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not cluster' -n 2 --dist loadfile
-	$(BIN)/python -m pytest -m cluster
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not cluster and not cuda' -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m 'cluster or cuda'
 
 test-fast: $(VENV)/dev.stamp  ## Run the tests that need no real network and no browser
 	$(BIN)/python -m pytest -m 'not slow'
