@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -75,9 +75,10 @@ def exact_float32() -> Generator[None]:
     PyTorch keeps older switches beside those of each operation, and what reads one kind, as `torch.compile` does, fails
     where the two disagree: so both are set, the older ones first.
     """
-    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
+    cudnn: Any = torch.backends.cudnn
+    mkldnn: Any = torch.backends.mkldnn
     operations = cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul, mkldnn.conv, mkldnn.matmul
-    before = [each.fp32_precision for each in operations]
+    before = [str(each.fp32_precision) for each in operations]
 
     def put(convolutions: bool, products: str, precisions: Sequence[str]) -> None:
         cudnn.allow_tf32 = convolutions
