@@ -19,7 +19,7 @@ def test_everything_that_a_cpu_can_do_is_done_and_ends_with_tables(tmp_path: Pat
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     text = table.read_text()
-    assert text.count("| --- |") == 4
+    assert text.count("\n| --- ") == 4
     stages = [line.split(" | ")[0].lstrip("| ") for line in text.splitlines() if line.startswith("| ")]
     assert [stage for stage in stages if stage.startswith(("forward", "cli ingest"))] == [
         *("forward passes alone, float32", "cli ingest, float32"),
