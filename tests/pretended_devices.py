@@ -1,0 +1,215 @@
+"""Devices that are not there: tensors that hold real values on the CPU and say that they lie on a GPU.
+
+Within `pretended` torch makes such tensors wherever the device is asked for, and what would fail on a real one
+raises: an operation on tensors of two devices, `.numpy()` of one that is not on the CPU, float64 and a sort of int64 on
+MPS. Within `never_waiting` so does what makes the host wait for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+_aten = torch.ops.aten
+_CPU = torch.device("cpu")
+# Within torch a pretended MPS is a CUDA device, for which torch has code on any system.
+_INNER = torch.device("cuda", 0)
+_COPIES = {_aten._to_copy.default, _aten.copy_.default}
+_WRITTEN_BY_INDEX = {_aten.index_put.default, _aten.index_put_.default}
+# these take numbers of the CPU beside tensors of a device, as does whatever goes element by element
+_TAKE_NUMBERS = {*_WRITTEN_BY_INDEX, _aten.masked_fill_.Tensor, _aten.fill_.Tensor}
+# these look at values, beside what torch itself has tagged so
+_WAIT = {_aten.bincount, _aten.linalg_eigh, _aten._linalg_check_errors, _aten._linalg_eigh}
+_SORT = {_aten.sort, _aten.argsort, _aten.topk, _aten.msort, _aten.kthvalue}
+
+
+class WrongDeviceError(BaseException):
+    """Not as on a real device; no Exception, so that no code that is tested catches it."""
+
+
+class HiddenWaitError(BaseException):
+    """The host would wait for the device."""
+
+
+class OnDevice(Tensor):
+    """A tensor with a pretended device."""
+
+    held: Tensor
+    there: torch.device
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
+
+    @staticmethod
+    def __new__(cls, held: Tensor, there: torch.device) -> OnDevice:
+        found = Tensor._make_wrapper_subclass(
+            cls, held.shape, held.stride(), held.storage_offset(), dtype=held.dtype, device=_INNER
+        )
+        found.held, found.there = held, there
+        return found
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise WrongDeviceError(f"{func} where no device is pretended")
+
+    @property
+    def device(self) -> torch.device:
+        return self.there
+
+    def numpy(self, *_args: Any, **_named: Any) -> Any:
+        raise WrongDeviceError(f".numpy() of a tensor on {self.there}")
+
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+    def __repr__(self) -> str:
+        return f"{self.held!r} on {self.there}"
+
+
+class _InnerName(TorchFunctionMode):
+    """Asks torch for the device that it knows where MPS is asked for."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.device:
+            return func(*args, **(kwargs or {}))
+        asked = [each for each in (*args, *(kwargs or {}).values()) if isinstance(each, torch.device | str)]
+        if any(str(each).partition(":")[0] == "mps" for each in asked):
+            args, kwargs = tree_map(lambda each: _INNER if any(each is name for name in asked) else each, (args, kwargs))
+        return func(*args, **(kwargs or {}))
+
+
+class PretendedDevice(TorchDispatchMode):
+    """See `pretended`."""
+
+    # torch looks for no driver where the mode is the one of its own fake tensors
+    _mode_key = torch._C._TorchDispatchModeKey.FAKE
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.device = torch.device(kind, 0)
+        self._may_wait = True
+        self._pinned: list[Tensor] = []
+
+    @contextmanager
+    def never_waiting(self) -> Generator[None]:
+        """Within the block the host must not wait for the device."""
+        self._may_wait = False
+        try:
+            yield
+        finally:
+            self._may_wait = True
+
+    def pin(self, tensor: Tensor) -> Tensor:
+        """The same, as if it were in memory that the device reads by itself."""
+        self._pinned.append(tensor)
+        return tensor
+
+    def _wait(self, what: str) -> None:
+        if not self._may_wait:
+            raise HiddenWaitError(what)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is _aten._has_compatible_shallow_copy_type.default:
+            return False  # a network's weights are given other tensors as their contents
+        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+            with self:  # what it is made of comes here
+                return func.decompose(*args, **kwargs)
+        tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        is_there = any(isinstance(each, OnDevice) for each in tensors)
+        if func in _COPIES:
+            written = args[0] if func is _aten.copy_.default else None
+            to = _CPU if kwargs.get("device") == _CPU else self.device if kwargs.get("device") or is_there else _CPU
+            to = written.device if written is not None else to
+            self._look_at_copy(args[-1 if written is None else 1], to, _is_asynchronous(args, kwargs))
+        else:
+            to = self.device if is_there or kwargs.get("device") not in (None, _CPU) else _CPU
+            if is_there:
+                self._look(func, args, tensors)
+        if kwargs.get("device") is not None:
+            kwargs["device"] = _CPU
+        known = {id(each.held): each for each in tensors if isinstance(each, OnDevice)}
+        given = tree_map(lambda each: each.held if isinstance(each, OnDevice) else each, (args, kwargs))
+        found = func(*given[0], **given[1])
+        if to == _CPU:
+            return found
+        if to.type == "mps" and any(_is(each, torch.float64) for each in (*tensors, *tree_leaves(found))):
+            raise WrongDeviceError(f"{func} with float64 on {to}")
+
+        def put(each: object) -> object:
+            # what was changed in its place comes out as it came in
+            return known.get(id(each), OnDevice(each, to)) if isinstance(each, Tensor) else each
+
+        return tree_map(put, found)
+
+    def _look_at_copy(self, source: Tensor, to: torch.device, is_asynchronous: bool) -> None:
+        """The host waits for copies between devices, but for those from pinned memory that it asks not to wait for."""
+        is_free = is_asynchronous and any(source is each for each in self._pinned)
+        # MPS shares the CPU's memory, and has none to pin
+        if source.device != to and not is_free and to.type != "mps":
+            self._wait(f"a copy from {source.device} to {to}")
+
+    def _look(self, func: Any, args: Any, tensors: Sequence[Tensor]) -> None:
+        """Whether the device can do it, and without the host."""
+        is_indexed = func is _aten.index.Tensor or func in _WRITTEN_BY_INDEX
+        indices = [each for each in args[1] if each is not None] if is_indexed else []
+        others = [each for each in tensors if not isinstance(each, OnDevice)]
+        takes_numbers = torch.Tag.pointwise in func.tags or func in _TAKE_NUMBERS
+        is_taken = all(_is_among(each, indices) or (takes_numbers and each.ndim == 0) for each in others)
+        if not is_taken or (others and _is_among(args[0], others) and (is_indexed or func._schema.is_mutable)):
+            raise WrongDeviceError(f"{func} with tensors on {self.device} and the CPU")
+        if self.device.type == "mps" and func.overloadpacket in _SORT and _is(args[0], torch.int64):
+            raise WrongDeviceError(f"{func} of int64 on {self.device}")
+        is_filled = func in _WRITTEN_BY_INDEX and len(indices) == 1 and args[2].numel() == 1
+        if any(_is_among(each, others) or (_is(each, torch.bool) and not is_filled) for each in indices):
+            self._wait(f"{func} by a mask or by places on the CPU")
+        looks = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output} & set(func.tags)
+        if func.overloadpacket in _WAIT or (looks and not is_indexed):
+            self._wait(str(func))
+
+
+@contextmanager
+def pretended(kind: str) -> Generator[PretendedDevice]:
+    """Within the block there is a device of a kind, ``cuda`` or ``mps``."""
+    mode = PretendedDevice(kind)
+    torch._C._ensureCUDADeviceGuardSet()
+    torch._C._set_only_lift_cpu_tensors(True)
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    with ExitStack() as stack:
+        for where, name, instead in (
+            (Tensor, "pin_memory", lambda tensor: mode.pin(tensor)),
+            (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
+            (torch.cuda, "is_bf16_supported", lambda: True),
+            (torch.mps, "empty_cache", lambda: None),
+        ):
+            stack.enter_context(patch.object(where, name, instead))
+        # what torch would call of NVIDIA's and of its own for CUDA alone is not here
+        stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if kind == "mps":
+            stack.enter_context(_InnerName())
+        try:
+            with mode:
+                yield mode
+        finally:
+            torch.__future__.set_swap_module_params_on_conversion(False)
+            torch._C._set_only_lift_cpu_tensors(False)
+
+
+def _is_asynchronous(args: Any, kwargs: Any) -> bool:
+    return bool(kwargs.get("non_blocking")) or args[2:] == (True,)
+
+
+def _is(found: object, dtype: torch.dtype) -> bool:
+    return isinstance(found, Tensor) and found.dtype == dtype
+
+
+def _is_among(tensor: object, others: Sequence[Tensor]) -> bool:
+    return any(tensor is each for each in others)
