@@ -29,6 +29,7 @@ _WRITTEN_BY_INDEX = {_aten.index_put.default, _aten.index_put_.default}
 _TAKE_NUMBERS = {*_WRITTEN_BY_INDEX, _aten.masked_fill_.Tensor, _aten.fill_.Tensor}
 # these look at values, beside what torch itself has tagged so
 _WAIT = {_aten.bincount, _aten.linalg_eigh, _aten._linalg_check_errors, _aten._linalg_eigh}
+_SOFTMAX = {_aten._softmax.default, _aten._log_softmax.default}
 _SORT = {_aten.sort, _aten.argsort, _aten.topk, _aten.msort, _aten.kthvalue}
 
 
@@ -135,13 +136,16 @@ class PretendedDevice(TorchDispatchMode):
                 self._look(func, args, tensors)
         if kwargs.get("device") is not None:
             kwargs["device"] = _CPU
+        if func in _SOFTMAX and args[2]:  # on the way to float32, which the CPU does in two steps
+            args = (args[0].float(), args[1], False)
         known = {id(each.held): each for each in tensors if isinstance(each, OnDevice)}
         given = tree_map(lambda each: each.held if isinstance(each, OnDevice) else each, (args, kwargs))
         found = func(*given[0], **given[1])
+        is_exact = any(_is(each, torch.float64) for each in tree_leaves(found))
+        if self.device.type == "mps" and is_exact and (is_there or to != _CPU):
+            raise WrongDeviceError(f"{func} to float64 on {self.device}")
         if to == _CPU:
             return found
-        if to.type == "mps" and any(_is(each, torch.float64) for each in (*tensors, *tree_leaves(found))):
-            raise WrongDeviceError(f"{func} with float64 on {to}")
 
         def put(each: object) -> object:
             # what was changed in its place comes out as it came in
