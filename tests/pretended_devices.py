@@ -7,7 +7,7 @@ MPS. Within `never_waiting` so does what makes the host wait for the device.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 _aten = torch.ops.aten
 _CPU = torch.device("cpu")
@@ -78,12 +77,15 @@ class _InnerName(TorchFunctionMode):
     """Asks torch for the device that it knows where MPS is asked for."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.device:
-            return func(*args, **(kwargs or {}))
-        asked = [each for each in (*args, *(kwargs or {}).values()) if isinstance(each, torch.device | str)]
-        if any(str(each).partition(":")[0] == "mps" for each in asked):
-            args, kwargs = tree_map(lambda each: _INNER if any(each is name for name in asked) else each, (args, kwargs))
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if func is not torch.device:
+            args = tuple(_INNER if _is_mps(each) else each for each in args)
+            kwargs = {name: _INNER if _is_mps(each) else each for name, each in kwargs.items()}
+        return func(*args, **kwargs)
+
+
+def _is_mps(asked: object) -> bool:
+    return asked in ("mps", "mps:0") if isinstance(asked, str) else isinstance(asked, torch.device) and asked.type == "mps"
 
 
 class PretendedDevice(TorchDispatchMode):
@@ -123,7 +125,7 @@ class PretendedDevice(TorchDispatchMode):
         if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
             with self:  # what it is made of comes here
                 return func.decompose(*args, **kwargs)
-        tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        tensors = list(_tensors((args, kwargs)))
         is_there = any(isinstance(each, OnDevice) for each in tensors)
         if func in _COPIES:
             written = args[0] if func is _aten.copy_.default else None
@@ -136,22 +138,19 @@ class PretendedDevice(TorchDispatchMode):
                 self._look(func, args, tensors)
         if kwargs.get("device") is not None:
             kwargs["device"] = _CPU
-        if func in _SOFTMAX and args[2]:  # on the way to float32, which the CPU does in two steps
-            args = (args[0].float(), args[1], False)
         known = {id(each.held): each for each in tensors if isinstance(each, OnDevice)}
-        given = tree_map(lambda each: each.held if isinstance(each, OnDevice) else each, (args, kwargs))
-        found = func(*given[0], **given[1])
-        is_exact = any(_is(each, torch.float64) for each in tree_leaves(found))
+        args = _with_tensors(args, _held)
+        if func in _SOFTMAX and args[2]:  # with its way to float32, which the CPU takes before
+            args = (args[0].float(), args[1], False)
+        found = func(*args, **_with_tensors(kwargs, _held))
+        is_exact = any(each.dtype == torch.float64 for each in _tensors(found))
         if self.device.type == "mps" and is_exact and (is_there or to != _CPU):
             raise WrongDeviceError(f"{func} to float64 on {self.device}")
         if to == _CPU:
             return found
 
-        def put(each: object) -> object:
-            # what was changed in its place comes out as it came in
-            return known.get(id(each), OnDevice(each, to)) if isinstance(each, Tensor) else each
-
-        return tree_map(put, found)
+        # what was changed in its place comes out as it came in
+        return _with_tensors(found, lambda each: known[id(each)] if id(each) in known else OnDevice(each, to))
 
     def _look_at_copy(self, source: Tensor, to: torch.device, is_asynchronous: bool) -> None:
         """The host waits for copies between devices, but for those from pinned memory that it asks not to wait for."""
@@ -209,6 +208,30 @@ def pretended(kind: str) -> Generator[PretendedDevice]:
 
 def _is_asynchronous(args: Any, kwargs: Any) -> bool:
     return bool(kwargs.get("non_blocking")) or args[2:] == (True,)
+
+
+def _tensors(found: Any) -> Generator[Tensor]:
+    """Those in arguments or results, however they are nested."""
+    if isinstance(found, Tensor):
+        yield found
+    elif isinstance(found, tuple | list | dict):
+        for each in found.values() if isinstance(found, dict) else found:
+            yield from _tensors(each)
+
+
+def _with_tensors(found: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same with its tensors changed."""
+    if isinstance(found, Tensor):
+        return change(found)
+    if isinstance(found, dict):
+        return {key: _with_tensors(each, change) for key, each in found.items()}
+    if isinstance(found, tuple | list):
+        return type(found)([_with_tensors(each, change) for each in found])
+    return found
+
+
+def _held(tensor: Tensor) -> Tensor:
+    return tensor.held if isinstance(tensor, OnDevice) else tensor
 
 
 def _is(found: object, dtype: torch.dtype) -> bool:
