@@ -23,7 +23,7 @@ import neuronlake
 from neuronlake.ingest.devices import batch_size_for
 from neuronlake.ingest.machines.allocator import keep_freed_memory
 from neuronlake.ingest.machines.chunks import ChunkImage
-from neuronlake.ingest.machines.extraction import prepare_ahead
+from neuronlake.ingest.machines.feeding.ahead import cores, prepare_ahead
 from neuronlake.ingest.networks.running import channels_last
 from neuronlake.ingest.probes.probe import load_probe
 from neuronlake.ingest.recipe import Recipe
@@ -64,7 +64,7 @@ def decode(networks: Networks, device: torch.device, folder: Path) -> dict[str, 
     images = load_probe(folder).images
     work = [(ChunkImage(number, image), needs) for number, image in enumerate(images)]
     started = time.perf_counter()
-    for _ in prepare_ahead(work, workers=max(2, os.cpu_count() or 2), ahead=2 * batch_size_for(device)):
+    for _ in prepare_ahead(work, workers=max(2, cores()), ahead=2 * batch_size_for(device)):
         pass
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "rate": len(images) / seconds}

@@ -11,6 +11,8 @@ import typer
 from neuronlake.commands.options import (
     DEFAULT_WAREHOUSE,
     Address,
+    BatchSize,
+    Decoders,
     Device,
     Engine,
     KeepConcepts,
@@ -20,6 +22,7 @@ from neuronlake.commands.options import (
     MaskLabels,
     Method,
     Parameter,
+    Precision,
     Prompt,
     Wait,
     WarehouseFile,
@@ -193,23 +196,9 @@ def ingest(
     keep_concepts: KeepConcepts = None,
     keep_together: KeepTogether = None,
     device: Device = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="float32; or bfloat16 or float16, in which many devices run networks twice as fast, to a few digits.",
-            show_default="float32",
-            rich_help_panel=_MACHINES,
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Images in one forward pass; by the device if not given.",
-            show_default=False,
-            rich_help_panel=_MACHINES,
-        ),
-    ] = None,
+    precision: Precision = None,
+    decoders: Decoders = None,
+    batch_size: BatchSize = None,
     engine: Engine = None,
     address: Address = None,
     workers: Workers = None,

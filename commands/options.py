@@ -131,6 +131,32 @@ Device = Annotated[
     str | None,
     typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", show_default="auto", rich_help_panel=_MACHINES),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="float32; or bfloat16 or float16, in which many devices run networks twice as fast, to a few digits.",
+        show_default="float32",
+        rich_help_panel=_MACHINES,
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Images in one forward pass; by the device if not given.",
+        show_default=False,
+        rich_help_panel=_MACHINES,
+    ),
+]
+Decoders = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Processes that decode images, 0 for threads; as many as cores beside a GPU, else threads, if not given.",
+        show_default=False,
+        rich_help_panel=_MACHINES,
+    ),
+]
 Engine = Annotated[
     str | None,
     typer.Option(

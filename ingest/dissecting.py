@@ -16,14 +16,14 @@ import polars as pl
 
 from neuronlake.ingest.machines.base import Machine
 from neuronlake.ingest.machines.chunks import Chunk
-from neuronlake.ingest.machines.extraction import BatchLimit, Prepare
+from neuronlake.ingest.machines.feeding.batches import BatchLimit
+from neuronlake.ingest.machines.feeding.preparing import Prepare, prepare_pixels
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.machines.maps.crossing import CrossedChunk, CrossMasks, prepare_with_masks
 from neuronlake.ingest.machines.maps.look import LookAt
 from neuronlake.ingest.machines.maps.thresholds import (
     LayerTail,
     SeekThresholds,
-    prepare_pixels,
     threshold_of,
     values_above,
 )

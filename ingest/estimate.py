@@ -15,7 +15,9 @@ from neuronlake.ingest.judging.judge import judged
 from neuronlake.ingest.labelers.base import LayerData, Need, Shared
 from neuronlake.ingest.labelers.registry import labeler_of
 from neuronlake.ingest.machines.chunks import Chunk, ChunkImage
-from neuronlake.ingest.machines.extraction import BatchLimit, decoded_ahead, extract_chunk
+from neuronlake.ingest.machines.extraction import extract_chunk
+from neuronlake.ingest.machines.feeding.ahead import decoded_ahead, decoders_for
+from neuronlake.ingest.machines.feeding.batches import BatchLimit
 from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.plan import Plan, lent_modules, make_plan
 from neuronlake.ingest.probes.decoding import quiet_decoding
@@ -126,7 +128,8 @@ def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
         images = tuple(ChunkImage(place, image) for place, image in enumerate(plan.probe.images[:count]))
         chunk = Chunk(0, images, layers, needs_embeddings=plan.encoder is not None)
         began = time.perf_counter()
-        with closing(decoded_ahead(plan.networks, [chunk], limit)) as stream:
+        decoders = decoders_for(plan.device, plan.networks, count, plan.recipe.decoders)
+        with closing(decoded_ahead(plan.networks, [chunk], limit.wanted, decoders)) as stream:
             extract_chunk(
                 plan.networks, chunk, stream, plan.device, limit, lambda done: progress("Trying images", done, count)
             )

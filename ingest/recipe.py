@@ -182,6 +182,7 @@ class Recipe(_Settings):
         directions: pairs of a layer and a file with directions in its space; see `directions.load_directions`.
         precision: ``float32``, or ``bfloat16`` or ``float16`` for what networks can compute in half the bits.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        decoders: processes that decode images, 0 for threads; by the device and the machine's cores where None.
         batch_size: images in one forward pass; by the device where None.
         weights: a checkpoint for a model, by its name or as `models` spells it.
         random_weights: use random weights, for tests and timing.
@@ -216,6 +217,7 @@ class Recipe(_Settings):
     directions: _Directions = ()
     precision: Precision = "float32"
     device: _Text = "auto"
+    decoders: Annotated[int | None, _whole(0)] = None
     batch_size: Annotated[int | None, _whole(1)] = None
     weights: _Paths = field(default_factory=dict[str, Path])
     random_weights: _Flag = False

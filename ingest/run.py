@@ -14,8 +14,8 @@ from neuronlake.ingest.judging.judge import judged
 from neuronlake.ingest.labelers import labelling
 from neuronlake.ingest.labelers.labelling import Basis, Inputs
 from neuronlake.ingest.machines.base import Machine, choose_machine
-from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
-from neuronlake.ingest.machines.extraction import TOP_IMAGES, BatchLimit
+from neuronlake.ingest.machines.chunks import TOP_IMAGES, Chunk, ExtractedChunk
+from neuronlake.ingest.machines.feeding.batches import BatchLimit
 from neuronlake.ingest.networks.lending import evaluated
 from neuronlake.ingest.networks.preprocessing import CustomTransform
 from neuronlake.ingest.plan import Plan, lent_modules, looked_at, make_plan
@@ -92,7 +92,7 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
     basis = _basis(plan, registered)
     unscored = labelling.pending_layers(warehouse, basis, list(registered.layers), plan.scoring)
     limit = BatchLimit(plan.batch_size)
-    machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers, recipe.spool)
+    machine = _machine(warehouse, recipe)
     without_labels: tuple[str, ...] = ()
     if work.chunks or unscored:
         with recorded_run(warehouse, command, plan.device, as_json(resolved(plan))) as (run_id, timing):
@@ -137,6 +137,19 @@ def _ingest(warehouse: Warehouse, recipe: Recipe, progress: Progress, command: s
             *without_labels,
             *_notes(warehouse, plan, len(failed), undirected, limit),
         ),
+    )
+
+
+def _machine(warehouse: Warehouse, recipe: Recipe) -> Machine:
+    """The one that a recipe asks for."""
+    return choose_machine(
+        warehouse,
+        recipe.engine,
+        recipe.device,
+        decoders=recipe.decoders,
+        address=recipe.address,
+        workers=recipe.workers,
+        spool=recipe.spool,
     )
 
 

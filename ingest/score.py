@@ -78,7 +78,7 @@ def score(
         recipe.method, recipe.parameters, recipe.prompts, recipe.null_draws, recipe.seed, recipe.keep_concepts
     )
     device = resolve_device(recipe.device)
-    machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers)
+    machine = choose_machine(warehouse, recipe.engine, recipe.device, address=recipe.address, workers=recipe.workers)
     recipe, encoder = _with_encoder_by_name(warehouse, recipe)
     is_embedded = has_embeddings(scoring)
     chosen = _chosen_layers(warehouse, recipe, embedded=is_embedded)
@@ -118,7 +118,7 @@ def _judge(warehouse: Warehouse, recipe: ScoreRecipe, progress: Progress, comman
         raise ScoringError(f"fidelity is of the labels that are there, however they were made; leave out {odd[0]}")
     _require_labelled(warehouse, recipe)
     device = resolve_device(recipe.device)
-    machine = choose_machine(warehouse, recipe.engine, recipe.device, recipe.address, recipe.workers)
+    machine = choose_machine(warehouse, recipe.engine, recipe.device, address=recipe.address, workers=recipe.workers)
     rows = scorings.unjudged(warehouse, recipe.models, recipe.layers, recipe.keep_together).to_dicts()
     with_images = [row for row in rows if row["probe_id"] is not None]
     done, notes = 0, tuple[str, ...]()

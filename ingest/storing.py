@@ -11,8 +11,15 @@ import polars as pl
 from neuronlake.ingest.concepts.concept_sets import ConceptSet
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.layers.planned import PlannedLayer
-from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, ExtractedChunk, FailedImage, TopCandidates
-from neuronlake.ingest.machines.extraction import ChangedImageError, PreparedImage
+from neuronlake.ingest.machines.chunks import (
+    Chunk,
+    ChunkImage,
+    ExtractedChunk,
+    FailedImage,
+    PreparedImage,
+    TopCandidates,
+)
+from neuronlake.ingest.machines.feeding.preparing import ChangedImageError
 from neuronlake.ingest.names import renamed, split_name
 from neuronlake.ingest.networks.models import Model, name_of
 from neuronlake.ingest.plan import Plan

@@ -28,6 +28,7 @@ HEAVY = {
     "altair": ("reports",),
     "typer": ("cli.py", "commands"),
     "ray": ("ingest/machines",),
+    "loky": ("ingest/machines/feeding",),
     "open_clip": ("ingest/encoders",),
     "timm": ("ingest/networks",),
     "fsspec": ("ingest/probes",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,7 +13,7 @@ import torchvision
 
 from neuronlake.ingest.importers.label_files import ImportedFileError
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage
-from neuronlake.ingest.machines.extraction import prepare_ahead
+from neuronlake.ingest.machines.feeding.ahead import cores, prepare_ahead
 from neuronlake.ingest.names import Part
 from neuronlake.ingest.networks.preprocessing import Preparation
 from neuronlake.ingest.networks.weights import sha256_of
@@ -99,7 +98,7 @@ def show_images(warehouse: Warehouse, stored: StoredProbe, probe: Probe, progres
     images = (ChunkImage(stored.first_image_id + place, image) for place, image in enumerate(probe.images))
     lacking = ((image, frozenset[Preparation]()) for image in images if image.image_id not in known)
     done = 0
-    with quiet_decoding(), closing(prepare_ahead(lacking, os.cpu_count() or 2, _AHEAD)) as prepared:
+    with quiet_decoding(), closing(prepare_ahead(lacking, max(2, cores()), _AHEAD)) as prepared:
         while found := list(islice(prepared, stored.chunk_images)):
             failures = [each for each in found if isinstance(each, FailedImage)]
             load_pictures(warehouse, [each for each in found if not isinstance(each, FailedImage)], failures)

@@ -17,7 +17,8 @@ from neuronlake.ingest.importers.images import show_images
 from neuronlake.ingest.importers.label_files import ImportedFileError
 from neuronlake.ingest.importers.label_scorings import register_imported_model
 from neuronlake.ingest.importers.texts import SavedWords, load_texts, read_text_features
-from neuronlake.ingest.machines.extraction import TOP_IMAGES, top_rows
+from neuronlake.ingest.machines.chunks import TOP_IMAGES
+from neuronlake.ingest.machines.extraction import top_rows
 from neuronlake.ingest.names import renamed
 from neuronlake.ingest.networks.known_by_name import layer_positions
 from neuronlake.ingest.probes.probe import Probe

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, Shared
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
-from neuronlake.ingest.machines.extraction import BatchLimit, Prepare
+from neuronlake.ingest.machines.feeding.batches import BatchLimit
+from neuronlake.ingest.machines.feeding.preparing import Prepare
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.machines.local import LocalMachine
 from neuronlake.ingest.machines.maps.look import LookAt
@@ -78,6 +79,7 @@ def choose_machine(
     warehouse: Warehouse,
     engine: str,
     device: str,
+    decoders: int | None = None,
     address: str | None = None,
     workers: int | None = None,
     spool: Path | None = None,
@@ -88,6 +90,7 @@ def choose_machine(
         warehouse: that is read and written.
         engine: ``local``, this process, or ``ray``, a cluster.
         device: as a recipe names it; each worker of a cluster resolves it for itself.
+        decoders: of this process, see `decoders_for`; a cluster's workers use their threads.
         address: of the Ray cluster; one is started here where None.
         workers: of the cluster; by its GPUs or cores where None.
         spool: folder for a cluster's chunks on their way; beside the warehouse where None.
@@ -96,7 +99,7 @@ def choose_machine(
         NeuronlakeError: there is no such device here, or the package ray is missing.
     """
     if engine == "local":
-        return LocalMachine(resolve_device(device))
+        return LocalMachine(resolve_device(device), decoders)
     from neuronlake.ingest.machines.ray import RayMachine  # noqa: PLC0415  of the extra `ray`
 
     return RayMachine(warehouse, device, address, workers, spool)

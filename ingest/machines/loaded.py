@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import torch
 
@@ -43,6 +44,12 @@ class LoadedNetworks:
     def models(self) -> list[Model]:
         """The models, each once."""
         return list({layer.model.name: layer.model for layer in self.layers}.values())
+
+    @property
+    def by_model(self) -> list[tuple[Model, list[PlannedLayer]]]:
+        """The models, each with its layers that are read."""
+        by_model = groupby(self.layers, key=lambda layer: layer.model.name)
+        return [(found[0].model, found) for _, layers in by_model if (found := list(layers))]
 
     @property
     def preprocessings(self) -> frozenset[Preparation]:

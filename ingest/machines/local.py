@@ -10,17 +10,26 @@ from typing import Any
 import torch
 
 from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, Shared
-from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
-from neuronlake.ingest.machines.extraction import BatchLimit, Prepare, decoded_ahead, extract_chunk
+from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk, FailedImage, PreparedImage
+from neuronlake.ingest.machines.extraction import extract_chunk
+from neuronlake.ingest.machines.feeding.ahead import decoded_ahead, decoders_for
+from neuronlake.ingest.machines.feeding.batches import BatchLimit
+from neuronlake.ingest.machines.feeding.preparing import Prepare, prepare
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.machines.maps.look import LookAt, look_at_chunk
 
 
 @dataclass(frozen=True)
 class LocalMachine:
-    """See `base.Machine`; chunks come in their order."""
+    """See `base.Machine`; chunks come in their order.
+
+    Attributes:
+        device: of the networks.
+        decoders: see `decoders_for`.
+    """
 
     device: torch.device
+    decoders: int | None = None
 
     def extract(
         self, networks: LoadedNetworks, chunks: Sequence[Chunk], limit: BatchLimit, seen: Callable[[int], None]
@@ -29,7 +38,7 @@ class LocalMachine:
         if not chunks:
             return
         done = 0
-        with networks.on(self.device), closing(decoded_ahead(networks, chunks, limit)) as stream:
+        with networks.on(self.device), closing(self._decoded(networks, chunks, limit)) as stream:
             for chunk in chunks:
                 extracted = extract_chunk(
                     networks, chunk, stream, self.device, limit, lambda count, before=done: seen(before + count)
@@ -50,7 +59,7 @@ class LocalMachine:
         if not chunks:
             return
         done = 0
-        with networks.on(self.device), closing(decoded_ahead(networks, chunks, limit, prepare=prepare)) as stream:
+        with networks.on(self.device), closing(self._decoded(networks, chunks, limit, prepare)) as stream:
             for chunk in chunks:
                 found = look_at_chunk(
                     look_at(chunk),
@@ -63,6 +72,14 @@ class LocalMachine:
                 )
                 done += len(chunk.images)
                 yield chunk, found
+
+    def _decoded(
+        self, networks: LoadedNetworks, chunks: Sequence[Chunk], limit: BatchLimit, prepare: Prepare = prepare
+    ) -> Generator[PreparedImage | FailedImage]:
+        """See `decoded_ahead`."""
+        images = sum(len(chunk.images) for chunk in chunks)
+        decoders = decoders_for(self.device, networks, images, self.decoders)
+        return decoded_ahead(networks, chunks, limit.wanted, decoders, prepare)
 
     def label(self, label_one: LabelOne, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
         """One layer after the other."""

@@ -10,7 +10,8 @@ from typing import Any
 from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, Shared
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
 from neuronlake.ingest.machines.cluster import Cluster, share_out
-from neuronlake.ingest.machines.extraction import BatchLimit, Prepare
+from neuronlake.ingest.machines.feeding.batches import BatchLimit
+from neuronlake.ingest.machines.feeding.preparing import Prepare
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.machines.maps.look import LookAt
 from neuronlake.ingest.machines.ray_chunks import extract_with, look_with, start_workers

@@ -18,7 +18,10 @@ import torch
 from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
 from neuronlake.ingest.machines.cluster import ClusterError, Workers, ray, result
-from neuronlake.ingest.machines.extraction import BatchLimit, Prepare, decoded_ahead, extract_chunk
+from neuronlake.ingest.machines.extraction import extract_chunk
+from neuronlake.ingest.machines.feeding.ahead import Decoders, decoded_ahead
+from neuronlake.ingest.machines.feeding.batches import BatchLimit
+from neuronlake.ingest.machines.feeding.preparing import Prepare
 from neuronlake.ingest.machines.loaded import Load, LoadedNetworks
 from neuronlake.ingest.machines.maps.look import Look, LookAt, look_at_chunk
 from neuronlake.ingest.machines.shards import read_shard, shard_folder, write_shard
@@ -34,7 +37,7 @@ class _Worker:
         self, load: Load, fingerprints: dict[tuple[str, ...], str], device: str, batch_size: int, threads: int
     ) -> None:
         torch.set_num_threads(threads)
-        self._threads = threads
+        self._decoders = Decoders(max(2, threads))
         self._device = resolve_device(device)
         # kept from chunk to chunk: what was too much for the device once will be again
         self._limit = BatchLimit(batch_size)
@@ -52,14 +55,15 @@ class _Worker:
     def extract(self, chunk: Chunk, folder: Path) -> BatchLimit:
         """Extract a chunk into its folder, unless an earlier attempt has; says what the batches have come down to."""
         if not folder.is_dir():
-            with closing(decoded_ahead(self._networks, [chunk], self._limit, self._threads)) as stream:
+            with closing(decoded_ahead(self._networks, [chunk], self._limit.wanted, self._decoders)) as stream:
                 extracted = extract_chunk(self._networks, chunk, stream, self._device, self._limit, lambda _count: None)
             write_shard(extracted, folder)
         return self._limit
 
     def look(self, chunk: Chunk, prepare: Prepare, look: Look) -> tuple[BatchLimit, Any]:
         """Look at a chunk's maps; says what the batches have come down to, and gives what was found."""
-        with closing(decoded_ahead(self._networks, [chunk], self._limit, self._threads, prepare)) as stream:
+        wanted = self._limit.wanted
+        with closing(decoded_ahead(self._networks, [chunk], wanted, self._decoders, prepare)) as stream:
             found = look_at_chunk(look, self._networks, chunk, stream, self._device, self._limit, lambda _count: None)
         return self._limit, found
 

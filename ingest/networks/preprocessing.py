@@ -78,6 +78,11 @@ class Preprocessing:
         """Pixels of the whole resized image's shorter side, at least."""
         return max(self.crop, self.resize)
 
+    @property
+    def travels(self) -> bool:
+        """Whether another process can do the same; it is data."""
+        return True
+
     def pixels(self, image: Image.Image) -> Tensor:
         """The part of an RGB image that the model sees, as (3, crop, crop) uint8."""
         if self.resize_mode == "shortest":
@@ -206,6 +211,11 @@ class CustomTransform:
     def tells_window(self) -> bool:
         """Whether the transform shows what it cuts off."""
         return _window(self, 400, 300) is not None
+
+    @property
+    def travels(self) -> bool:
+        """Whether another process can do the same: it finds the code of known libraries."""
+        return _shows_all(self.transform)
 
     def pixels(self, image: Image.Image) -> Tensor:
         """What the model takes, (3, height, width) float32."""

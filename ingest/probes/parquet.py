@@ -41,6 +41,7 @@ class ParquetRow(Source):
     """One row's image in a Parquet file; cheap where rows are read in their order, by one thread at a time."""
 
     in_order = True
+    is_apart = False
     file: Location
     row_group: int
     row: int

@@ -23,10 +23,12 @@ class Source(ABC):
 
     Attributes:
         in_order: whether reading is cheap only in the order of the probe, by one thread at a time.
+        is_apart: whether any process reads it as cheaply; else it would read what lies around it too.
     """
 
     __slots__ = ()
     in_order: ClassVar[bool] = False
+    is_apart: ClassVar[bool] = True
 
     def exists(self) -> bool:
         """Whether they can be there, found out without reading them; so they are where they were listed."""

@@ -30,6 +30,7 @@ _ONE_AT_A_TIME = threading.RLock()
 class DatasetItem(Source):
     """An item of a data set, by its number."""
 
+    is_apart = False
     name: str
     root: str
     item: int

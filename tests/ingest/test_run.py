@@ -128,6 +128,14 @@ def test_the_same_run_again_does_nothing(tiny_warehouse: Path, tiny_recipe: Reci
         assert warehouse.scalar("select count(*) from runs") == 1
 
 
+def test_processes_that_decode_give_the_same_rows(tiny_warehouse: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    with neuronlake.open(tmp_path / "w.duckdb", write=True) as warehouse:
+        neuronlake.ingest(warehouse, dataclasses.replace(tiny_recipe, decoders=2))
+        found = contents(warehouse)
+    with neuronlake.open(tiny_warehouse, write=False) as warehouse:
+        assert found == contents(warehouse)
+
+
 def test_another_layer_is_added_without_touching_the_encoder(
     tiny_warehouse: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -20,10 +20,10 @@ from neuronlake.ingest.devices import finest, reduced
 from neuronlake.ingest.layers.passes import read_maps
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, MaskedView, PreparedImage
-from neuronlake.ingest.machines.extraction import ChangedImageError, as_inputs, layers_by_model
+from neuronlake.ingest.machines.feeding.preparing import ChangedImageError, prepare_pixels
+from neuronlake.ingest.machines.feeding.staging import Staging
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.machines.maps.outlines import outline
-from neuronlake.ingest.machines.maps.thresholds import prepare_pixels
 from neuronlake.ingest.networks.preprocessing import Preparation
 from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.ingest.probes.masks.base import ImageMasks, digest, stacked
@@ -132,6 +132,7 @@ class _CrossingReader:
         self._look = look
         self._networks = networks
         self._device = device
+        self._staging = Staging(device)
         self._regions: dict[str, list[pl.DataFrame]] = {model.name: [] for model in networks.models}
         self._active: dict[Key, list[pl.DataFrame]] = {layer.key: [] for layer in networks.layers}
         self._outlines: dict[Key, list[pl.DataFrame]] = {layer.key: [] for layer in networks.layers}
@@ -140,8 +141,8 @@ class _CrossingReader:
         """See Reader."""
         active: list[tuple[Key, pl.DataFrame, pl.DataFrame]] = []
         with torch.inference_mode():
-            inputs = as_inputs(batch, self._networks, self._device)
-            for model, layers in layers_by_model(self._networks):
+            inputs = self._staging.inputs(batch, self._networks.preprocessings)
+            for model, layers in self._networks.by_model:
                 with reduced(self._device, layers[0].precision):
                     maps = read_maps(model, [layer.reading for layer in layers], inputs[model.preprocessing])
                 for layer in layers:

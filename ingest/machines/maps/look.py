@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import torch
 
 from neuronlake.ingest.machines.chunks import Chunk, FailedImage, PreparedImage
-from neuronlake.ingest.machines.extraction import BatchLimit, ChangedImageError, Prepared, run_on_batches
+from neuronlake.ingest.machines.feeding.batches import BatchLimit, run_on_batches
+from neuronlake.ingest.machines.feeding.preparing import ChangedImageError, Prepared
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 
 

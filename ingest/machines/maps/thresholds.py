@@ -16,11 +16,9 @@ from torch import Tensor
 from neuronlake.ingest.devices import reduced
 from neuronlake.ingest.labelers.dissecting.regions import rank_of_quantile
 from neuronlake.ingest.layers.passes import read_maps
-from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, PreparedImage
-from neuronlake.ingest.machines.extraction import as_inputs, layers_by_model, listed_image
+from neuronlake.ingest.machines.chunks import PreparedImage
+from neuronlake.ingest.machines.feeding.staging import Staging
 from neuronlake.ingest.machines.loaded import LoadedNetworks
-from neuronlake.ingest.networks.preprocessing import Preparation
-from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.sql.store.dissections import HighestValues
 
 
@@ -73,16 +71,6 @@ def threshold_of(highest: np.ndarray, places: int, share: float) -> float:
     kept = np.sort(highest)[-(places - below) :].astype(np.float64)
     low, high = kept[0], kept[min(1, len(kept) - 1)]
     return float(low + part * (high - low)) if part else float(low)
-
-
-def prepare_pixels(image: ChunkImage, preprocessings: frozenset[Preparation]) -> PreparedImage | FailedImage:
-    """Decode one image and cut out of it what each model sees."""
-    try:
-        rgb = listed_image(image.image)
-    except ProbeError as error:
-        return FailedImage(image.image_id, str(error))
-    pixels = {preprocessing: preprocessing.pixels(rgb) for preprocessing in preprocessings}
-    return PreparedImage(image.image_id, *rgb.size, None, pixels)
 
 
 class Tail:
@@ -150,14 +138,15 @@ class _TailReader:
         self._look = look
         self._networks = networks
         self._device = device
+        self._staging = Staging(device)
         self._tails: dict[tuple[str, str], tuple[Tail, int]] = {}
 
     def run(self, batch: list[PreparedImage]) -> None:
         """See Reader."""
         found: list[tuple[tuple[str, str], int, HighestValues]] = []
         with torch.inference_mode():
-            inputs = as_inputs(batch, self._networks, self._device)
-            for model, layers in layers_by_model(self._networks):
+            inputs = self._staging.inputs(batch, self._networks.preprocessings)
+            for model, layers in self._networks.by_model:
                 with reduced(self._device, layers[0].precision):
                     maps = read_maps(model, [layer.reading for layer in layers], inputs[model.preprocessing])
                 for layer in layers:

@@ -11,7 +11,8 @@ from neuronlake.ingest.layers.passes import recorded_outputs
 from neuronlake.ingest.layers.pooling import Frame, pool
 from neuronlake.ingest.layers.readings import Reading
 from neuronlake.ingest.layers.spellings import LayerError, Place
-from neuronlake.ingest.machines.extraction import BatchLimit, prepare_ahead
+from neuronlake.ingest.machines.feeding.ahead import prepare_ahead
+from neuronlake.ingest.machines.feeding.batches import BatchLimit
 from neuronlake.ingest.networks.models import Model, load_model
 from neuronlake.ingest.networks.preprocessing import Preprocessing
 from neuronlake.ingest.networks.weights import SourceKind

@@ -22,7 +22,7 @@ from polars.testing import assert_frame_equal
 import neuronlake
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.machines.base import choose_machine
-from neuronlake.ingest.machines.extraction import BatchLimit
+from neuronlake.ingest.machines.feeding.batches import BatchLimit
 from neuronlake.ingest.machines.loaded import DeviceMemoryError
 from neuronlake.ingest.machines.shards import shard_folder
 from neuronlake.ingest.machines.spool import leftovers, own_folder
@@ -199,7 +199,9 @@ def leave_a_chunk(warehouse: Warehouse, recipe: Recipe, spool: Path) -> tuple[Pa
     plan = make_plan(recipe, no_progress)
     registered = register(warehouse, plan)
     chunks = pending_chunks(warehouse, plan, registered)
-    machine = choose_machine(warehouse, "ray", recipe.device, recipe.address, recipe.workers, spool)
+    machine = choose_machine(
+        warehouse, "ray", recipe.device, address=recipe.address, workers=recipe.workers, spool=spool
+    )
     running = machine.extract(plan.networks, chunks, BatchLimit(recipe.batch_size or 1), lambda _count: None)
     first, _ = next(running)
     running.close()

@@ -19,7 +19,7 @@ import pytest
 from probe_files import png, write_tar
 
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, PreparedImage
-from neuronlake.ingest.machines.extraction import prepare_ahead
+from neuronlake.ingest.machines.feeding.ahead import prepare_ahead
 from neuronlake.ingest.networks.preprocessing import Preprocessing
 from neuronlake.ingest.probes import parquet
 from neuronlake.ingest.probes.locations import Location, ProbeError

@@ -18,7 +18,7 @@ from torch import nn
 
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, PreparedImage
-from neuronlake.ingest.machines.extraction import ChangedImageError
+from neuronlake.ingest.machines.feeding.preparing import ChangedImageError
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.machines.maps import crossing
 from neuronlake.ingest.machines.maps.crossing import CrossedChunk, CrossMasks, prepare_with_masks
