@@ -40,11 +40,28 @@ class HiddenWaitError(BaseException):
     """The host would wait for the device."""
 
 
+class Stream:
+    """A queue of work on a device, and how far it waits for others."""
+
+    def __init__(self, *_device: object) -> None:
+        self.done = 0
+        self._waited_for: dict[Stream, int] = {}
+
+    def wait_stream(self, other: Stream) -> None:
+        """What comes now begins when all is done that the other has by now."""
+        self._waited_for[other] = other.done
+
+    def has(self, made: tuple[Stream, int]) -> bool:
+        """Whether what was made so is there for what comes now."""
+        return made[0] is self or self._waited_for.get(made[0], 0) >= made[1]
+
+
 class OnDevice(Tensor):
-    """A tensor with a pretended device."""
+    """A tensor with a pretended device, and when it was made: in which queue, as which step of it."""
 
     held: Tensor
     there: torch.device
+    made: tuple[Stream, int]
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
     @staticmethod
@@ -69,6 +86,9 @@ class OnDevice(Tensor):
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
+    def record_stream(self, *_stream: object) -> None:
+        """Nothing is given back too early here."""
+
     def __repr__(self) -> str:
         return f"{self.held!r} on {self.there}"
 
@@ -89,7 +109,12 @@ def _is_mps(asked: object) -> bool:
 
 
 class PretendedDevice(TorchDispatchMode):
-    """See `pretended`."""
+    """See `pretended`.
+
+    Attributes:
+        device: its name.
+        copies_back: how often something was copied from it to the CPU.
+    """
 
     # torch looks for no driver where the mode is the one of its own fake tensors
     _mode_key = torch._C._TorchDispatchModeKey.FAKE
@@ -97,8 +122,10 @@ class PretendedDevice(TorchDispatchMode):
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.device = torch.device(kind, 0)
+        self.copies_back = 0
         self._may_wait = True
         self._pinned: list[Tensor] = []
+        self._stream = Stream()
 
     @contextmanager
     def never_waiting(self) -> Generator[None]:
@@ -108,6 +135,19 @@ class PretendedDevice(TorchDispatchMode):
             yield
         finally:
             self._may_wait = True
+
+    @contextmanager
+    def stream(self, stream: Stream) -> Generator[None]:
+        """Within the block the device's work goes into another queue."""
+        before, self._stream = self._stream, stream
+        try:
+            yield
+        finally:
+            self._stream = before
+
+    def current_stream(self, *_device: object) -> Stream:
+        """The queue of now."""
+        return self._stream
 
     def pin(self, tensor: Tensor) -> Tensor:
         """The same, as if it were in memory that the device reads by itself."""
@@ -126,7 +166,10 @@ class PretendedDevice(TorchDispatchMode):
             with self:  # what it is made of comes here
                 return func.decompose(*args, **kwargs)
         tensors = list(_tensors((args, kwargs)))
-        is_there = any(isinstance(each, OnDevice) for each in tensors)
+        there = [each for each in tensors if isinstance(each, OnDevice)]
+        is_there = bool(there)
+        if not all(self._stream.has(each.made) for each in there):
+            raise WrongDeviceError(f"{func} of what another stream has not made yet")
         if func in _COPIES:
             written = args[0] if func is _aten.copy_.default else None
             to = _CPU if kwargs.get("device") == _CPU else self.device if kwargs.get("device") or is_there else _CPU
@@ -138,7 +181,8 @@ class PretendedDevice(TorchDispatchMode):
                 self._look(func, args, tensors)
         if kwargs.get("device") is not None:
             kwargs["device"] = _CPU
-        known = {id(each.held): each for each in tensors if isinstance(each, OnDevice)}
+        is_pinned = kwargs.pop("pin_memory", None)
+        known = {id(each.held): each for each in there}
         args = _with_tensors(args, _held)
         if func in _SOFTMAX and args[2]:  # with its way to float32, which the CPU takes before
             args = (args[0].float(), args[1], False)
@@ -147,14 +191,25 @@ class PretendedDevice(TorchDispatchMode):
         if self.device.type == "mps" and is_exact and (is_there or to != _CPU):
             raise WrongDeviceError(f"{func} to float64 on {self.device}")
         if to == _CPU:
-            return found
+            return self.pin(found) if is_pinned else found
 
-        # what was changed in its place comes out as it came in
-        return _with_tensors(found, lambda each: known[id(each)] if id(each) in known else OnDevice(each, to))
+        self._stream.done += 1
+
+        def put(each: Tensor) -> Tensor:
+            # what was changed in its place comes out as it came in
+            put_there = known[id(each)] if id(each) in known else OnDevice(each, to)
+            put_there.made = self._stream, self._stream.done
+            return put_there
+
+        # as torch has it, a view of what is not of inference is none either
+        is_inference = torch.is_inference_mode_enabled() and (not func.is_view or all(each.is_inference() for each in there))
+        with torch.inference_mode(mode=is_inference):
+            return _with_tensors(found, put)
 
     def _look_at_copy(self, source: Tensor, to: torch.device, is_asynchronous: bool) -> None:
         """The host waits for copies between devices, but for those from pinned memory that it asks not to wait for."""
-        is_free = is_asynchronous and any(source is each for each in self._pinned)
+        is_free = is_asynchronous and any(_memory(source) == _memory(each) for each in self._pinned)
+        self.copies_back += source.device != to and to == _CPU
         # MPS shares the CPU's memory, and has none to pin
         if source.device != to and not is_free and to.type != "mps":
             self._wait(f"a copy from {source.device} to {to}")
@@ -190,6 +245,10 @@ def pretended(kind: str) -> Generator[PretendedDevice]:
             (Tensor, "pin_memory", lambda tensor: mode.pin(tensor)),
             (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
             (torch.cuda, "is_bf16_supported", lambda: True),
+            (torch.cuda, "Stream", Stream),
+            (torch.cuda, "stream", mode.stream),
+            (torch.cuda, "current_stream", mode.current_stream),
+            (torch.cuda, "empty_cache", lambda: None),
             (torch.mps, "empty_cache", lambda: None),
         ):
             stack.enter_context(patch.object(where, name, instead))
@@ -232,6 +291,10 @@ def _with_tensors(found: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 def _held(tensor: Tensor) -> Tensor:
     return tensor.held if isinstance(tensor, OnDevice) else tensor
+
+
+def _memory(tensor: Tensor) -> int:
+    return 0 if isinstance(tensor, OnDevice) else tensor.untyped_storage().data_ptr()
 
 
 def _is(found: object, dtype: torch.dtype) -> bool:

@@ -138,6 +138,22 @@ def test_a_blocking_copy_to_a_gpu_waits_and_one_from_pinned_memory_does_not() ->
                 copy()
 
 
+def test_what_one_stream_makes_another_uses_when_it_has_waited_for_it() -> None:
+    with pretended("cuda"):
+        side, main = torch.cuda.Stream(), torch.cuda.current_stream()
+        staged = torch.ones(2, pin_memory=True)
+        with torch.cuda.stream(side):
+            there = staged.to("cuda", non_blocking=True)
+        with pytest.raises(WrongDeviceError, match="another stream"):
+            there.add(1)
+        main.wait_stream(side)
+        assert there.add(1).tolist() == [2, 2]
+        with torch.cuda.stream(side):
+            there.zero_()
+        with pytest.raises(WrongDeviceError, match="another stream"):
+            there.add(1)
+
+
 def test_what_stays_on_the_device_waits_for_nothing(gpu: PretendedDevice, device: torch.device) -> None:
     values = torch.ones(2, 3, device=device)
     with gpu.never_waiting():
