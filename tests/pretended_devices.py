@@ -7,12 +7,16 @@ MPS. Within `never_waiting` so does what makes the host wait for the device.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
+import torchgen
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
@@ -106,6 +110,25 @@ class _InnerName(TorchFunctionMode):
 
 def _is_mps(asked: object) -> bool:
     return asked in ("mps", "mps:0") if isinstance(asked, str) else isinstance(asked, torch.device) and asked.type == "mps"
+
+
+@cache
+def _kernels() -> dict[str, set[str]]:
+    """What torch's own list says each operation has code for."""
+    text = (Path(torchgen.__file__).parent / "packaged/ATen/native/native_functions.yaml").read_text()
+    return {
+        entry.partition("(")[0]: {kind for kinds in re.findall(r"^    ([\w, ]+):", entry, re.M) for kind in kinds.split(", ")}
+        for entry in text.split("\n- func: ")[1:]
+    }
+
+
+def _is_known_to_mps(name: str) -> bool:
+    """Whether there is code for MPS: its own, or of the operation that writes into `out`, which others call."""
+    kinds = _kernels().get(name, set())
+    if "MPS" in kinds or "CUDA" in kinds:
+        return "MPS" in kinds
+    writes = _kernels().get(f"{name}_out" if "." in name else f"{name}.out", set())
+    return "CUDA" not in writes or "MPS" in writes
 
 
 class PretendedDevice(TorchDispatchMode):
@@ -223,8 +246,10 @@ class PretendedDevice(TorchDispatchMode):
         is_taken = all(_is_among(each, indices) or (takes_numbers and each.ndim == 0) for each in others)
         if not is_taken or (others and _is_among(args[0], others) and (is_indexed or func._schema.is_mutable)):
             raise WrongDeviceError(f"{func} with tensors on {self.device} and the CPU")
-        if self.device.type == "mps" and func.overloadpacket in _SORT and _is(args[0], torch.int64):
-            raise WrongDeviceError(f"{func} of int64 on {self.device}")
+        if self.device.type == "mps":
+            is_sorted = func.overloadpacket in _SORT and _is(args[0], torch.int64)
+            if is_sorted or not _is_known_to_mps(func.name().removeprefix("aten::")):
+                raise WrongDeviceError(f"{func} of {tensors[0].dtype} on {self.device}")
         is_filled = func in _WRITTEN_BY_INDEX and len(indices) == 1 and args[2].numel() == 1
         if any(_is_among(each, others) or (_is(each, torch.bool) and not is_filled) for each in indices):
             self._wait(f"{func} by a mask or by places on the CPU")

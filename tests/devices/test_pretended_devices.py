@@ -176,6 +176,10 @@ def test_mps_knows_no_float64_and_sorts_no_int64() -> None:
         ):
             with pytest.raises(WrongDeviceError, match="float64|int64"):
                 use()
+        for unknown in (torch.mode, torch.special.log_ndtr):  # torch has no code for these there
+            with pytest.raises(WrongDeviceError, match=unknown.__name__):
+                unknown(whole.float())
+        assert whole.float().std().tolist() == 1
         assert whole.float().sort(descending=True).values.tolist() == [2, 1, 0]
     with pretended("cuda"):
         assert torch.arange(3, device="cuda").double().sort().values.tolist() == [0, 1, 2]
