@@ -22,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+_torch_inside: Any = torch._C  # pyright: ignore[reportPrivateUsage]
 _aten = torch.ops.aten
 _CPU = torch.device("cpu")
 # Within torch a pretended MPS is a CUDA device, for which torch has code on any system.
@@ -66,10 +67,10 @@ class OnDevice(Tensor):
     held: Tensor
     there: torch.device
     made: tuple[Stream, int]
-    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
+    __torch_function__ = _torch_inside._disabled_torch_function_impl
 
     @staticmethod
-    def __new__(cls, held: Tensor, there: torch.device) -> OnDevice:
+    def __new__(cls: Any, held: Tensor, there: torch.device) -> OnDevice:
         found = Tensor._make_wrapper_subclass(
             cls, held.shape, held.stride(), held.storage_offset(), dtype=held.dtype, device=_INNER
         )
@@ -81,7 +82,7 @@ class OnDevice(Tensor):
         raise WrongDeviceError(f"{func} where no device is pretended")
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.there
 
     def numpy(self, *_args: Any, **_named: Any) -> Any:
@@ -90,10 +91,10 @@ class OnDevice(Tensor):
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
-    def record_stream(self, *_stream: object) -> None:
+    def record_stream(self, s: object) -> None:
         """Nothing is given back too early here."""
 
-    def __repr__(self) -> str:
+    def __repr__(self, *, tensor_contents: object = None) -> str:
         return f"{self.held!r} on {self.there}"
 
 
@@ -109,7 +110,9 @@ class _InnerName(TorchFunctionMode):
 
 
 def _is_mps(asked: object) -> bool:
-    return asked in ("mps", "mps:0") if isinstance(asked, str) else isinstance(asked, torch.device) and asked.type == "mps"
+    return (
+        asked in ("mps", "mps:0") if isinstance(asked, str) else isinstance(asked, torch.device) and asked.type == "mps"
+    )
 
 
 @cache
@@ -117,7 +120,9 @@ def _kernels() -> dict[str, set[str]]:
     """What torch's own list says each operation has code for."""
     text = (Path(torchgen.__file__).parent / "packaged/ATen/native/native_functions.yaml").read_text()
     return {
-        entry.partition("(")[0]: {kind for kinds in re.findall(r"^    ([\w, ]+):", entry, re.M) for kind in kinds.split(", ")}
+        entry.partition("(")[0]: {
+            kind for kinds in re.findall(r"^    ([\w, ]+):", entry, re.M) for kind in kinds.split(", ")
+        }
         for entry in text.split("\n- func: ")[1:]
     }
 
@@ -140,7 +145,7 @@ class PretendedDevice(TorchDispatchMode):
     """
 
     # torch looks for no driver where the mode is the one of its own fake tensors
-    _mode_key = torch._C._TorchDispatchModeKey.FAKE
+    _mode_key = _torch_inside._TorchDispatchModeKey.FAKE
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -172,7 +177,7 @@ class PretendedDevice(TorchDispatchMode):
         """The queue of now."""
         return self._stream
 
-    def pin(self, tensor: Tensor) -> Tensor:
+    def _pin(self, tensor: Tensor) -> Tensor:
         """The same, as if it were in memory that the device reads by itself."""
         self._pinned.append(tensor)
         return tensor
@@ -185,7 +190,7 @@ class PretendedDevice(TorchDispatchMode):
         kwargs = dict(kwargs or {})
         if func is _aten._has_compatible_shallow_copy_type.default:
             return False  # a network's weights are given other tensors as their contents
-        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+        if _torch_inside._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
             with self:  # what it is made of comes here
                 return func.decompose(*args, **kwargs)
         tensors = list(_tensors((args, kwargs)))
@@ -197,7 +202,7 @@ class PretendedDevice(TorchDispatchMode):
             written = args[0] if func is _aten.copy_.default else None
             to = _CPU if kwargs.get("device") == _CPU else self.device if kwargs.get("device") or is_there else _CPU
             to = written.device if written is not None else to
-            self._look_at_copy(args[-1 if written is None else 1], to, _is_asynchronous(args, kwargs))
+            self._look_at_copy(args[0 if written is None else 1], to, _is_asynchronous(args, kwargs))
         else:
             to = self.device if is_there or kwargs.get("device") not in (None, _CPU) else _CPU
             if is_there:
@@ -214,7 +219,7 @@ class PretendedDevice(TorchDispatchMode):
         if self.device.type == "mps" and is_exact and (is_there or to != _CPU):
             raise WrongDeviceError(f"{func} to float64 on {self.device}")
         if to == _CPU:
-            return self.pin(found) if is_pinned else found
+            return self._pin(found) if is_pinned else found
 
         self._stream.done += 1
 
@@ -225,7 +230,9 @@ class PretendedDevice(TorchDispatchMode):
             return put_there
 
         # as torch has it, a view of what is not of inference is none either
-        is_inference = torch.is_inference_mode_enabled() and (not func.is_view or all(each.is_inference() for each in there))
+        is_inference = torch.is_inference_mode_enabled() and (
+            not func.is_view or all(each.is_inference() for each in there)
+        )
         with torch.inference_mode(mode=is_inference):
             return _with_tensors(found, put)
 
@@ -262,18 +269,18 @@ class PretendedDevice(TorchDispatchMode):
 def pretended(kind: str) -> Generator[PretendedDevice]:
     """Within the block there is a device of a kind, ``cuda`` or ``mps``."""
     mode = PretendedDevice(kind)
-    torch._C._ensureCUDADeviceGuardSet()
-    torch._C._set_only_lift_cpu_tensors(True)
+    _torch_inside._ensureCUDADeviceGuardSet()
+    _torch_inside._set_only_lift_cpu_tensors(True)
     torch.__future__.set_swap_module_params_on_conversion(True)
     with ExitStack() as stack:
         for where, name, instead in (
-            (Tensor, "pin_memory", lambda tensor: mode.pin(tensor)),
             (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
             (torch.cuda, "is_bf16_supported", lambda: True),
             (torch.cuda, "Stream", Stream),
             (torch.cuda, "stream", mode.stream),
             (torch.cuda, "current_stream", mode.current_stream),
             (torch.cuda, "empty_cache", lambda: None),
+            (torch.cuda, "get_device_name", lambda *_: "pretended"),
             (torch.mps, "empty_cache", lambda: None),
         ):
             stack.enter_context(patch.object(where, name, instead))
@@ -287,7 +294,7 @@ def pretended(kind: str) -> Generator[PretendedDevice]:
                 yield mode
         finally:
             torch.__future__.set_swap_module_params_on_conversion(False)
-            torch._C._set_only_lift_cpu_tensors(False)
+            _torch_inside._set_only_lift_cpu_tensors(False)
 
 
 def _is_asynchronous(args: Any, kwargs: Any) -> bool:

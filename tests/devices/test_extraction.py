@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -20,9 +21,9 @@ from neuronlake.ingest.encoders.clip import ClipEncoder
 from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.machines import extraction
-from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk, MaskedView, PreparedImage
+from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk, FailedImage, MaskedView, PreparedImage
 from neuronlake.ingest.machines.extraction import extract_chunk
-from neuronlake.ingest.machines.feeding.batches import BatchLimit
+from neuronlake.ingest.machines.feeding.batches import BatchLimit, run_on_batches
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.machines.maps.crossing import CrossMasks
 from neuronlake.ingest.machines.maps.thresholds import SeekThresholds
@@ -95,7 +96,9 @@ def attending() -> Model:
 def networks_in(precision: str = "float32") -> LoadedNetworks:
     """Two networks and an encoder, with maps, tokens, heads and numbers among the layers that are read."""
     of_maps = choose_layers(residual(), ["0", "4", "5", "8"], "max", precision=precision)
-    of_tokens = choose_layers(attending(), ["stem", "blocks.*", "blocks.1.self_attn:heads", "head"], precision=precision)
+    of_tokens = choose_layers(
+        attending(), ["stem", "blocks.*", "blocks.1.self_attn:heads", "head"], precision=precision
+    )
     torch.manual_seed(2)
     module = TwoTowers().eval().requires_grad_(requires_grad=False)
     encoder = ClipEncoder("towers", "", SourceKind.MEMORY, "", "0", 4, SEEN_BY_ENCODER, module, None)
@@ -136,14 +139,16 @@ def assert_extracted_alike(found: ExtractedChunk, expected: ExtractedChunk, atol
 def batches_never_wait(gpu: PretendedDevice) -> Generator[list[int]]:
     """Within the block, no batch may wait for the device; gives the batches' sizes."""
     sizes: list[int] = []
-    run = extraction._ChunkExtractor.run
 
-    def watched(self: extraction._ChunkExtractor, batch: list[PreparedImage]) -> None:
-        sizes.append(len(batch))
-        with gpu.never_waiting():
-            run(self, batch)
+    def watched(run: Callable[[list[PreparedImage]], None], *given: Any) -> list[FailedImage]:
+        def one(batch: list[PreparedImage]) -> None:
+            sizes.append(len(batch))
+            with gpu.never_waiting():
+                run(batch)
 
-    with patch.object(extraction._ChunkExtractor, "run", watched):
+        return run_on_batches(one, *given)
+
+    with patch.object(extraction, "run_on_batches", watched):
         yield sizes
 
 
@@ -159,8 +164,7 @@ def test_a_chunk_gives_what_it_gives_on_the_cpu_and_no_batch_waits_for_the_devic
 def test_all_comes_back_from_a_gpu_in_one_copy_a_chunk() -> None:
     with pretended("cuda") as gpu:
         networks = networks_in()
-        networks_there = networks.on(gpu.device)
-        with networks_there:
+        with networks.on(gpu.device):
             before = gpu.copies_back
             extract_chunk(networks, chunk_of(networks), images(), gpu.device, BatchLimit(4), lambda _: None)
             assert gpu.copies_back == before + 1
@@ -188,6 +192,7 @@ def test_networks_are_back_on_the_cpu_afterwards(kind: str) -> None:
 
 def maps_of(networks: LoadedNetworks, device: torch.device) -> tuple[object, object]:
     """What both looks at maps give: the highest values, and active pixels with outlines beside masks."""
+    # as many units are active here as there
     maps = replace(networks, layers=tuple(layer for layer in networks.layers if layer.model.name == "residual"))
     sought = SeekThresholds(0.1, IMAGES, {})
     units = {layer.key: layer.units for layer in maps.layers}

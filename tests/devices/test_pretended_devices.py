@@ -39,9 +39,7 @@ def test_changes_in_place_and_through_views_arrive(gpu: PretendedDevice, device:
     assert values.tolist() == [[10, 4, 14], [5, 2, 7]]
 
 
-def test_a_network_that_moves_there_moves_as_a_whole_and_comes_back(
-    gpu: PretendedDevice, device: torch.device
-) -> None:
+def test_a_network_that_moves_there_moves_as_a_whole_and_comes_back(gpu: PretendedDevice, device: torch.device) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval()
     images = torch.randn(2, 3, 8, 8)
     with torch.inference_mode():
@@ -128,7 +126,7 @@ def test_what_waits_for_the_device_fails_where_nothing_may(
 
 def test_a_blocking_copy_to_a_gpu_waits_and_one_from_pinned_memory_does_not() -> None:
     with pretended("cuda") as gpu, gpu.never_waiting():
-        assert torch.ones(2).pin_memory().to("cuda", non_blocking=True).device == gpu.device
+        assert torch.ones(2, pin_memory=True).to("cuda", non_blocking=True).device == gpu.device
         for copy in (
             lambda: torch.ones(3).to("cuda"),
             lambda: torch.ones(3).to("cuda", non_blocking=True),
@@ -167,14 +165,14 @@ def test_mps_knows_no_float64_and_sorts_no_int64() -> None:
     with pretended("mps"):
         whole = torch.arange(3, device="mps")
         for use in (
-            lambda: whole.double(),
+            whole.double,
             lambda: torch.zeros(2, dtype=torch.float64, device="mps"),
             lambda: torch.ones(2, dtype=torch.float64).to("mps"),
-            lambda: whole.sort(),
+            whole.sort,
             lambda: whole.topk(2),
-            lambda: whole.argsort(),
+            whole.argsort,
         ):
-            with pytest.raises(WrongDeviceError, match="float64|int64"):
+            with pytest.raises(WrongDeviceError, match=r"float64|int64"):
                 use()
         for unknown in (torch.mode, torch.special.log_ndtr):  # torch has no code for these there
             with pytest.raises(WrongDeviceError, match=unknown.__name__):
