@@ -59,8 +59,11 @@ def expected(settings: dict[str, object], tmp_path_factory: pytest.TempPathFacto
 def written(folder: Path, settings: dict[str, object], device: str) -> dict[str, pl.DataFrame]:
     """What all commands write that compute on a device, one after the other."""
     with neuronlake.open(folder / "run.duckdb", write=True) as warehouse:
-        neuronlake.ingest(warehouse, recipe_of(Recipe, settings, {"device": device}))
+        recipe = recipe_of(Recipe, settings, {"device": device})
+        neuronlake.estimate(recipe)
+        neuronlake.ingest(warehouse, recipe)
         neuronlake.score(warehouse, ScoreRecipe(method="linear", device=device))
+        neuronlake.score(warehouse, ScoreRecipe(fidelity=True, keep_together="label", device=device))
         neuronlake.evaluate(warehouse, "before", "2", setting=1, device=device)
         neuronlake.compare(warehouse, "before", "after", device=device)
         return {name: warehouse.sql(f"from {name} order by {keys}").pl() for name, keys in WRITTEN.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_similarities_with_pseudo_units(
 def test_logarithms_of_products(device: torch.device) -> None:
     there_and_here(
         device,
-        lambda *given: log_of_products(*given, [0.9, 0.5, 0.1], 1e-7),
+        partial(log_of_products, weights=[0.9, 0.5, 0.1], offset=1e-7),
         drawn(9, 5).sigmoid(),
         torch.tensor([[0, 3, 8], [1, 1, 2]]),
     )
