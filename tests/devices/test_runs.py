@@ -63,7 +63,6 @@ def written(folder: Path, settings: dict[str, object], device: str) -> dict[str,
         neuronlake.estimate(recipe)
         neuronlake.ingest(warehouse, recipe)
         neuronlake.score(warehouse, ScoreRecipe(method="linear", device=device))
-        neuronlake.score(warehouse, ScoreRecipe(fidelity=True, keep_together="label", device=device))
         neuronlake.evaluate(warehouse, "before", "2", setting=1, device=device)
         neuronlake.compare(warehouse, "before", "after", device=device)
         return {name: warehouse.sql(f"from {name} order by {keys}").pl() for name, keys in WRITTEN.items()}
