@@ -131,12 +131,10 @@ def _highest(rows: Tensor, k: int) -> Tensor:
     """The places of each row's highest values, the first of equal ones first, (rows, k) int64."""
     if rows.device.type == "mps":  # which sorts no int64
         return rows.sort(dim=1, descending=True, stable=True).indices[:, :k]
-    columns = rows.shape[1]
-    tie_break = torch.arange(columns - 1, -1, -1, device=rows.device, dtype=torch.int64)
+    tie_break = torch.arange(rows.shape[1] - 1, -1, -1, device=rows.device, dtype=torch.int64)
     bits = (rows + 0.0).view(torch.int32)  # + 0.0 turns -0.0 into 0.0
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # signed integers in the order of the floats
-    keys = (ordered.to(torch.int64) << 32) | tie_break
-    return torch.topk(keys, k, dim=1).indices
+    return torch.topk((ordered.to(torch.int64) << 32) | tie_break, k, dim=1).indices
 
 
 def soft_wpmi(
