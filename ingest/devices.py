@@ -93,6 +93,11 @@ def exact_float32() -> Generator[None]:
         put(before[0] == "tf32", _OLDER_NAMES.get(before[-1], "highest"), before)
 
 
+def finest(device: torch.device) -> torch.dtype:
+    """The floats with most digits: float64, but on MPS, which knows none, float32."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def release_memory(device: torch.device) -> None:
     """Give back what the device keeps of freed memory, for others to use."""
     if device.type == "cuda":
