@@ -14,6 +14,10 @@ Precision = Literal["float32", "bfloat16", "float16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # what PyTorch's older switch for matrix products calls the precisions of its newer ones
 _OLDER_NAMES = {"bf16": "medium", "tf32": "high"}
+# as PyTorch's allocator for CPUs, cuBLAS and cuDNN say it, in a plain RuntimeError
+_LACKS_MEMORY = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+# switches that let cuBLAS add up parts of a sum in half the bits
+_COARSE_SUMS = ("allow_bf16_reduced_precision_reduction", "allow_fp16_reduced_precision_reduction")
 _BATCH_SIZES = {"cpu": 16, "cuda": 256, "mps": 64}
 
 
@@ -65,7 +69,7 @@ def reduced(device: torch.device, precision: str) -> torch.autocast:
 
 @contextmanager
 def exact_float32() -> Generator[None]:
-    """Within the block float32 is float32 on every device; as a decorator, within each call.
+    """Within the block float32 is float32 on every device, and half the bits are summed in it; also as a decorator.
 
     PyTorch has cuDNN's convolutions round their inputs to TF32, 10 bits of fraction instead of 23, unless told
     otherwise, and a program may have asked for the same, or on a CPU for bfloat16, in products of matrices. Numbers
@@ -79,6 +83,8 @@ def exact_float32() -> Generator[None]:
     mkldnn: Any = torch.backends.mkldnn
     operations = cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul, mkldnn.conv, mkldnn.matmul
     before = [str(each.fp32_precision) for each in operations]
+    products = torch.backends.cuda.matmul
+    sums = {name: getattr(products, name) for name in _COARSE_SUMS}
 
     def put(convolutions: bool, products: str, precisions: Sequence[str]) -> None:
         cudnn.allow_tf32 = convolutions
@@ -87,15 +93,24 @@ def exact_float32() -> Generator[None]:
             each.fp32_precision = precision
 
     put(False, "highest", ["ieee"] * len(operations))
+    for name in sums:
+        setattr(products, name, False)
     try:
         yield
     finally:
+        for name, was in sums.items():
+            setattr(products, name, was)
         put(before[0] == "tf32", _OLDER_NAMES.get(before[-1], "highest"), before)
 
 
 def finest(device: torch.device) -> torch.dtype:
     """The floats with most digits: float64, but on MPS, which knows none, float32."""
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether an error says that a device has too little memory: libraries below torch have their own words for it."""
+    return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in _LACKS_MEMORY)
 
 
 def release_memory(device: torch.device) -> None:

@@ -79,9 +79,19 @@ class _ChunkExtractor:
         ]
 
     def finish(self, failures: list[FailedImage]) -> ExtractedChunk:
-        """The whole chunk."""
+        """The whole chunk, put together on the device, or on the CPU where the device has no memory left for that."""
         if not self._images:
             return ExtractedChunk([], failures, {}, {}, None)
+        try:
+            return self._together(failures)
+        except torch.OutOfMemoryError:
+            pass  # and go on when the error is gone, and with it what its frames held
+        for parts in (*self._activations.values(), *self._peaks.values(), self._embeddings):
+            parts[:] = [part.cpu() for part in parts]
+        return self._together(failures)
+
+    def _together(self, failures: list[FailedImage]) -> ExtractedChunk:
+        """The whole chunk, put together where its parts are."""
         activations = {key: torch.cat(parts) for key, parts in self._activations.items()}
         rows = {key: top_rows(of_layer) for key, of_layer in activations.items()}
         peaks = {key: _at(torch.cat(parts), rows[key]) for key, parts in self._peaks.items()}

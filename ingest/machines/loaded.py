@@ -10,7 +10,7 @@ from itertools import groupby
 import torch
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.devices import exact_float32, release_memory
+from neuronlake.ingest.devices import exact_float32, lacks_memory, release_memory
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.machines.allocator import keep_freed_memory
@@ -35,7 +35,9 @@ def memory_to_label() -> Generator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
         raise DeviceMemoryError(
             "the device has too little memory to label a layer; free some, or label on the processor what is "
             "extracted: cli score --device cpu"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neuronlake import NeuronlakeError
+from neuronlake.ingest.devices import lacks_memory
 from neuronlake.ingest.networks.errors import ModelError, described
 from neuronlake.ingest.networks.models import Model
 
@@ -32,8 +33,7 @@ def run(model: Model, images: Tensor) -> None:
     except (NeuronlakeError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        if "DefaultCPUAllocator" in str(error):
-            # the CPU's allocator says so with a plain RuntimeError
+        if lacks_memory(error):
             raise torch.OutOfMemoryError(str(error)) from error
         count, _, height, width = images.shape
         raise ModelError(

@@ -46,6 +46,16 @@ def test_float32_is_exact_within_the_block_and_then_again_what_it_was(asked: tup
     assert settings() == asked
 
 
+def test_half_the_bits_are_summed_in_float32_within_the_block() -> None:
+    products = torch.backends.cuda.matmul
+    before = products.allow_bf16_reduced_precision_reduction, products.allow_fp16_reduced_precision_reduction
+    assert before == (True, True)  # why this is needed
+    with exact_float32():
+        assert not products.allow_bf16_reduced_precision_reduction
+        assert not products.allow_fp16_reduced_precision_reduction
+    assert before == (products.allow_bf16_reduced_precision_reduction, products.allow_fp16_reduced_precision_reduction)
+
+
 class Asks(nn.Module):
     """Keeps how PyTorch is set while it runs on images, and draws nothing from it."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from neuronlake.ingest.devices import device_name
+from neuronlake.ingest.devices import device_name, lacks_memory
 from neuronlake.ingest.machines.chunks import FailedImage, PreparedImage
 from neuronlake.ingest.machines.feeding.preparing import Prepared
 from neuronlake.ingest.machines.loaded import DeviceMemoryError
@@ -106,6 +106,8 @@ def _fits(run: Callable[[list[PreparedImage]], None], batch: list[PreparedImage]
     """Run networks on a batch; if there was too little memory, nothing of it is kept."""
     try:
         run(batch)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
         return False
     return True

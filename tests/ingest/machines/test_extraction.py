@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,11 +13,16 @@ from neuronlake.ingest.layers.passes import recorded_outputs
 from neuronlake.ingest.layers.pooling import Frame, pool
 from neuronlake.ingest.layers.readings import Reading
 from neuronlake.ingest.layers.spellings import LayerError, Place
+from neuronlake.ingest.machines import extraction
+from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, ExtractedChunk, PreparedImage
+from neuronlake.ingest.machines.extraction import top_rows
 from neuronlake.ingest.machines.feeding.ahead import prepare_ahead
 from neuronlake.ingest.machines.feeding.batches import BatchLimit
+from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.networks.models import Model, load_model
 from neuronlake.ingest.networks.preprocessing import Preprocessing
 from neuronlake.ingest.networks.weights import SourceKind
+from neuronlake.ingest.probes.sources import ProbeImage, Source
 
 
 def model_of(module: nn.Module) -> Model:
@@ -161,3 +168,45 @@ def test_a_batch_limit_takes_over_what_another_process_came_down_to_where_that_i
     here.come_down_to(BatchLimit(16))
     assert (here.wanted, here.images) == (16, 4)
     assert here.device.startswith("cpu, ")
+
+
+def test_a_chunk_is_put_together_on_the_processor_where_the_device_has_no_memory_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    preprocessing = Preprocessing(8, 8, (0.5,) * 3, (0.5,) * 3)
+    model = model_of(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)))
+    networks = LoadedNetworks(tuple(choose_layers(model, ["0", "2"])), None, lambda: ((), None))
+    images = [
+        PreparedImage(number, 8, 8, None, {preprocessing: torch.randint(256, (3, 8, 8), dtype=torch.uint8)})
+        for number in range(5)
+    ]
+    chunk = Chunk(0, (), (("toy", "0"), ("toy", "2")), needs_embeddings=False)
+    listed = [ChunkImage(image.image_id, ProbeImage("", None, _Nowhere())) for image in images]
+    chunk = replace(chunk, images=tuple(listed))
+    found: list[ExtractedChunk] = []
+    calls: list[int] = []
+
+    def full_once(activations: Tensor) -> Tensor:
+        calls.append(len(activations))
+        if len(calls) == 1 and found:
+            raise torch.OutOfMemoryError
+        return top_rows(activations)
+
+    monkeypatch.setattr(extraction, "top_rows", full_once)
+    for _ in range(2):
+        calls.clear()
+        limit = BatchLimit(2)
+        found.append(
+            extraction.extract_chunk(networks, chunk, iter(images), torch.device("cpu"), limit, lambda _count: None)
+        )
+    assert len(calls) == 3
+    for key in chunk.layers:
+        torch.testing.assert_close(found[0].activations[key], found[1].activations[key])
+        torch.testing.assert_close(vars(found[0].candidates[key]), vars(found[1].candidates[key]))
+
+
+class _Nowhere(Source):
+    """Bytes that nobody reads."""
+
+    def read(self) -> bytes:
+        raise NotImplementedError
