@@ -1,7 +1,7 @@
 """One stage of an ingest in a process of its own, so that its memory can be told; started by ingest.py.
 
     python benchmarks/ingest_stage.py forward NETWORKS DEVICE COUNT
-    python benchmarks/ingest_stage.py decode NETWORKS DEVICE FOLDER
+    python benchmarks/ingest_stage.py decode NETWORKS DEVICE FOLDER [DECODER]
     python benchmarks/ingest_stage.py ray NETWORKS WORKERS FOLDER CONCEPTS WAREHOUSE
 
 The last line it writes is JSON: `seconds` of the stage without loading Python and networks, and its `rate` in images
@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import torch
 from ingest_inputs import Networks
@@ -24,7 +25,10 @@ from neuronlake.ingest.devices import batch_size_for
 from neuronlake.ingest.machines.allocator import keep_freed_memory
 from neuronlake.ingest.machines.chunks import ChunkImage
 from neuronlake.ingest.machines.feeding.ahead import cores, prepare_ahead
+from neuronlake.ingest.machines.feeding.jpegs import decoded_on
+from neuronlake.ingest.networks.preprocessing import Decoder, decoded_by
 from neuronlake.ingest.networks.running import channels_last
+from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.probe import load_probe
 from neuronlake.ingest.recipe import Recipe
 
@@ -57,15 +61,19 @@ def forward(networks: Networks, device: torch.device, count: int) -> dict[str, f
     return {"seconds": seconds, "rate": batches * batch / seconds}
 
 
-def decode(networks: Networks, device: torch.device, folder: Path) -> dict[str, float]:
+def decode(networks: Networks, device: torch.device, folder: Path, decoder: Decoder) -> dict[str, float]:
     """Reading, decoding and resizing for each network."""
     models, encoder = networks.load()
-    needs = frozenset({encoder.preprocessing} | {model.preprocessing for model in models})
+    wanted = {encoder.preprocessing} | {model.preprocessing for model in models}
+    needs = frozenset(decoded_by(preprocessing, decoder) for preprocessing in wanted)
     images = load_probe(folder).images
     work = [(ChunkImage(number, image), needs) for number, image in enumerate(images)]
+    at_once = batch_size_for(device)
     started = time.perf_counter()
-    for _ in prepare_ahead(work, workers=max(2, cores()), ahead=2 * batch_size_for(device)):
-        pass
+    with quiet_decoding():
+        stream = prepare_ahead(work, workers=max(2, cores()), ahead=2 * at_once)
+        for _ in decoded_on(stream, device, at_once) if decoder == "nvjpeg" else stream:
+            pass
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "rate": len(images) / seconds}
 
@@ -104,7 +112,7 @@ def main() -> None:
     if stage == "forward":
         found = forward(networks, torch.device(rest[0]), int(rest[1]))
     elif stage == "decode":
-        found = decode(networks, torch.device(rest[0]), Path(rest[1]))
+        found = decode(networks, torch.device(rest[0]), Path(rest[1]), cast("Decoder", (*rest[2:], "pillow")[0]))
     else:
         found = extract_on_ray(networks, int(rest[0]), *(Path(each) for each in rest[1:]))
     print(json.dumps(found))
