@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
 import neuronlake
 from neuronlake.ingest import plan
@@ -46,7 +45,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 NETWORKS = """
-import torch
 from neuronlake import Preprocessing
 
 def make(transform=Preprocessing(24, 20, (0.5,) * 3, (0.5,) * 3)):
