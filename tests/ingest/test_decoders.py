@@ -17,7 +17,7 @@ from neuronlake.ingest.find import find_units
 from neuronlake.ingest.history import recipe_text
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.machines.feeding import ahead
-from neuronlake.ingest.machines.ray_chunks import _Worker
+from neuronlake.ingest.machines.ray_chunks import _Worker  # pyright: ignore[reportPrivateUsage]
 from neuronlake.ingest.machines.shards import read_shard
 from neuronlake.ingest.networks.models import Model, load_model
 from neuronlake.ingest.networks.preprocessing import Decoder, decoded_by
@@ -74,8 +74,12 @@ def recipe(tiny_recipe: Recipe, folder: Path, networks: Path) -> Recipe:
 @pytest.fixture
 def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """What nvJPEG would decode, the CPU decodes as if it were a GPU."""
+
+    def take_any(*_: object) -> None:
+        pass
+
     for module in (plan, ahead):
-        monkeypatch.setattr(module, "require_decoder", lambda *_: None)
+        monkeypatch.setattr(module, "require_decoder", take_any)
 
 
 def activations(warehouse: Warehouse, layer: str) -> pl.DataFrame:

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from neuronlake import NeuronlakeError
+from neuronlake.ingest.devices import release_memory
 from neuronlake.ingest.machines.chunks import EncodedJpeg, FailedImage, PreparedImage
 from neuronlake.ingest.machines.loaded import DeviceMemoryError
 from neuronlake.ingest.networks.preprocessing import Decoder, Preparation
@@ -54,7 +55,7 @@ def require_decoder(decoder: Decoder, device: torch.device) -> None:
     Image.new("RGB", (16, 16)).save(buffer, "JPEG")
     try:
         with quiet_decoding():
-            _decode([buffer.getvalue()], device if decoder == "nvjpeg" else torch.device("cpu"))
+            decode_together([buffer.getvalue()], device if decoder == "nvjpeg" else torch.device("cpu"))
     except (ImportError, AttributeError, RuntimeError) as error:
         raise DecoderError(
             f"the torchvision that is installed cannot decode JPEGs for --decoder {decoder} ({first_line(error)}); "
@@ -80,14 +81,15 @@ def decoded(images: Sequence[PreparedImage], device: torch.device) -> list[Prepa
                 "the device has too little memory to decode a single image; free some, use a smaller --batch-size, or "
                 "use --decoder pillow"
             ) from error
-    # only now, when the error is gone and with it what its frames held
+    # only now, when the error is gone and with it what its frames held; nvJPEG takes memory beside torch's
+    release_memory(device)
     return [each for image in images for each in decoded([image], device)]
 
 
 def _tensors(contents: list[bytes], device: torch.device) -> list[Tensor | None]:
     """Each JPEG as (3, height, width) uint8 on the device; None where it cannot be decoded there."""
     try:
-        return [*_decode(contents, device)] if contents else []
+        return [*decode_together(contents, device)] if contents else []
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -99,7 +101,7 @@ def _tensors(contents: list[bytes], device: torch.device) -> list[Tensor | None]
     return [found for content in contents for found in _tensors([content], device)]
 
 
-def _decode(contents: list[bytes], device: torch.device) -> list[Tensor]:
+def decode_together(contents: list[bytes], device: torch.device) -> list[Tensor]:
     """What torchvision makes of them; it raises RuntimeError, for all if one cannot be decoded."""
     # where it has gone from torchvision, all else goes on
     from torchvision.io import ImageReadMode, decode_jpeg  # noqa: PLC0415

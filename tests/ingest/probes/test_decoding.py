@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def corner(path: Path) -> tuple[int, ...]:
     return tuple(int(value) for value in pixel)
 
 
-def saved(path: Path, image: Image.Image, **options: object) -> Path:
+def saved(path: Path, image: Image.Image, **options: Any) -> Path:
     image.save(path, **options)
     return path
 
@@ -145,7 +146,7 @@ def test_an_image_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         decode(file.read_bytes())
 
 
-def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -161,7 +162,7 @@ PICTURE = smooth_picture(1, (400, 300))
 
 
 @pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"exif": turned(1)}, {"optimize": True}])
-def test_a_plain_jpeg_is_drafted_at_a_fraction_of_its_size(options: dict[str, object]) -> None:
+def test_a_plain_jpeg_is_drafted_at_a_fraction_of_its_size(options: dict[str, Any]) -> None:
     draft = plain_jpeg(encoded(PICTURE, **options), side=100)
     assert draft
     assert (draft.width, draft.height, draft.picture.size) == (400, 300, (100, 75))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def prepared(folder: Path, *preparations: Preparation) -> list[Result]:
     return [prepare(*each) for each in wanted(folder, *preparations)]
 
 
-def of_tensor(file: Path) -> torch.Tensor:
+def of_tensor(file: Path) -> Any:
     return decode_jpeg(torch.from_numpy(np.fromfile(file, np.uint8)), ImageReadMode.RGB)
 
 
@@ -126,13 +127,13 @@ def test_what_waits_for_a_gpu_gets_there_what_torchvision_makes_of_it(folder: Pa
 def test_large_images_are_decoded_fewer_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jpegs, "_PIXELS_AT_ONCE", 2 * 48 * 40)
     counts: list[int] = []
-    decode = jpegs._decode
+    decode = jpegs.decode_together
 
     def counted(contents: list[bytes], device: torch.device) -> list[torch.Tensor]:
         counts.append(len(contents))
         return decode(contents, device)
 
-    monkeypatch.setattr(jpegs, "_decode", counted)
+    monkeypatch.setattr(jpegs, "decode_together", counted)
     assert len(list(decoded_on((image for image in prepared(folder, decoded_by(SMALL, "nvjpeg"))), CPU, 100))) == 11
     assert counts == [2, 2, 2, 1]
 
@@ -164,14 +165,14 @@ def _finished(image: Result) -> Result:
 
 def _refusing(monkeypatch: pytest.MonkeyPatch, bad: bytes, error: RuntimeError) -> None:
     """Decode all of a list or nothing, as torchvision does on a GPU."""
-    decode = jpegs._decode
+    decode = jpegs.decode_together
 
     def all_or_nothing(contents: list[bytes], device: torch.device) -> list[torch.Tensor]:
         if bad in contents:
             raise error
         return decode(contents, device)
 
-    monkeypatch.setattr(jpegs, "_decode", all_or_nothing)
+    monkeypatch.setattr(jpegs, "decode_together", all_or_nothing)
 
 
 def test_one_that_is_refused_is_pillows_and_its_neighbours_do_not_notice(
@@ -216,7 +217,7 @@ def test_a_torchvision_that_cannot_decode_is_told(monkeypatch: pytest.MonkeyPatc
     def gone(*_: object) -> None:
         raise ImportError("cannot import name 'decode_jpeg'")
 
-    monkeypatch.setattr(jpegs, "_decode", gone)
+    monkeypatch.setattr(jpegs, "decode_together", gone)
     require_decoder.cache_clear()
     with pytest.raises(DecoderError, match=r"cannot decode JPEGs .* \(cannot import name 'decode_jpeg'\); install one"):
         require_decoder("torchvision", CPU)
