@@ -104,7 +104,7 @@ class Preprocessing:
     def pixels_of_tensor(self, image: Tensor) -> Tensor:
         """The same of an image as (3, height, width) uint8, on its device; of other pixels by a step here and there.
 
-        torchvision resizes uint8 as such on a processor that has AVX2, else by way of float32.
+        torchvision resizes uint8 as such on most processors, and by way of float32 on the others and on a GPU.
         """
         if self.resize_mode == "shortest" and (middle := _middle(image.shape[2], image.shape[1])):
             left, top, right, bottom = middle
