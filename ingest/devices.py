@@ -59,6 +59,11 @@ def reduced(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=getattr(torch, precision), enabled=precision != "float32")
 
 
+def finest(device: torch.device) -> torch.dtype:
+    """The floats with most digits: float64, but on MPS, which knows none, float32."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def release_memory(device: torch.device) -> None:
     """Give back what the device keeps of freed memory, for others to use."""
     if device.type == "cuda":

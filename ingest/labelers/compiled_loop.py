@@ -9,7 +9,10 @@ import numpy as np
 import torch
 
 _compile: Any = numba.njit(cache=True, fastmath=True, nogil=True, parallel=True)
-numba.set_num_threads(min(torch.get_num_threads(), numba.get_num_threads()))
+_threads = torch.get_num_threads()
+numba.set_num_threads(min(_threads, numba.get_num_threads()))
+# numba starts as many threads as there are cores, and with OpenMP torch would take as many from then on
+torch.set_num_threads(_threads)
 
 
 @_compile

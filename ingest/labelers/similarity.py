@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from neuronlake.ingest.devices import memory_of
+from neuronlake.ingest.devices import finest, memory_of
 from neuronlake.ingest.labelers.log_products import log_of_products
 from neuronlake.ingest.labelers.significance import PseudoUnits
 
@@ -120,15 +120,21 @@ def top_image_indices(activations: Tensor, k: int) -> Tensor:
         (units, k) int64, row numbers of `activations`.
     """
     images = activations.shape[0]
-    tie_break = torch.arange(images - 1, -1, -1, device=activations.device, dtype=torch.int64)
     at_once = max(1, _SORTED_AT_ONCE // max(1, images))
     found = torch.empty(activations.shape[1], min(k, images), dtype=torch.int64, device=activations.device)
     for block, best in zip(activations.split(at_once, dim=1), found.split(at_once), strict=True):
-        bits = (block.T.contiguous() + 0.0).view(torch.int32)  # + 0.0 turns -0.0 into 0.0
-        ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # signed integers in the order of the floats
-        keys = (ordered.to(torch.int64) << 32) | tie_break
-        best.copy_(torch.topk(keys, min(k, images), dim=1).indices)
+        best.copy_(_highest(block.T.contiguous(), min(k, images)))
     return found
+
+
+def _highest(rows: Tensor, k: int) -> Tensor:
+    """The places of each row's highest values, the first of equal ones first, (rows, k) int64."""
+    if rows.device.type == "mps":  # which sorts no int64
+        return rows.sort(dim=1, descending=True, stable=True).indices[:, :k]
+    tie_break = torch.arange(rows.shape[1] - 1, -1, -1, device=rows.device, dtype=torch.int64)
+    bits = (rows + 0.0).view(torch.int32)  # + 0.0 turns -0.0 into 0.0
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # signed integers in the order of the floats
+    return torch.topk((ordered.to(torch.int64) << 32) | tie_break, k, dim=1).indices
 
 
 def soft_wpmi(
@@ -214,7 +220,7 @@ def cos_similarity(cosines: Cosines, activations: Tensor, pseudo: PseudoUnits | 
     itself is never needed. A unit or a concept of length 0 scores 0.
     """
     images, texts = cosines.image_features, cosines.text_features
-    exact = torch.float32 if images.device.type == "mps" else torch.float64  # MPS knows no float64
+    exact = finest(images.device)
     gram = torch.zeros(images.shape[1], images.shape[1], dtype=exact, device=images.device)
     for part in images.split(_ROWS_AT_ONCE):
         exactly = part.to(exact)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any, Literal, get_args
@@ -116,8 +116,7 @@ class Preprocessing:
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(batch, 3, crop, crop) uint8 to what the model takes, as float32 on the same device."""
-        mean = torch.tensor(self.mean, dtype=torch.float32, device=pixels.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, dtype=torch.float32, device=pixels.device).view(-1, 1, 1)
+        mean, std = (_of_channels(values, pixels.device) for values in (self.mean, self.std))
         return (pixels.float() / 255 - mean) / std
 
     def place_in_image(self, x: float, y: float, width: int, height: int) -> tuple[float, float]:
@@ -154,6 +153,11 @@ class Preprocessing:
         if width <= height:
             return self.resize, int(self.resize * height / width)
         return int(self.resize * width / height), self.resize
+
+
+def _of_channels(values: Sequence[float], device: torch.device) -> Tensor:
+    """A number for each channel, (channels, 1, 1) float32; filled in there, for a copy would wait for a GPU's queue."""
+    return torch.stack([torch.full((1, 1), value, dtype=torch.float32, device=device) for value in values])
 
 
 def _middle(width: int, height: int) -> tuple[int, int, int, int] | None:

@@ -5,8 +5,8 @@ All that Network Dissection asks of masks and maps follows from these counts, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -15,13 +15,6 @@ from torch import Tensor
 _ROWS_AT_ONCE = 2**20
 
 T = TypeVar("T", bound="Regions | ActivePixels")
-
-
-def each_tensor(found: T, change: Callable[[Tensor], Tensor]) -> T:
-    """The same with all its tensors changed."""
-    tensors = {each.name: getattr(found, each.name) for each in fields(found)}
-    changed = {name: change(value) for name, value in tensors.items() if isinstance(value, Tensor)}
-    return replace(found, **changed)
 
 
 @dataclass(frozen=True)
@@ -100,7 +93,7 @@ class ActivePixels:
         unit: (rows,) int32; rows of one unit and image follow each other.
         region: by its place in `Regions`, (rows,) int32.
         pixels: (rows,) int32.
-        thresholds: (units,) float64.
+        thresholds: (units,) float64, always on the CPU.
     """
 
     unit: Tensor
@@ -128,15 +121,20 @@ class Dissection:
     active: ActivePixels
 
     def to(self, device: torch.device) -> Dissection:
-        """The same on a device."""
-        moved = [each_tensor(each, lambda tensor: tensor.to(device)) for each in (self.regions, self.active)]
-        return Dissection(*moved)  # pyright: ignore[reportArgumentType]  in their order
+        """The same on a device, but for the thresholds: not every device has float64."""
+        return Dissection(_on(device, self.regions), _on(device, self.active))
 
     def of_images(self, rows: Tensor) -> Dissection:
         """The same where only some images count; thresholds are those of all."""
         counted = torch.zeros_like(self.regions.counted)
         counted[rows] = True
         return replace(self, regions=replace(self.regions, counted=counted))
+
+
+def _on(device: torch.device, found: T) -> T:
+    """The same with its whole numbers on a device."""
+    moved = {name: tensor.to(device) for name, tensor in vars(found).items() if not tensor.is_floating_point()}
+    return replace(found, **moved)
 
 
 def whole_images(image_labels: Tensor, categories: Tensor) -> Regions:
@@ -178,9 +176,9 @@ def upper_quantile(values: Tensor, share: float) -> Tensor:
     below, part = rank_of_quantile(count, share)
     if not count or not len(values):
         return torch.full((len(values),), torch.nan, dtype=torch.float64)
-    highest = values.topk(count - below, dim=1).values.double()
-    low, high = highest[:, -1], highest[:, max(0, count - below - 2)]
-    return (low + part * (high - low)).cpu()
+    highest = values.topk(count - below, dim=1).values
+    low, high = (highest[:, place].cpu().double() for place in (-1, max(0, count - below - 2)))
+    return low + part * (high - low)
 
 
 def rank_of_quantile(count: int, share: float) -> tuple[int, float]:

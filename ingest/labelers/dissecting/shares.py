@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neuronlake.ingest.devices import finest
 from neuronlake.ingest.labelers.dissecting.formulas import OPERATORS
 from neuronlake.ingest.labelers.dissecting.regions import Regions
 
@@ -76,12 +77,12 @@ class AreaShares:
     def _shares(self, images: slice, holds: Tensor) -> Tensor:
         """Shares of the images' pixels, (images, columns) float32, by what their regions have, (regions, columns)."""
         rows = self._rows(images)
-        pixels = self.regions.pixels[rows].double()
+        pixels = self.regions.pixels[rows].to(finest(holds.device))
         place = self.regions.image[rows] - images.start
         shape = (images.stop - images.start, holds.shape[1])
-        found = torch.zeros(shape, dtype=torch.float64, device=holds.device)
+        found = torch.zeros(shape, dtype=pixels.dtype, device=holds.device)
         found.index_add_(0, place, holds * pixels[:, None])
-        total = torch.zeros(shape[0], dtype=torch.float64, device=holds.device).index_add_(0, place, pixels)
+        total = torch.zeros(shape[0], dtype=pixels.dtype, device=holds.device).index_add_(0, place, pixels)
         return (found / total.clamp_min(1)[:, None]).float()
 
     def _holds(self, images: slice) -> Tensor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neuronlake.ingest.devices import finest
 from neuronlake.ingest.labelers.dissecting.regions import Dissection
 
 # Which images count in a union: those where the category is labelled anywhere, as the paper says, or those where the
@@ -40,7 +41,7 @@ class Tally:
     @property
     def iou(self) -> Tensor:
         """Intersections over unions, (units, concepts) float32; 0 where there is neither."""
-        return (self.intersection.double() / self.union.clamp_min(1)).float()
+        return (self.intersection.to(finest(self.extent.device)) / self.union.clamp_min(1)).float()
 
 
 def tally(found: Dissection, definition: str) -> Tally:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from neuronlake.ingest.devices import reduced
+from neuronlake.ingest.devices import finest, reduced
 from neuronlake.ingest.layers.passes import read_maps
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, MaskedView, PreparedImage
@@ -202,7 +202,7 @@ def _weights(side: int, wanted: int, device: torch.device) -> Tensor:
     """
     lines = torch.eye(side, dtype=torch.float64)[None, None]
     weights = functional.interpolate(lines, (side, wanted), mode="bilinear", antialias=True)[0, 0]
-    return weights.to(device, torch.float32 if device.type == "mps" else torch.float64)
+    return weights.to(device, finest(device))
 
 
 def _joined(parts: Mapping[_K, list[pl.DataFrame]]) -> dict[_K, pl.DataFrame]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -155,6 +157,15 @@ def test_without_a_compiler_the_scores_are_the_same(method: str, monkeypatch: py
     monkeypatch.setattr(log_products, "_compiled", lambda: None)
     plain = METHODS[method](Cosines(image_features, text_features), activations)
     torch.testing.assert_close(plain, compiled, rtol=1e-5, atol=1e-5)
+
+
+def test_the_compiled_loop_leaves_torch_its_threads() -> None:
+    code = (
+        "import torch; from neuronlake.ingest.labelers.log_products import log_of_products; torch.set_num_threads(1); "
+        "log_of_products(torch.ones(3, 2), torch.tensor([[0, 1]]), [0.5, 0.1], 1.0); print(torch.get_num_threads())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["1"], found.stderr
 
 
 @pytest.mark.parametrize(("offset", "ranks"), [(1.0, 1), (1.0, 27), (1e-7, 28), (1e-7, 3)])
