@@ -45,6 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 NETWORKS = """
+import torch
 from neuronlake import Preprocessing
 
 def make(transform=Preprocessing(24, 20, (0.5,) * 3, (0.5,) * 3)):
