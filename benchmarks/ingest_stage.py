@@ -1,7 +1,7 @@
 """One stage of an ingest in a process of its own, so that its memory can be told; started by ingest.py.
 
     python benchmarks/ingest_stage.py forward NETWORKS DEVICE COUNT PRECISION
-    python benchmarks/ingest_stage.py decode NETWORKS DEVICE FOLDER
+    python benchmarks/ingest_stage.py decode NETWORKS DEVICE FOLDER [DECODER]
     python benchmarks/ingest_stage.py ray NETWORKS WORKERS FOLDER CONCEPTS WAREHOUSE
 
 The last line it writes is JSON: `seconds` of the stage without loading Python and networks, and its `rate` in images
@@ -17,19 +17,23 @@ import time
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import torch
 from ingest_inputs import Networks
 
 import neuronlake
 from neuronlake.ingest.devices import batch_size_for, exact_float32, reduced
-from neuronlake.ingest.encoders.precision import in_precision
+from neuronlake.ingest.encoders.variants import variant_of
 from neuronlake.ingest.machines.allocator import keep_freed_memory
 from neuronlake.ingest.machines.chunks import ChunkImage
 from neuronlake.ingest.machines.feeding.ahead import cores, prepare_ahead
 from neuronlake.ingest.machines.feeding.in_processes import prepare_in_processes
+from neuronlake.ingest.machines.feeding.jpegs import decoded_on
 from neuronlake.ingest.machines.feeding.preparing import prepare
+from neuronlake.ingest.networks.preprocessing import Decoder, decoded_by
 from neuronlake.ingest.networks.running import channels_last
+from neuronlake.ingest.probes.decoding import quiet_decoding
 from neuronlake.ingest.probes.probe import load_probe
 from neuronlake.ingest.recipe import Recipe
 
@@ -40,7 +44,7 @@ def forward(networks: Networks, device: torch.device, count: int, precision: str
     """All networks, one after the other, on batches that lie on the device; the encoder's precision is its own."""
     models, encoder = networks.load()
     batch = batch_size_for(device)
-    encoder = in_precision(encoder, precision)
+    encoder = variant_of(encoder, precision, "pillow")
     encoder.to(device)
     calls = [(encoder.encode_images, encoder.preprocessing)]
     calls += [(reduced(device, precision)(model.module.to(device)), model.preprocessing) for model in models]
@@ -63,10 +67,11 @@ def forward(networks: Networks, device: torch.device, count: int, precision: str
     return {"seconds": seconds, "rate": batches * batch / seconds}
 
 
-def decode(networks: Networks, device: torch.device, folder: Path) -> dict[str, float]:
+def decode(networks: Networks, device: torch.device, folder: Path, decoder: Decoder) -> dict[str, float]:
     """Reading, decoding and resizing for each network, on threads or beside a GPU in processes, as an ingest does."""
     models, encoder = networks.load()
-    needs = frozenset({encoder.preprocessing} | {model.preprocessing for model in models})
+    wanted = {encoder.preprocessing} | {model.preprocessing for model in models}
+    needs = frozenset(decoded_by(preprocessing, decoder) for preprocessing in wanted)
     images = load_probe(folder).images
     work = [(ChunkImage(number, image), needs) for number, image in enumerate(images)]
     ahead = 2 * batch_size_for(device)
@@ -74,9 +79,11 @@ def decode(networks: Networks, device: torch.device, folder: Path) -> dict[str, 
         stream = prepare_ahead(work, max(2, cores()), ahead)
     else:
         stream = prepare_in_processes(work, cores(), ahead, prepare)
+    if decoder == "nvjpeg":
+        stream = decoded_on(stream, device, batch_size_for(device))
     # processes take seconds to start, so the rate is of what comes after the first quarter
     first = len(images) // 4
-    with closing(stream):
+    with quiet_decoding(), closing(stream):
         started = time.perf_counter()
         for _ in islice(stream, first):
             pass
@@ -121,7 +128,7 @@ def main() -> None:
     if stage == "forward":
         found = forward(networks, torch.device(rest[0]), int(rest[1]), rest[2])
     elif stage == "decode":
-        found = decode(networks, torch.device(rest[0]), Path(rest[1]))
+        found = decode(networks, torch.device(rest[0]), Path(rest[1]), cast("Decoder", (*rest[2:], "pillow")[0]))
     else:
         found = extract_on_ray(networks, int(rest[0]), *(Path(each) for each in rest[1:]))
     print(json.dumps(found))

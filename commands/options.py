@@ -148,6 +148,15 @@ BatchSize = Annotated[
         rich_help_panel=_MACHINES,
     ),
 ]
+Decoder = Annotated[
+    str | None,
+    typer.Option(
+        help="What decodes JPEGs: pillow; or torchvision, or nvjpeg on a CUDA device, which give other pixels and so "
+        "layers of their own.",
+        show_default="pillow",
+        rich_help_panel=_MACHINES,
+    ),
+]
 Decoders = Annotated[
     int | None,
     typer.Option(

@@ -129,7 +129,7 @@ def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
         chunk = Chunk(0, images, layers, needs_embeddings=plan.encoder is not None)
         began = time.perf_counter()
         decoders = decoders_for(plan.device, plan.networks, count, plan.recipe.decoders)
-        with closing(decoded_ahead(plan.networks, [chunk], limit.wanted, decoders)) as stream:
+        with closing(decoded_ahead(plan.networks, [chunk], plan.device, limit.wanted, decoders)) as stream:
             extract_chunk(
                 plan.networks, chunk, stream, plan.device, limit, lambda done: progress("Trying images", done, count)
             )

@@ -12,17 +12,19 @@ from torch import nn
 from neuronlake.ingest.concepts.concept_sets import ConceptSet, image_label_concepts, load_concepts, mask_concepts
 from neuronlake.ingest.devices import batch_size_for, resolve_device
 from neuronlake.ingest.encoders.loading import load_encoder
-from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.encoders.protocol import Encoder
+from neuronlake.ingest.encoders.variants import variant_of
 from neuronlake.ingest.labelers.base import Need
 from neuronlake.ingest.labelers.registry import has_embeddings, labeler_of, resolve_scoring
 from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.layers.directions import Directions, load_directions
 from neuronlake.ingest.layers.planned import PlannedLayer
+from neuronlake.ingest.machines.feeding.jpegs import require_decoder
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.networks.errors import ModelError
 from neuronlake.ingest.networks.models import Model, load_model, name_of
+from neuronlake.ingest.networks.preprocessing import decoded_by
 from neuronlake.ingest.probes.probe import Probe, check_probes, load_probe
 from neuronlake.ingest.recipe import Recipe, RecipeError
 from neuronlake.sql.words import Progress, no_progress
@@ -62,6 +64,9 @@ def make_plan(recipe: Recipe, progress: Progress) -> Plan:
         NeuronlakeError: something is wrong; the message says what and what to do.
     """
     device = resolve_device(recipe.device)
+    if recipe.engine == "local":
+        # a cluster's workers have devices of their own
+        require_decoder(recipe.decoder, device)
     scoring = resolve_scoring(
         recipe.method, recipe.parameters, recipe.prompts, recipe.null_draws, recipe.seed, recipe.keep_concepts
     )
@@ -182,13 +187,15 @@ def load_networks(
         _require_new(model.fingerprint, model.name, known, "network")
         progress("Loading models", done, count + 1)
         wanted = list(dict.fromkeys(recipe.layers))
+        model = replace(model, preprocessing=decoded_by(model.preprocessing, recipe.decoder))  # noqa: PLW2901
         layers += choose_layers(model, wanted, recipe.pooling, directions, recipe.precision)
     for layer in layers:
         _require_new(layer.fingerprint, f"{layer.stored_name} of {layer.model.name}", known, "directions")
     progress("Loading models", count, count + 1)
     encoder = None
     if has_encoder:
-        encoder = in_precision(load_encoder(recipe.encoder, trust_code=recipe.trust_code), recipe.precision)
+        encoder = load_encoder(recipe.encoder, trust_code=recipe.trust_code)
+        encoder = variant_of(encoder, recipe.precision, recipe.decoder)
     progress("Loading models", count + 1, count + 1)
     return layers, encoder
 

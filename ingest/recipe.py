@@ -25,6 +25,7 @@ from neuronlake import NeuronlakeError
 from neuronlake.ingest.devices import Precision
 from neuronlake.ingest.labelers.settings import DEFAULT_DRAWS, DEFAULT_METHOD, Value
 from neuronlake.ingest.layers.pooling import Pooling
+from neuronlake.ingest.networks.preprocessing import Decoder
 from neuronlake.sql.words import did_you_mean
 
 if TYPE_CHECKING:
@@ -182,6 +183,8 @@ class Recipe(_Settings):
         directions: pairs of a layer and a file with directions in its space; see `directions.load_directions`.
         precision: ``float32``, or ``bfloat16`` or ``float16`` for what networks can compute in half the bits.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        decoder: of JPEGs: ``pillow``; or ``torchvision`` or, on a GPU, ``nvjpeg``, whose pixels are others and with
+            them layers and embeddings. Other images, and those for an own transform, Pillow decodes in any case.
         decoders: processes that decode images, 0 for threads; by the device and the machine's cores where None.
         batch_size: images in one forward pass; by the device where None.
         weights: a checkpoint for a model, by its name or as `models` spells it.
@@ -217,6 +220,7 @@ class Recipe(_Settings):
     directions: _Directions = ()
     precision: Precision = "float32"
     device: _Text = "auto"
+    decoder: Decoder = "pillow"
     decoders: Annotated[int | None, _whole(0)] = None
     batch_size: Annotated[int | None, _whole(1)] = None
     weights: _Paths = field(default_factory=dict[str, Path])

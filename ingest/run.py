@@ -180,6 +180,8 @@ def _notes(
         transform = model.preprocessing
         if plan.probe.masks and isinstance(transform, CustomTransform) and not transform.tells_window:
             yield f"what {model.name}'s transform cuts off cannot be told: masks count as if it showed whole images"
+        if transform.decoder != plan.recipe.decoder:
+            yield f"{model.name}'s transform takes pictures, so Pillow decoded its images, not {plan.recipe.decoder}"
     repeated = [f"{layer.name} ({layer.calls})" for layer in plan.layers if layer.calls > 1]
     if repeated:
         names = ", ".join(repeated[:3]) + (f" and {len(repeated) - 3} more" if len(repeated) > 3 else "")

@@ -13,9 +13,9 @@ from neuronlake.ingest.concepts.concept_sets import ConceptSet, image_label_conc
 from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.encoders.loading import (
     encoder_of_row,
-    in_some_precision,
     is_place,
     load_encoder,
+    variant_among,
 )
 from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.history import as_json, recorded_run
@@ -212,7 +212,7 @@ def _with_encoder_by_name(warehouse: Warehouse, recipe: ScoreRecipe) -> tuple[Sc
     stored = encoders.names_by_fingerprint(warehouse)
     if spec is None or spec in stored.values() or not is_place(spec):
         return recipe, None
-    encoder = in_some_precision(load_encoder(spec, trust_code=recipe.trust_code), list(stored))
+    encoder = variant_among(load_encoder(spec, trust_code=recipe.trust_code), list(stored))
     if encoder is None:
         names = ", ".join(stored.values()) or "no encoder"
         raise ScoringError(f"{spec} made none of the embeddings in {warehouse.path}; it holds those of {names}")

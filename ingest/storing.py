@@ -10,6 +10,7 @@ import polars as pl
 
 from neuronlake.ingest.concepts.concept_sets import ConceptSet
 from neuronlake.ingest.encoders.protocol import Encoder
+from neuronlake.ingest.encoders.variants import plain_name
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.machines.chunks import (
     Chunk,
@@ -170,9 +171,7 @@ def _model_entry(recipe: Recipe, model: Model) -> Entry:
 def _encoder_entry(recipe: Recipe, encoder: Encoder) -> Entry:
     """The encoder and how to name it otherwise."""
     option = renamed("--encoder", split_name(recipe.encoder)[1])
-    return Entry(
-        "encoders", encoder.name, encoder.fingerprint, encoder.name.removesuffix(f" {encoder.precision}"), option
-    )
+    return Entry("encoders", encoder.name, encoder.fingerprint, plain_name(encoder), option)
 
 
 def _register_encoder(warehouse: Warehouse, plan: Plan) -> int | None:

@@ -49,8 +49,13 @@ def make():
 """
 
 
-def write_image(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> None:
+def smooth_picture(seed: int, size: tuple[int, int] = (48, 40)) -> Image.Image:
     """A picture of smooth random colours."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def write_image(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> None:
+    """A picture of smooth random colours, as a file of the kind that its name says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    smooth_picture(seed, size).save(path)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from neuronlake.ingest.devices import PRECISIONS
 from neuronlake.ingest.encoders.clip import HUBS, open_clip_encoder, own_encoder
 from neuronlake.ingest.encoders.conse import LOCATION, ConseEncoder
-from neuronlake.ingest.encoders.precision import in_precision
 from neuronlake.ingest.encoders.protocol import Encoder, EncoderError
+from neuronlake.ingest.encoders.variants import variant_of
 from neuronlake.ingest.names import split_name
 from neuronlake.ingest.networks.own_networks import default_name
+from neuronlake.ingest.networks.preprocessing import DECODERS
 from neuronlake.ingest.networks.weights import SourceKind
 
 
@@ -66,7 +68,7 @@ def load_stored_encoder(
         name: as the warehouse calls it, for messages.
         source_kind: what kind of place its weights came from.
         location: by what it is found again, see `Encoder.location`.
-        fingerprint: of what made the embeddings; it tells the precision too.
+        fingerprint: of what made the embeddings; it tells the precision and the decoder too.
         chosen: where the user says that it is, as `load_encoder` takes it; in place of the location.
         trust_code: run code that the warehouse names, and read files that hold code.
 
@@ -82,7 +84,7 @@ def load_stored_encoder(
     if not chosen:
         _require_there(name, source_kind, location, trust_code=trust_code)
     encoder = load_encoder(chosen or location, trust_code=trust_code)
-    found = in_some_precision(encoder, [fingerprint])
+    found = variant_among(encoder, [fingerprint])
     if found is None:
         raise EncoderError(
             f"the weights of {chosen or name} are not those that made this file's embeddings; run `cli ingest` again"
@@ -105,9 +107,9 @@ def encoder_of_row(row: Mapping[str, Any], *, chosen: str | None = None, trust_c
     )
 
 
-def in_some_precision(encoder: Encoder, fingerprints: list[str]) -> Encoder | None:
-    """The encoder, in that precision in which it has one of the fingerprints."""
-    ways = (in_precision(encoder, precision) for precision in PRECISIONS)
+def variant_among(encoder: Encoder, fingerprints: list[str]) -> Encoder | None:
+    """The encoder, in that precision and with that decoder with which it has one of the fingerprints."""
+    ways = (variant_of(encoder, precision, decoder) for precision, decoder in product(PRECISIONS, DECODERS))
     return next((way for way in ways if way.fingerprint in fingerprints), None)
 
 

@@ -52,13 +52,16 @@ class PlannedLayer:
 
     @property
     def stored_name(self) -> str:
-        """Its name in the warehouse; mean pooling and float32 go without saying."""
-        unusual = [part for part in (self.pooling, self.precision) if part not in ("mean", "float32")]
+        """Its name in the warehouse; mean pooling, float32 and Pillow go without saying."""
+        ways = (self.pooling, self.precision, self.model.preprocessing.decoder)
+        unusual = [way for way in ways if way not in ("mean", "float32", "pillow")]
         return ":".join([self.name, *unusual])
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the model's fingerprint, the layer, the pooling, and the directions if there are any."""
+        """sha256 over the model's fingerprint, the layer, how it is read, and the directions if there are any."""
         onto = [self.reading.directions.fingerprint] if self.reading.directions else []
-        parts = (self.model.fingerprint, self.reading.place.text, self.pooling, self.precision, *onto)
+        decoder = self.model.preprocessing.decoder
+        pixels = [f"decoded by {decoder}"] if decoder != "pillow" else []
+        parts = (self.model.fingerprint, self.reading.place.text, self.pooling, self.precision, *onto, *pixels)
         return hashlib.sha256(repr(parts).encode()).hexdigest()

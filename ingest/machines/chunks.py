@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from neuronlake.ingest.networks.preprocessing import Preparation
+from neuronlake.ingest.networks.preprocessing import Preparation, TensorPreprocessing
 from neuronlake.ingest.probes.sources import ProbeImage
 
 TOP_IMAGES = 20
@@ -44,6 +44,7 @@ class PreparedImage:
     Attributes:
         pixels: what the networks see.
         masks: what masks show of that; none where nobody asks for them.
+        jpeg: what is still to be decoded on the networks' device; None where nothing is.
     """
 
     image_id: int
@@ -52,6 +53,20 @@ class PreparedImage:
     thumbnail: bytes | None
     pixels: dict[Preparation, Tensor]
     masks: dict[Preparation, MaskedView] = field(default_factory=dict[Preparation, "MaskedView"])
+    jpeg: EncodedJpeg | None = None
+
+
+@dataclass(frozen=True)
+class EncodedJpeg:
+    """A plain JPEG, and what its pixels are wanted for.
+
+    Attributes:
+        content: the bytes of its file, that Pillow can read.
+        preprocessings: those that see it once it is decoded.
+    """
+
+    content: bytes
+    preprocessings: frozenset[TensorPreprocessing]
 
 
 @dataclass(frozen=True)

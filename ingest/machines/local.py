@@ -80,7 +80,7 @@ class LocalMachine:
         """See `decoded_ahead`."""
         images = sum(len(chunk.images) for chunk in chunks)
         decoders = decoders_for(self.device, networks, images, self.decoders)
-        return decoded_ahead(networks, chunks, limit.wanted, decoders, prepare)
+        return decoded_ahead(networks, chunks, self.device, limit.wanted, decoders, prepare)
 
     def label(self, label_one: LabelOne, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
         """One layer after the other."""

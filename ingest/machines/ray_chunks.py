@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from neuronlake.ingest.devices import resolve_device
-from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk
+from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk, FailedImage, PreparedImage
 from neuronlake.ingest.machines.cluster import ClusterError, Workers, ray, result
 from neuronlake.ingest.machines.extraction import extract_chunk
 from neuronlake.ingest.machines.feeding.ahead import Decoders, decoded_ahead
 from neuronlake.ingest.machines.feeding.batches import BatchLimit
-from neuronlake.ingest.machines.feeding.preparing import Prepare
+from neuronlake.ingest.machines.feeding.preparing import Prepare, prepare
 from neuronlake.ingest.machines.loaded import Load, LoadedNetworks
 from neuronlake.ingest.machines.maps.look import Look, LookAt, look_at_chunk
 from neuronlake.ingest.machines.shards import read_shard, shard_folder, write_shard
@@ -55,17 +55,20 @@ class _Worker:
     def extract(self, chunk: Chunk, folder: Path) -> BatchLimit:
         """Extract a chunk into its folder, unless an earlier attempt has; says what the batches have come down to."""
         if not folder.is_dir():
-            with closing(decoded_ahead(self._networks, [chunk], self._limit.wanted, self._decoders)) as stream:
+            with closing(self._decoded(chunk)) as stream:
                 extracted = extract_chunk(self._networks, chunk, stream, self._device, self._limit, lambda _count: None)
             write_shard(extracted, folder)
         return self._limit
 
     def look(self, chunk: Chunk, prepare: Prepare, look: Look) -> tuple[BatchLimit, Any]:
         """Look at a chunk's maps; says what the batches have come down to, and gives what was found."""
-        wanted = self._limit.wanted
-        with closing(decoded_ahead(self._networks, [chunk], wanted, self._decoders, prepare)) as stream:
+        with closing(self._decoded(chunk, prepare)) as stream:
             found = look_at_chunk(look, self._networks, chunk, stream, self._device, self._limit, lambda _count: None)
         return self._limit, found
+
+    def _decoded(self, chunk: Chunk, prepare: Prepare = prepare) -> Generator[PreparedImage | FailedImage]:
+        """See `decoded_ahead`."""
+        return decoded_ahead(self._networks, [chunk], self._device, self._limit.wanted, self._decoders, prepare)
 
 
 def start_workers(networks: LoadedNetworks, device: str, batch_size: int, workers: Workers) -> list[Any]:

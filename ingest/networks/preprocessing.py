@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -13,11 +13,15 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
+from torchvision.transforms.v2 import functional as of_tensors
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.networks.identity.live_code import code_of
 from neuronlake.ingest.networks.windows import WHOLE, Window, shown_window
 
+# what decodes plain JPEGs: Pillow, which resizes as pictures too, or what gives tensors and resizes as such
+Decoder = Literal["pillow", "torchvision", "nvjpeg"]
+DECODERS: tuple[Decoder, ...] = get_args(Decoder)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # times the shorter side
@@ -83,14 +87,32 @@ class Preprocessing:
         """Whether another process can do the same; it is data."""
         return True
 
+    @property
+    def decoder(self) -> Decoder:
+        """What decodes plain JPEGs for it."""
+        return "pillow"
+
     def pixels(self, image: Image.Image) -> Tensor:
         """The part of an RGB image that the model sees, as (3, crop, crop) uint8."""
-        if self.resize_mode == "shortest":
-            image = _middle(image)
+        if self.resize_mode == "shortest" and (middle := _middle(*image.size)):
+            image = image.crop(middle)
         width, height = self._resized(*image.size)
         picture: Any = image  # torchvision takes pictures too, but is typed for tensors alone
         resized = transforms.resize(picture, [height, width], InterpolationMode(self.interpolation))
         return transforms.pil_to_tensor(transforms.center_crop(resized, [self.crop, self.crop]))
+
+    def pixels_of_tensor(self, image: Tensor) -> Tensor:
+        """The same of an image as (3, height, width) uint8, on its device; of other pixels by a step here and there.
+
+        torchvision resizes uint8 as such on most processors, and by way of float32 on the others and on a GPU.
+        """
+        if self.resize_mode == "shortest" and (middle := _middle(image.shape[2], image.shape[1])):
+            left, top, right, bottom = middle
+            image = image[:, top:bottom, left:right]
+        width, height = self._resized(image.shape[2], image.shape[1])
+        mode = InterpolationMode(self.interpolation)
+        resized = of_tensors.resize(image, [height, width], mode, antialias=True)
+        return of_tensors.center_crop(resized, [self.crop, self.crop]).contiguous()
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(batch, 3, crop, crop) uint8 to what the model takes, as float32 on the same device."""
@@ -138,15 +160,34 @@ def _of_channels(values: Sequence[float], device: torch.device) -> Tensor:
     return torch.stack([torch.full((1, 1), value, dtype=torch.float32, device=device) for value in values])
 
 
-def _middle(image: Image.Image) -> Image.Image:
-    """Of a sliver the part around its middle, all that a crop sees; whole, it could become gigabytes when resized."""
-    longest = _LONGEST_SLIVER * min(image.size)
-    if max(image.size) <= longest:
-        return image
+def _middle(width: int, height: int) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom of the part around a sliver's middle, all that a crop sees; None of other images.
+
+    Whole, a sliver could become gigabytes when resized.
+    """
+    longest = _LONGEST_SLIVER * min(width, height)
+    if max(width, height) <= longest:
+        return None
     # as much on both sides is cut off
-    width, height = (min(side, longest + (side - longest) % 2) for side in image.size)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
+    wide, high = (min(side, longest + (side - longest) % 2) for side in (width, height))
+    left, top = (width - wide) // 2, (height - high) // 2
+    return left, top, left + wide, top + high
+
+
+@dataclass(frozen=True)
+class TensorPreprocessing(Preprocessing):
+    """A preprocessing whose plain JPEGs are not decoded by Pillow, so that it gives other pixels.
+
+    Attributes:
+        decoded_by: what decodes them.
+    """
+
+    decoded_by: Decoder = "torchvision"
+
+    @property
+    def decoder(self) -> Decoder:
+        """See `Preprocessing`."""
+        return self.decoded_by
 
 
 @dataclass(frozen=True)
@@ -213,6 +254,11 @@ class CustomTransform:
         return _window(self, 400, 300) is not None
 
     @property
+    def decoder(self) -> Decoder:
+        """What decodes JPEGs for it: it takes pictures."""
+        return "pillow"
+
+    @property
     def travels(self) -> bool:
         """Whether another process can do the same: it finds the code of known libraries."""
         return _shows_all(self.transform)
@@ -234,6 +280,14 @@ def _window(custom: CustomTransform, width: int, height: int) -> Window | None:
 
 
 Preparation = Preprocessing | CustomTransform
+
+
+def decoded_by(preparation: Preparation, decoder: Decoder) -> Preparation:
+    """The same with its plain JPEGs decoded by another decoder; as it is where that makes no other pixels."""
+    if decoder == preparation.decoder or isinstance(preparation, CustomTransform):
+        return preparation
+    plain = {each.name: getattr(preparation, each.name) for each in fields(Preprocessing)}
+    return Preprocessing(**plain) if decoder == "pillow" else TensorPreprocessing(**plain, decoded_by=decoder)
 
 
 def prepared_by(transform: object) -> Preparation:

@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -14,10 +15,13 @@ from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.sql.words import first_line
 
 _THUMBNAIL_SIDE = 96
+# of a draft that a thumbnail is made of: twice as large as that looks as from the whole image
+THUMBNAIL_DRAFT_SIDE = 2 * _THUMBNAIL_SIDE
 _THUMBNAIL_QUALITY = 60
 _SIXTEEN_BITS = 256
 # orientations of EXIF in which width and height change places
 _ON_ITS_SIDE = frozenset({5, 6, 7, 8})
+_TURNED = frozenset({2, 3, 4}) | _ON_ITS_SIDE
 
 
 @contextmanager
@@ -30,6 +34,8 @@ def quiet_decoding() -> Generator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+        # of its decoders, from 0.29 on
+        warnings.filterwarnings("ignore", "The image decoding", DeprecationWarning, r"torchvision\.io")
         yield
 
 
@@ -39,10 +45,63 @@ def decode(content: bytes) -> Image.Image:
     Raises:
         ProbeError: they cannot be read as an image; the message is the reason.
     """
+    with _reasons(), Image.open(io.BytesIO(content)) as image:
+        check_size(image)
+        return _upright_rgb(image)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What Pillow shows of a plain JPEG without decoding it in full.
+
+    Attributes:
+        width: of the whole image.
+        height: of the whole image.
+        picture: the image at a fraction of its size.
+    """
+
+    width: int
+    height: int
+    picture: Image.Image
+
+
+def plain_jpeg(content: bytes, side: int = 1) -> Draft | None:
+    """A draft of a plain JPEG: upright, RGB as YCbCr, and not progressive; None where it is another kind of image.
+
+    Whatever decodes such a JPEG sees the same image, and a GPU can. All its bytes are read: this fails where `decode`
+    does.
+
+    Args:
+        content: of its file.
+        side: pixels of the picture's longer side, at least, where the image has them.
+
+    Raises:
+        ProbeError: they cannot be read as an image; the message is the reason.
+    """
+    with _reasons(), Image.open(io.BytesIO(content)) as image:
+        check_size(image)
+        if image.format != "JPEG" or image.mode != "RGB" or not _is_plain(image):
+            return None
+        width, height = image.size
+        scale = max(width, height) / side
+        image.draft("RGB", (max(1, round(width / scale)), max(1, round(height / scale))))
+        image.load()
+        return Draft(width, height, image.copy())
+
+
+def _is_plain(jpeg: Image.Image) -> bool:
+    """Whether a JPEG of three channels is upright and not progressive, and its channels are those of YCbCr."""
+    layers: list[tuple[int, ...]] = getattr(jpeg, "layer", [])
+    is_stored_as_rgb = jpeg.info.get("adobe_transform") == 0 or [layer[0] for layer in layers] == [*b"RGB"]
+    is_upright = jpeg.getexif().get(ExifTags.Base.Orientation, 1) not in _TURNED
+    return is_upright and not is_stored_as_rgb and "progressive" not in jpeg.info
+
+
+@contextmanager
+def _reasons() -> Generator[None]:
+    """Within the block what Pillow raises is a ProbeError."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            check_size(image)
-            return _upright_rgb(image)
+        yield
     except UnidentifiedImageError as error:
         raise ProbeError("not an image that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -18,7 +18,7 @@ from pretended_devices import PretendedDevice, pretended
 from torch import Tensor, nn
 
 from neuronlake.ingest.encoders.clip import ClipEncoder
-from neuronlake.ingest.encoders.precision import in_precision
+from neuronlake.ingest.encoders.variants import variant_of
 from neuronlake.ingest.layers.choosing import choose_layers
 from neuronlake.ingest.machines import extraction
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk, FailedImage, MaskedView, PreparedImage
@@ -103,7 +103,7 @@ def networks_in(precision: str = "float32") -> LoadedNetworks:
     module = TwoTowers().eval().requires_grad_(requires_grad=False)
     encoder = ClipEncoder("towers", "", SourceKind.MEMORY, "", "0", 4, SEEN_BY_ENCODER, module, None)
     planned = (*of_maps, *of_tokens)
-    return LoadedNetworks(planned, in_precision(encoder, precision), lambda: (planned, encoder))
+    return LoadedNetworks(planned, variant_of(encoder, precision, "pillow"), lambda: (planned, encoder))
 
 
 def images() -> Iterator[PreparedImage]:

@@ -449,6 +449,14 @@ ROWS = [
     Bad("a device that is not there", {"--device": "cuda:7"}, "cannot be used on this machine; choose auto"),
     Bad("an unknown device", {"--device": "gpu"}, "cannot be used on this machine; choose auto"),
     Bad("an unknown precision", {"--precision": "int4"}, "there is no precision 'int4'; choose float32"),
+    Bad(
+        "an unknown decoder", {"--decoder": "cv2"}, "there is no decoder 'cv2'; choose pillow or torchvision or nvjpeg"
+    ),
+    Bad(
+        "a GPU's decoder without a GPU",
+        {"--decoder": "nvjpeg", "--device": "cpu"},
+        "--decoder nvjpeg decodes on a CUDA device, and the networks run on cpu here; use --device cuda where there is",
+    ),
     Bad("an unknown engine", {"--engine": "spark"}, "there is no engine 'spark'; choose local or ray"),
     Bad("no batch", {"--batch-size": "0"}, "--batch-size.*greater than or equal to 1", status=2),
     Bad("nothing to look at", {"--probe": None}, "Missing option '--probe'", status=2),

@@ -17,6 +17,7 @@ import torch
 
 from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, FailedImage, PreparedImage
 from neuronlake.ingest.machines.feeding.in_processes import prepare_in_processes
+from neuronlake.ingest.machines.feeding.jpegs import decoded_on, require_decoder
 from neuronlake.ingest.machines.feeding.preparing import Prepare, prepare
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.networks.preprocessing import Preparation
@@ -92,22 +93,40 @@ def prepare_ahead(
 
 
 def decoded_ahead(
-    networks: LoadedNetworks, chunks: Sequence[Chunk], batch: int, decoders: Decoders, prepare: Prepare = prepare
+    networks: LoadedNetworks,
+    chunks: Sequence[Chunk],
+    device: torch.device,
+    batch: int,
+    decoders: Decoders,
+    prepare: Prepare = prepare,
 ) -> Generator[PreparedImage | FailedImage]:
     """All images of all chunks, each as the networks want it that lack it, two batches ahead.
 
     To be closed, see `prepare_ahead`.
 
+    Args:
+        networks: that see them.
+        chunks: of images.
+        device: of the networks, which may decode too.
+        batch: how many images they take at once.
+        decoders: what decodes.
+        prepare: what is done with each image.
+
     Raises:
         ChangedImageError: an image is no longer what was listed.
         DecodingError: a process that decodes has ended.
+        DecoderError: what the networks' images are to be decoded by is not here.
+        DeviceMemoryError: the device has too little memory to decode a single image.
     """
+    for preprocessing in networks.preprocessings:
+        require_decoder(preprocessing.decoder, device)
     wanted = (
         (image, preprocessings)
         for chunk in chunks
         for preprocessings in [networks.wanted_by(chunk).preprocessings]
         for image in chunk.images
     )
-    if decoders.are_processes:
-        return prepare_in_processes(wanted, decoders.count, 2 * batch, prepare)
-    return prepare_ahead(wanted, decoders.count, 2 * batch, prepare)
+    start = prepare_in_processes if decoders.are_processes else prepare_ahead
+    stream = start(wanted, decoders.count, 2 * batch, prepare)
+    are_for_gpu = any(preprocessing.decoder == "nvjpeg" for preprocessing in networks.preprocessings)
+    return decoded_on(stream, device, batch) if are_for_gpu else stream

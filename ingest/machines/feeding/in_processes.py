@@ -58,24 +58,29 @@ class _Sent:
 
     Attributes:
         image: without its pixels and masks.
-        pixels: for each preprocessing, in the order in which they were sent.
+        pixels: for each preprocessing, in the order in which they were sent; None where they are still to come.
         masks: the same; empty where nobody asks for them.
     """
 
     image: PreparedImage
-    pixels: list[np.ndarray]
+    pixels: list[np.ndarray | None]
     masks: list[tuple[np.ndarray, tuple[tuple[int, ...], ...]]]
 
     @classmethod
     def of(cls, image: PreparedImage, preprocessings: Sequence[Preparation]) -> _Sent:
         """To send."""
-        pixels = [image.pixels[each].numpy() for each in preprocessings]
+        found = [image.pixels.get(each) for each in preprocessings]
+        pixels = [None if each is None else each.numpy() for each in found]
         masks = [(view.region.numpy(), view.concepts) for each in preprocessings if (view := image.masks.get(each))]
         return cls(replace(image, pixels={}, masks={}), pixels, masks)
 
     def received(self, preprocessings: Sequence[Preparation]) -> PreparedImage:
         """As it was."""
-        pixels = {each: torch.from_numpy(found) for each, found in zip(preprocessings, self.pixels, strict=True)}
+        pixels = {
+            each: torch.from_numpy(found)
+            for each, found in zip(preprocessings, self.pixels, strict=True)
+            if found is not None
+        }
         masks = {
             each: MaskedView(torch.from_numpy(region), concepts)
             for each, (region, concepts) in zip(preprocessings, self.masks, strict=False)

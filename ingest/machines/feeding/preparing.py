@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 
+import torch
 from PIL import Image
+from torch import Tensor
 
 from neuronlake import NeuronlakeError
-from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, PreparedImage
-from neuronlake.ingest.networks.preprocessing import Preparation
-from neuronlake.ingest.probes.decoding import decode, thumbnail
+from neuronlake.ingest.machines.chunks import ChunkImage, EncodedJpeg, FailedImage, PreparedImage
+from neuronlake.ingest.machines.feeding.jpegs import decoded
+from neuronlake.ingest.networks.preprocessing import Preparation, TensorPreprocessing
+from neuronlake.ingest.probes.decoding import THUMBNAIL_DRAFT_SIDE, decode, plain_jpeg, thumbnail
 from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.ingest.probes.sources import ProbeImage
 
 Prepared = Iterator[PreparedImage | FailedImage]
 # Decodes one image and cuts out of it what each network sees.
 Prepare = Callable[[ChunkImage, frozenset[Preparation]], PreparedImage | FailedImage]
+
+_PROCESSOR = torch.device("cpu")
 
 
 class ChangedImageError(NeuronlakeError):
@@ -53,22 +58,40 @@ def _listed_bytes(image: ProbeImage) -> bytes:
 
 def prepare(image: ChunkImage, preprocessings: frozenset[Preparation]) -> PreparedImage | FailedImage:
     """Decode one image, cut out of it what each model sees, and make a small picture of it."""
-    try:
-        rgb = listed_image(image.image)
-    except ProbeError as error:
-        return FailedImage(image.image_id, str(error))
-    pixels = {preprocessing: preprocessing.pixels(rgb) for preprocessing in preprocessings}
-    return PreparedImage(image.image_id, *rgb.size, thumbnail(rgb), pixels)
+    return _prepared(image, preprocessings, has_thumbnail=True)
 
 
 def prepare_pixels(image: ChunkImage, preprocessings: frozenset[Preparation]) -> PreparedImage | FailedImage:
     """Decode one image and cut out of it what each model sees."""
+    return _prepared(image, preprocessings, has_thumbnail=False)
+
+
+def _prepared(
+    image: ChunkImage, preprocessings: frozenset[Preparation], *, has_thumbnail: bool
+) -> PreparedImage | FailedImage:
+    """One image as networks see it; what a GPU is to decode has its pixels still to come.
+
+    Which of the two ways an image goes depends on its bytes alone, and Pillow says whether it can be read at all.
+    """
     try:
-        rgb = listed_image(image.image)
+        content = _listed_bytes(image.image)
+        as_tensor = frozenset(each for each in preprocessings if isinstance(each, TensorPreprocessing))
+        draft = plain_jpeg(content, THUMBNAIL_DRAFT_SIDE if has_thumbnail else 1) if as_tensor else None
+        if draft and as_tensor == preprocessings:
+            size, pixels = (draft.width, draft.height), dict[Preparation, Tensor]()
+            picture = draft.picture
+        else:
+            picture = decode(content)
+            by_pillow = preprocessings - as_tensor if draft else preprocessings
+            size, pixels = picture.size, {each: each.pixels(picture) for each in by_pillow}
     except ProbeError as error:
         return FailedImage(image.image_id, str(error))
-    pixels = {preprocessing: preprocessing.pixels(rgb) for preprocessing in preprocessings}
-    return PreparedImage(image.image_id, *rgb.size, None, pixels)
+    jpeg = EncodedJpeg(content, as_tensor) if draft else None
+    small = thumbnail(picture) if has_thumbnail else None
+    prepared = PreparedImage(image.image_id, *size, small, pixels, jpeg=jpeg)
+    # all of a run have one decoder
+    is_for_gpu = any(each.decoder == "nvjpeg" for each in as_tensor)
+    return prepared if is_for_gpu else decoded([prepared], _PROCESSOR)[0]
 
 
 def listed_image(image: ProbeImage) -> Image.Image:

@@ -33,7 +33,7 @@ class Staging:
 
     def _stacked(self, pixels: list[Tensor]) -> Tensor:
         """Images of one size as one tensor on the device."""
-        if self._stream is None:
+        if self._stream is None or pixels[0].device.type == "cuda":
             return torch.stack(pixels).to(self._device)
         shape = (len(pixels), *pixels[0].shape)
         staged = torch.stack(pixels, out=torch.empty(shape, dtype=pixels[0].dtype, pin_memory=True))

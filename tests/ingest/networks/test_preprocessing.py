@@ -10,7 +10,8 @@ import torchvision
 from PIL import Image
 
 from neuronlake.ingest.networks.models import load_model
-from neuronlake.ingest.networks.preprocessing import Preprocessing
+from neuronlake.ingest.networks.preprocessing import DECODERS, Preprocessing, decoded_by
+from tiny import smooth_picture
 
 SIZES = [(300, 200), (200, 333), (256, 256), (64, 100), (1000, 30)]
 
@@ -56,6 +57,37 @@ def test_it_equals_open_clips_transform(resize_mode: str, size: tuple[int, int])
     ours = Preprocessing(64, 64, mean, std, "bicubic", resize_mode)
     image = noise(size)
     torch.testing.assert_close(ours.normalise(ours.pixels(image)[None]), theirs(image)[None], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (400, 4), (3, 401), (33, 33)])
+@pytest.mark.parametrize("resize_mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("resize", "crop"), [(64, 64), (73, 64), (60, 64)])
+def test_a_tensor_is_cut_as_a_picture_is(
+    resize: int, crop: int, interpolation: str, resize_mode: str, size: tuple[int, int]
+) -> None:
+    ours = Preprocessing(resize, crop, (0.5,) * 3, (0.5,) * 3, interpolation, resize_mode)
+    image = smooth_picture(0, size)
+    found = ours.pixels_of_tensor(torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1))
+    assert found.dtype == torch.uint8
+    # Pillow rounds twice, once for either side; a step beside, and edges would differ by many
+    assert (found.int() - ours.pixels(image).int()).abs().max() <= 2
+
+
+def test_other_pixels_are_another_preprocessing_and_pillows_is_told_as_ever() -> None:
+    ours = Preprocessing(8, 8, (0.5,) * 3, (0.25,) * 3)
+    # fingerprints of networks are made of this
+    assert repr(ours) == (
+        "Preprocessing(resize=8, crop=8, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), interpolation='bilinear', "
+        "resize_mode='shortest')"
+    )
+    assert {**vars(ours)}.keys() == {"resize", "crop", "mean", "std", "interpolation", "resize_mode"}
+    others = {decoder: decoded_by(ours, decoder) for decoder in DECODERS}
+    assert {name: other.decoder for name, other in others.items()} == {name: name for name in DECODERS}
+    assert len({*others.values()}) == 3
+    assert others["pillow"] is ours
+    assert decoded_by(others["nvjpeg"], "pillow") == ours
+    assert decoded_by(others["nvjpeg"], "torchvision") == others["torchvision"]
 
 
 def test_a_place_in_the_crop_is_found_in_the_whole_image() -> None:

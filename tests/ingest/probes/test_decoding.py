@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from neuronlake.ingest.probes.decoding import decode, quiet_decoding, thumbnail
+from neuronlake.ingest.probes.decoding import decode, plain_jpeg, quiet_decoding, thumbnail
 from neuronlake.ingest.probes.locations import ProbeError
+from tiny import smooth_picture
 
 
 def corner(path: Path) -> tuple[int, ...]:
@@ -25,7 +28,7 @@ def corner(path: Path) -> tuple[int, ...]:
     return tuple(int(value) for value in pixel)
 
 
-def saved(path: Path, image: Image.Image, **options: object) -> Path:
+def saved(path: Path, image: Image.Image, **options: Any) -> Path:
     image.save(path, **options)
     return path
 
@@ -141,3 +144,74 @@ def test_an_image_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
     with pytest.raises(ProbeError, match="too many pixels"):
         decode(file.read_bytes())
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+PICTURE = smooth_picture(1, (400, 300))
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"exif": turned(1)}, {"optimize": True}])
+def test_a_plain_jpeg_is_drafted_at_a_fraction_of_its_size(options: dict[str, Any]) -> None:
+    draft = plain_jpeg(encoded(PICTURE, **options), side=100)
+    assert draft
+    assert (draft.width, draft.height, draft.picture.size) == (400, 300, (100, 75))
+    whole = np.asarray(PICTURE.resize((100, 75)), np.int16)
+    assert np.abs(np.asarray(draft.picture, np.int16) - whole).mean() < 3
+    smallest = plain_jpeg(encoded(PICTURE, **options))
+    assert smallest
+    assert (smallest.width, smallest.picture.size) == (400, (50, 38))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        encoded(PICTURE, "PNG"),
+        encoded(PICTURE.convert("L")),
+        encoded(PICTURE.convert("CMYK")),
+        encoded(PICTURE, progressive=True),
+        encoded(PICTURE, keep_rgb=True),
+        *(encoded(PICTURE, exif=turned(orientation)) for orientation in range(2, 9)),
+    ],
+)
+def test_what_another_decoder_may_see_otherwise_is_no_plain_jpeg(content: bytes) -> None:
+    assert plain_jpeg(content) is None
+    assert decode(content).mode == "RGB"
+
+
+def reason(read: Callable[[bytes], object], content: bytes) -> str | None:
+    try:
+        read(content)
+    except ProbeError as error:
+        return str(error)
+    return None
+
+
+def test_a_damaged_jpeg_is_refused_by_its_draft_for_the_reason_for_which_it_is_refused_as_a_whole() -> None:
+    whole = encoded(PICTURE, quality=90)
+    random = np.random.default_rng(0)
+    damaged = [whole[:length] for length in random.integers(0, len(whole), 40)]
+    for _ in range(60):
+        content = bytearray(whole)
+        content[int(random.integers(0, 700))] = int(random.integers(0, 256))
+        damaged.append(bytes(content))
+    reasons = [reason(decode, content) for content in damaged]
+    assert len({*reasons}) > 3
+    assert None in reasons
+    assert [reason(plain_jpeg, content) for content in damaged] == reasons
+
+
+def test_a_plain_jpeg_of_too_many_pixels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
+    with pytest.raises(ProbeError, match="too many pixels"):
+        plain_jpeg(encoded(PICTURE))
