@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from multiprocessing import resource_tracker
@@ -166,7 +166,7 @@ def _received(
 
 def _begin(first: int, most_pixels: int | None) -> None:
     """In a process that begins: what the first one has decided for all of its threads."""
-    threading.Thread(target=_end_after, args=(psutil.Process(first),), daemon=True).start()
+    threading.Thread(target=_end_after, args=(first,), daemon=True).start()
     # it goes to all processes of a terminal, and the first one ends the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
@@ -174,10 +174,12 @@ def _begin(first: int, most_pixels: int | None) -> None:
     warnings.simplefilter("ignore")
 
 
-def _end_after(first: psutil.Process) -> None:
+def _end_after(first: int) -> None:
     """End this process once the first one is gone, which may have been killed: nobody reads what is written then."""
-    while first.is_running():
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(first)
+        while process.is_running():
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
     os._exit(1)
 
 
