@@ -181,6 +181,7 @@ class Recipe(_Settings):
         pooling: how maps and tokens become one number: ``mean``, ``max``, ``cls`` or ``patches``; see `pooling.pool`.
         directions: pairs of a layer and a file with directions in its space; see `directions.load_directions`.
         precision: ``float32``, or ``bfloat16`` or ``float16`` for what networks can compute in half the bits.
+        compile: run networks as ``torch.compile`` makes them; see `CompiledPasses`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         decoders: processes that decode images, 0 for threads; by the device and the machine's cores where None.
         batch_size: images in one forward pass; by the device where None.
@@ -216,6 +217,7 @@ class Recipe(_Settings):
     pooling: Pooling = "mean"
     directions: _Directions = ()
     precision: Precision = "float32"
+    compile: _Flag = False
     device: _Text = "auto"
     decoders: Annotated[int | None, _whole(0)] = None
     batch_size: Annotated[int | None, _whole(1)] = None

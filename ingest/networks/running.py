@@ -32,13 +32,17 @@ def run(model: Model, images: Tensor) -> None:
     except (NeuronlakeError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        if "DefaultCPUAllocator" in str(error):
-            # the CPU's allocator says so with a plain RuntimeError
+        if is_for_lack_of_memory(error):
             raise torch.OutOfMemoryError(str(error)) from error
         count, _, height, width = images.shape
         raise ModelError(
             f"{model.name} fails on {count} images of {height} x {width}: {type(error).__name__}: {described(error)}"
         ) from error
+
+
+def is_for_lack_of_memory(error: BaseException) -> bool:
+    """Whether a device had too little memory; the CPU's allocator says so with a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def blank_images(model: Model, count: int = 2) -> Tensor:

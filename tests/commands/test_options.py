@@ -49,6 +49,7 @@ INGEST = LABELS | {
         {"layer4": ["a.npz", "b.npz"], "fc": "c.npz"},
     ),
     "precision": ("--precision bfloat16", "bfloat16"),
+    "compile": ("--compile", True),
     "decoders": ("--decoders 0", 0),
     "batch_size": ("--batch-size 8", 8),
     "weights": ("--weights mine=mine.pt", {"mine": "mine.pt"}),
