@@ -198,7 +198,7 @@ def ingest(
     keep_together: KeepTogether = None,
     device: Device = None,
     precision: Precision = None,
-    compile: Compile = None,
+    compile: Compile = None,  # noqa: A002  as the recipe calls it
     decoders: Decoders = None,
     batch_size: BatchSize = None,
     engine: Engine = None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,11 +20,13 @@ from neuronlake.ingest.networks.running import is_for_lack_of_memory
 from neuronlake.ingest.networks.torchscript import ScriptedNetwork
 from neuronlake.sql.words import first_line
 
-# fused steps round where steps one by one do: in reduced precision results would differ by percents otherwise
-_OPTIONS: dict[str, str | int | bool | Callable[..., object]] = {"emulate_precision_casts": True}
+# what is fused rounds where single steps do, so that results in reduced precision are the same
+_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {"emulate_precision_casts": True}
 
 # of a batch, tensors with its images first
 _Function = Callable[[Tensor], list[Tensor | None]]
+# gives such a function, and leaves the hooks that it needs
+_Make = Callable[[ExitStack], Any]
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class CompiledPasses:
             torch.OutOfMemoryError: the device has too little memory for so many images.
         """
 
-        def make(hooks: ExitStack) -> _Function:
+        def make(hooks: ExitStack) -> Any:
             seen: dict[str, Activations] = {}
 
             def record(reading: Reading, value: object) -> None:
@@ -113,9 +117,13 @@ class CompiledPasses:
             torch.OutOfMemoryError: the device has too little memory for so many images.
         """
 
-        def make(_hooks: ExitStack) -> _Function:
+        def make(_hooks: ExitStack) -> Any:
             encode(images[:1])  # makes now what it makes when it is first called
-            return lambda batch: [encode(batch)]
+
+            def encoded(batch: Tensor) -> list[Tensor | None]:
+                return [encode(batch)]
+
+            return encoded
 
         found = self._run(f"encoder {name}", (full,), make, images, full)
         embeddings = found[0] if found else None
@@ -127,7 +135,7 @@ class CompiledPasses:
             self._made.pop(name).hooks.close()
 
     def _run(
-        self, name: str, wanted: tuple[object, ...], make: Callable[[ExitStack], _Function], images: Tensor, full: int
+        self, name: str, wanted: tuple[object, ...], make: _Make, images: Tensor, full: int
     ) -> list[Tensor | None] | None:
         """What the compiled function gives for a batch; None where the batch has to go through the network as it is."""
         if name in self.refused:
@@ -142,26 +150,39 @@ class CompiledPasses:
         except Exception as error:
             # where the network itself is at fault, it will say so when it runs as it is
             if not _lacks_memory(error):
-                self.refused[name] = f"{type(error).__name__}: {first_line(error)}"
+                self.refused[name] = _reason(error)
                 self._made.pop(name).hooks.close()
             elif not missing:
                 raise torch.OutOfMemoryError(str(error)) from error
             return None
         return [None if part is None else part[: len(images)] for part in found]
 
-    def _compile(self, name: str, wanted: tuple[object, ...], make: Callable[[ExitStack], _Function]) -> None:
+    def _compile(self, name: str, wanted: tuple[object, ...], make: _Make) -> None:
         """Have a function compiled when it is first called, in the place of another of the same network."""
         if name in self._made:
             self._made.pop(name).hooks.close()
         hooks = ExitStack()
-        function = make(hooks)
-        compiled = torch.compile(function, dynamic=False, fullgraph=True, isolate_recompiles=True, options=_OPTIONS)
-        self._made[name] = _Made(wanted, compiled, hooks)
+        function = torch.compile(_apart(make(hooks)), dynamic=False, fullgraph=True, options=_OPTIONS)
+        self._made[name] = _Made(wanted, function, hooks)
+
+
+def _apart(function: Any) -> _Function:
+    """A function with code of its own, with which torch keeps what it compiles, and for one code only a few."""
+    return FunctionType(
+        function.__code__.replace(), function.__globals__, function.__name__, None, function.__closure__
+    )
 
 
 def _filled_up(images: Tensor, missing: int) -> Tensor:
     """A batch with its last image repeated so often."""
     return torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images.contiguous()
+
+
+def _reason(error: BaseException) -> str:
+    """Why something cannot be compiled, in one line: of errors that torch.compile wraps, the one within."""
+    while isinstance(inner := getattr(error, "inner_exception", None), BaseException):
+        error = inner
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _lacks_memory(error: BaseException | None) -> bool:
