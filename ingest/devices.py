@@ -42,6 +42,13 @@ def device_name(device: torch.device) -> str:
     return f"{device.type}, {torch.get_num_threads()} threads"
 
 
+def memory_of(device: torch.device) -> int | None:
+    """Bytes of memory of a CUDA device, in use or not; None for any other."""
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return None
+    return torch.cuda.get_device_properties(device).total_memory
+
+
 def batch_size_for(device: torch.device) -> int:
     """How many images fill the device."""
     return _BATCH_SIZES.get(device.type, 32)

@@ -48,12 +48,13 @@ def _with_torch(values: Tensor, top: Tensor, weights: list[float], offset: float
     total = torch.zeros(shape, device=values.device)
     product = torch.empty(shape, device=values.device)
     gathered = torch.empty(shape, device=values.device)
+    base = torch.tensor(offset, device=values.device)
     by_rank = top.T.contiguous()
     for start in range(0, len(weights), at_once):
         product.fill_(1.0)
         for rank in range(start, min(start + at_once, len(weights))):
             torch.index_select(values, 0, by_rank[rank], out=gathered)
-            product.mul_(gathered.mul_(weights[rank]).add_(offset))
+            product.mul_(torch.add(base, gathered, alpha=weights[rank], out=gathered))
         total += product.log_()
     return total
 

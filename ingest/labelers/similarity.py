@@ -22,18 +22,21 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from neuronlake.ingest.devices import memory_of
 from neuronlake.ingest.labelers.log_products import log_of_products
 from neuronlake.ingest.labelers.significance import PseudoUnits
 
-# Scratch memory for a block: small enough for a processor's cache, large enough for a GPU.
-_BLOCK_BYTES = {"cpu": 8 * 2**20, "cuda": 256 * 2**20, "mps": 64 * 2**20}
+# Scratch memory for a block: small enough for a processor's cache; of a GPU's memory a part that keeps it busy.
+_BLOCK_BYTES = {"cpu": 8 * 2**20, "mps": 64 * 2**20}
+_BLOCKS_IN_MEMORY = 32
 # A narrower block would starve the matrix product.
 _NARROWEST_BLOCK = 128
 # Rows of the image-by-concept matrix whose softmax is summed at once, where it is not kept.
 _IMAGES_AT_ONCE = 256
 _ROWS_AT_ONCE = 2**13
 # The whole matrix of cosines is kept where it is no larger than this, so that it is multiplied once.
-_KEPT_BYTES = {"cpu": 256 * 2**20, "cuda": 4 * 2**30, "mps": 256 * 2**20}
+_KEPT_BYTES = {"cpu": 256 * 2**20, "mps": 256 * 2**20}
+_KEPT_IN_MEMORY = 8
 # Activations whose order is looked for at once: their keys take eight bytes each.
 _SORTED_AT_ONCE = 2**21
 # Top images and their activations that are held at once, where there are many for each unit.
@@ -60,7 +63,7 @@ class Cosines:
         self.image_features = image_features
         self.text_features = text_features
         size = 4 * image_features.shape[0] * text_features.shape[0]
-        if whole is None and size <= _limit(_KEPT_BYTES, self.device):
+        if whole is None and size <= _limit(_KEPT_BYTES, _KEPT_IN_MEMORY, self.device):
             whole = image_features @ text_features.T
         self._whole = whole
 
@@ -92,15 +95,16 @@ class Cosines:
 
     def concept_blocks(self, rows: int) -> Iterator[slice]:
         """Slices over the concepts such that `rows` float32 rows of a block fit the scratch memory."""
-        size = max(_NARROWEST_BLOCK, _limit(_BLOCK_BYTES, self.device) // (4 * max(1, rows)))
+        size = max(_NARROWEST_BLOCK, _limit(_BLOCK_BYTES, _BLOCKS_IN_MEMORY, self.device) // (4 * max(1, rows)))
         size -= size % 16
         for start in range(0, self.concepts, size):
             yield slice(start, start + size)
 
 
-def _limit(limits: dict[str, int], device: torch.device) -> int:
-    """The limit for a device; an unknown one counts as a processor."""
-    return limits.get(device.type, limits["cpu"])
+def _limit(limits: dict[str, int], in_memory: int, device: torch.device) -> int:
+    """The limit for a device: of a GPU so many fit into its memory; an unknown one counts as a processor."""
+    memory = memory_of(device)
+    return limits.get(device.type, limits["cpu"]) if memory is None else memory // in_memory
 
 
 def top_image_indices(activations: Tensor, k: int) -> Tensor:
@@ -366,7 +370,7 @@ def _probability_blocks(cosines: Cosines, images: Tensor, a: float) -> Iterator[
     """
     blocks = list(cosines.concept_blocks(rows=len(images)))
     uses_all = len(images) == cosines.images
-    if 4 * len(images) * cosines.concepts > _limit(_KEPT_BYTES, cosines.device):
+    if 4 * len(images) * cosines.concepts > _limit(_KEPT_BYTES, _KEPT_IN_MEMORY, cosines.device):
         features = cosines.image_features if uses_all else cosines.image_features[images]
         texts = cosines.text_features.T
         # filled in place: a list of small results would keep apart, and so hold, the memory of what made them
@@ -380,7 +384,7 @@ def _probability_blocks(cosines: Cosines, images: Tensor, a: float) -> Iterator[
     width = blocks[0].stop
     kept = torch.empty(len(full), len(images), width, device=cosines.device)
     kept_last = torch.empty(len(images), cosines.concepts - last.start, device=cosines.device)
-    at_once = max(1, _limit(_BLOCK_BYTES, cosines.device) // (16 * cosines.concepts))
+    at_once = max(1, _limit(_BLOCK_BYTES, _BLOCKS_IN_MEMORY, cosines.device) // (16 * cosines.concepts))
     for start in range(0, len(images), at_once):
         place = slice(start, start + at_once)
         rows = (a * cosines.block(place if uses_all else images[place], _ALL)).softmax(dim=1)

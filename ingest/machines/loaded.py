@@ -27,6 +27,22 @@ class DeviceMemoryError(NeuronlakeError):
     """The device has too little memory for the networks, or even for one image."""
 
 
+@contextmanager
+def memory_to_label() -> Generator[None]:
+    """Around the labelling of a layer: says what to do where a device has too little memory for it.
+
+    Raises:
+        DeviceMemoryError: it has.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceMemoryError(
+            "the device has too little memory to label a layer; free some, or label on the processor what is "
+            "extracted: cli score --device cpu"
+        ) from error
+
+
 @dataclass(frozen=True)
 class LoadedNetworks:
     """What images are shown to.

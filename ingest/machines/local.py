@@ -15,7 +15,7 @@ from neuronlake.ingest.machines.extraction import extract_chunk
 from neuronlake.ingest.machines.feeding.ahead import decoded_ahead, decoders_for
 from neuronlake.ingest.machines.feeding.batches import BatchLimit
 from neuronlake.ingest.machines.feeding.preparing import Prepare, prepare
-from neuronlake.ingest.machines.loaded import LoadedNetworks
+from neuronlake.ingest.machines.loaded import LoadedNetworks, memory_to_label
 from neuronlake.ingest.machines.maps.look import LookAt, look_at_chunk
 
 
@@ -83,10 +83,12 @@ class LocalMachine:
 
     def label(self, label_one: LabelOne, shared: Shared, layers: Iterator[LayerActivations]) -> Iterator[LabelledLayer]:
         """One layer after the other."""
-        here = shared.to(self.device)
+        with memory_to_label():
+            here = shared.to(self.device)
 
         def labelled(layer: LayerActivations) -> LabelledLayer:
-            return LabelledLayer(layer.layer, layer.live, label_one(layer.on(self.device, here)))
+            with memory_to_label():
+                return LabelledLayer(layer.layer, layer.live, label_one(layer.on(self.device, here)))
 
         # a loop's variable would keep a layer's activations while the next ones are read
         yield from map(labelled, layers)

@@ -19,6 +19,7 @@ import torch
 from neuronlake.ingest.devices import resolve_device
 from neuronlake.ingest.labelers.base import LabelledLayer, LabelOne, LayerActivations, LayerLabels, Shared
 from neuronlake.ingest.machines.cluster import Cluster, ray, result, share_out
+from neuronlake.ingest.machines.loaded import memory_to_label
 from neuronlake.sql.store.features import StoredLayer
 
 
@@ -80,8 +81,9 @@ def _label(
     torch.set_num_threads(threads)
     here = resolve_device(device)
     without_arrays, arrays = put
-    shared = replace(without_arrays, **{name: _tensor(array) for name, array in arrays.items()}).to(here)
-    return label_one(replace(layer, values=_tensor(values)).on(here, shared))
+    with memory_to_label():
+        shared = replace(without_arrays, **{name: _tensor(array) for name, array in arrays.items()}).to(here)
+        return label_one(replace(layer, values=_tensor(values)).on(here, shared))
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

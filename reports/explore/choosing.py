@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
+from neuronlake.reports.explore.kept import kept
 from neuronlake.reports.units.card import UnitError, read_unit
 from neuronlake.reports.units.details import read_details
 from neuronlake.reports.units.page import unit_part
@@ -114,6 +115,7 @@ def name_of(choices: Mapping[str, _Value], value: _Value) -> str:
     return next((name for name, each in choices.items() if each == value), next(iter(choices)))
 
 
+@kept
 def unit_page(warehouse: Warehouse, unit: Unit, setting: int) -> UnitPage:
     """The page of a unit under a setting, or of what that first shows where it lacks the layer.
 

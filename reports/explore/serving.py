@@ -85,7 +85,7 @@ def serve(file: Path, port: int | None, asked: dict[str, str], ready: Callable[[
 
 
 def _look_ahead(file: Path, asked: dict[str, str]) -> None:
-    """Read and draw what the first page shows, so that it comes the sooner: DuckDB keeps what it has read."""
+    """Read and draw what the first page shows, so that it comes the sooner, see `kept`."""
     warehouse = opened_warehouse(str(file))
     chosen = first_choice(warehouse, asked)
     units_of_layer(warehouse, chosen.setting, *chosen.layer)

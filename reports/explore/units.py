@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from neuronlake.reports.drawing.colors import category_colors
+from neuronlake.reports.explore.kept import kept
 from neuronlake.sql.warehouse import Warehouse
 
 RARE, MAP = "how rarely they fire", "what excites them"
@@ -25,6 +26,7 @@ _LEAST_ON_MAP = 4
 _PERPLEXITY = 30
 
 
+@kept
 def units_of_layer(warehouse: Warehouse, setting: int, model: str, layer: str) -> pl.DataFrame:
     """One row a unit, of the query units_of_layer."""
     return warehouse.query("units_of_layer", model=model, layer=layer, setting=str(setting)).pl()

@@ -12,6 +12,9 @@ from neuronlake.sql.settings import Setting, all_settings, chosen_setting
 from neuronlake.sql.warehouse import Warehouse
 from neuronlake.sql.words import did_you_mean
 
+# that a unit can have; what is asked for may be larger
+_LARGEST_NUMBER = 2**31 - 1
+
 
 class UnitError(NeuronlakeError):
     """The warehouse has no such unit."""
@@ -127,7 +130,7 @@ def read_unit(warehouse: Warehouse, model: str, layer: str, unit: int, setting: 
         UnitError: the setting has no such model, layer or unit.
     """
     shown = chosen_setting(warehouse, setting)
-    where = {"model": model, "layer": layer, "unit": str(unit)}
+    where = {"model": model, "layer": layer, "unit": str(min(unit, _LARGEST_NUMBER))}
     chosen = {"setting": str(shown.number)}
     label = warehouse.query("unit_label", **where, **chosen).pl()
     if label.is_empty():

@@ -493,6 +493,7 @@ ROWS = [
     Bad("score an unknown model", "score --model mke", "holds no model 'mke'; did you mean make"),
     Bad("score with an unknown method", "score --method soft_wpmy", "no method 'soft_wpmy'"),
     Bad("a unit out of range", "unit make 3 6", "3 of make has units 0 to 5, not 6"),
+    Bad("a unit out of all ranges", "unit make 3 99999999999", "3 of make has units 0 to 5, not 99999999999"),
     Bad("a unit below zero", "unit make 3 -- -1", "'unit'.*greater than or equal to 0", status=2),
     Bad("an unknown setting to export", "export --setting 9", "has no setting 9; it has 1"),
     Bad("an import without labels", "import none.csv", "there is no label file none.csv; name a csv file"),

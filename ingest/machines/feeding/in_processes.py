@@ -11,8 +11,10 @@ from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
+from multiprocessing import resource_tracker
 
 import loky
 import numpy as np
@@ -97,7 +99,8 @@ def prepare_in_processes(
     pool = loky.ProcessPoolExecutor(processes, initializer=_begin, initargs=(os.getpid(), Image.MAX_IMAGE_PIXELS))
     try:
         for some, preprocessings in _groups(images):
-            waiting.append((pool.submit(_prepare_some, prepare, some, preprocessings), preprocessings))
+            with _unheard_interrupts():
+                waiting.append((pool.submit(_prepare_some, prepare, some, preprocessings), preprocessings))
             if len(waiting) >= most:
                 yield from _received(*waiting.popleft())
         while waiting:
@@ -109,6 +112,21 @@ def prepare_in_processes(
         ) from error
     finally:
         pool.shutdown(wait=True, kill_workers=True)
+
+
+@contextmanager
+def _unheard_interrupts() -> Generator[None]:
+    """Within the block processes that start never hear the user's interrupt; this one hears it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    # its start would let interrupts be heard again
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _groups(
@@ -144,7 +162,7 @@ def _received(
 def _begin(first: int, most_pixels: int | None) -> None:
     """In a process that begins: what the first one has decided for all of its threads."""
     threading.Thread(target=_end_after, args=(psutil.Process(first),), daemon=True).start()
-    # the user's interrupt goes to all processes, and the first one ends the others
+    # it goes to all processes of a terminal, and the first one ends the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     Image.MAX_IMAGE_PIXELS = most_pixels

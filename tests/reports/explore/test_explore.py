@@ -74,6 +74,15 @@ def test_the_page_of_a_unit_leads_to_its_images_and_to_units_near_it(warehouse: 
     assert next(iter(page.nearest.values())) == ("beta", "head", 0)
 
 
+def test_what_one_page_has_read_the_next_one_is_given(warehouse: Warehouse, file: Path) -> None:
+    asked = (("alpha", "late", 1), 1)
+    page = choosing.unit_page(warehouse, *asked)
+    another = choosing.opened_warehouse(str(file))
+    assert choosing.unit_page(another, *asked) is page
+    assert choosing.unit_page(another, ("alpha", "late", 2), 1) is not page
+    another.close()
+
+
 def test_a_layer_that_the_setting_does_not_have_gives_way_to_what_it_first_shows(warehouse: Warehouse) -> None:
     page = choosing.unit_page(warehouse, ("beta", "early", 0), 5)
     assert "alpha · late · unit 0" in page.html
