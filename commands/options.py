@@ -143,7 +143,7 @@ Compile = Annotated[
     bool | None,
     typer.Option(
         "--compile",
-        help="Run networks as torch.compile makes them: faster, after up to some minutes for each.",
+        help="Run networks as torch.compile makes them: many are faster, after up to some minutes for each.",
         show_default=False,
         rich_help_panel=_MACHINES,
     ),

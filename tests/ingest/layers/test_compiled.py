@@ -137,6 +137,32 @@ def test_other_layers_of_the_same_network_are_compiled_in_the_place_of_the_first
     assert passes.notes == []
 
 
+class Attends(nn.Module):
+    """Tokens of an image's columns, put through torch's own attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(24, 2, 16, batch_first=True)
+        self.attention = nn.MultiheadAttention(24, 2, batch_first=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.layer(images.flatten(1, 2).unflatten(1, (8, 3)).transpose(2, 3).flatten(2, 3).reshape(-1, 8, 24))
+        return self.attention(tokens, tokens, tokens, need_weights=False)[0]
+
+
+def test_torchs_own_attention_is_compiled_and_never_copies_its_weights_for_each_token(passes: CompiledPasses) -> None:
+    model = model_of(Attends())
+    wanted, images = readings(model, "layer", "attention[0]"), torch.randn(FULL, 3, 8, 8)
+    expected = read_layers(model, wanted, images)
+    found = passes.read_layers(model, wanted, images, FULL)
+    for name, of_layer in found.items():
+        torch.testing.assert_close(of_layer.values, expected[name].values, rtol=1e-4, atol=1e-5)
+    assert passes.notes == []
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        passes.read_layers(model, wanted, images, FULL)
+    assert not [event.name for event in profile.events() or [] if event.name == "aten::bmm"]
+
+
 class Judges(nn.Module):
     """Looks at its images before it decides what to do."""
 
