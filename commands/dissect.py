@@ -12,6 +12,7 @@ from neuronlake.commands.options import (
     DEFAULT_WAREHOUSE,
     Address,
     BatchSize,
+    Compile,
     Decoder,
     Decoders,
     Device,
@@ -199,6 +200,7 @@ def ingest(
     device: Device = None,
     precision: Precision = None,
     decoder: Decoder = None,
+    compile: Compile = None,  # noqa: A002  as the recipe calls it
     decoders: Decoders = None,
     batch_size: BatchSize = None,
     engine: Engine = None,

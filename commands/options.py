@@ -139,6 +139,15 @@ Precision = Annotated[
         rich_help_panel=_MACHINES,
     ),
 ]
+Compile = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile",
+        help="Run networks as torch.compile makes them: many are faster, after up to some minutes for each.",
+        show_default=False,
+        rich_help_panel=_MACHINES,
+    ),
+]
 BatchSize = Annotated[
     int | None,
     typer.Option(

@@ -51,7 +51,8 @@ class Estimate:
         activations: rows of activations.
         similarities: rows of similarities.
         stored_bytes: about how large the warehouse would become.
-        extract_seconds: for decoding and forward passes, from a few images; of all passes where there are masks.
+        extract_seconds: for decoding and forward passes, from a few images; of all passes where there are masks. With
+            the time that networks took to be compiled; torch keeps what it has compiled, so a run may need less.
         score_seconds: at most, for similarities and p-values, from a part of the images and concepts.
         notes: what the warehouse, where one was given, knows by another name.
         reused_images: of which that warehouse has the contents, so that nobody looks at them again.
@@ -98,6 +99,9 @@ def _estimate(recipe: Recipe, progress: Progress, warehouse: Warehouse | None) -
     similarities = units * min(concepts, plan.scoring.keep_concepts or concepts)
     chunk_images = recipe.chunk_images or default_chunk_images(images)
     passes = _PASSES_WITH_MASKS if plan.probe.masks else 1  # those over maps look at all images
+    seconds_once, seconds_each = _seconds_of_images(plan, progress)
+    if plan.networks.compiled:
+        notes += tuple(plan.networks.compiled.notes)
     embedding_bytes = 4 * plan.encoder.dimensions if plan.encoder else 0
     return Estimate(
         images=images,
@@ -112,15 +116,15 @@ def _estimate(recipe: Recipe, progress: Progress, warehouse: Warehouse | None) -
             + images * (_PICTURE_BYTES + embedding_bytes)
             + concepts * embedding_bytes
         ),
-        extract_seconds=_seconds_of_an_image(plan, progress) * (images * passes - reused),
+        extract_seconds=seconds_once + seconds_each * (images * passes - reused),
         score_seconds=sum(_seconds_of_scoring(plan, layer.units) for layer in plan.layers),
         notes=notes,
         reused_images=reused,
     )
 
 
-def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
-    """Decoding and forward passes of all networks, once they have warmed up."""
+def _seconds_of_images(plan: Plan, progress: Progress) -> tuple[float, float]:
+    """How long networks take to be compiled, if they are; then decoding and forward passes of one image."""
     limit = BatchLimit(plan.batch_size)
     layers = tuple(layer.key for layer in plan.layers)
 
@@ -136,9 +140,9 @@ def _seconds_of_an_image(plan: Plan, progress: Progress) -> float:
         return time.perf_counter() - began
 
     with plan.networks.on(plan.device), quiet_decoding():
-        extract(1)
+        warming_up = extract(1)
         tried = min(_TIMED_BATCHES * plan.batch_size, len(plan.probe.images))
-        return extract(tried) / tried
+        return warming_up if plan.recipe.compile else 0.0, extract(tried) / tried
 
 
 def _seconds_of_scoring(plan: Plan, units: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import nn
@@ -18,6 +18,7 @@ from neuronlake.ingest.labelers.base import Need
 from neuronlake.ingest.labelers.registry import has_embeddings, labeler_of, resolve_scoring
 from neuronlake.ingest.labelers.settings import Scoring
 from neuronlake.ingest.layers.choosing import choose_layers
+from neuronlake.ingest.layers.compiled import CompiledPasses
 from neuronlake.ingest.layers.directions import Directions, load_directions
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.machines.feeding.jpegs import require_decoder
@@ -48,11 +49,11 @@ class Plan:
         """The models, each once."""
         return self.networks.models
 
-    @property
+    @cached_property
     def networks(self) -> LoadedNetworks:
         """What images are shown to."""
         load = partial(load_networks, self.recipe, no_progress, has_encoder=self.encoder is not None)
-        return LoadedNetworks(self.layers, self.encoder, load)
+        return LoadedNetworks(self.layers, self.encoder, load, CompiledPasses() if self.recipe.compile else None)
 
 
 def make_plan(recipe: Recipe, progress: Progress) -> Plan:

@@ -182,6 +182,9 @@ class Recipe(_Settings):
         pooling: how maps and tokens become one number: ``mean``, ``max``, ``cls`` or ``patches``; see `pooling.pool`.
         directions: pairs of a layer and a file with directions in its space; see `directions.load_directions`.
         precision: ``float32``, or ``bfloat16`` or ``float16`` for what networks can compute in half the bits.
+        compile: run networks as ``torch.compile`` makes them, see `CompiledPasses`. Results are the same but for
+            their last digits, and count as the same in the warehouse; in reduced precision those of networks with
+            ``nn.MultiheadAttention`` differ more, those of ViT-B/16 by a percent.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         decoder: of JPEGs: ``pillow``; or ``torchvision`` or, on a GPU, ``nvjpeg``, whose pixels are others and with
             them layers and embeddings. Other images, and those for an own transform, Pillow decodes in any case.
@@ -219,6 +222,7 @@ class Recipe(_Settings):
     pooling: Pooling = "mean"
     directions: _Directions = ()
     precision: Precision = "float32"
+    compile: _Flag = False
     device: _Text = "auto"
     decoder: Decoder = "pillow"
     decoders: Annotated[int | None, _whole(0)] = None

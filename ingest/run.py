@@ -175,6 +175,8 @@ def _notes(
             f"{limit.device} ran out of memory on batches of {limit.wanted}, so they were made of "
             f"{limit.images}; --batch-size {limit.images} starts with that"
         )
+    if compiled := plan.networks.compiled:
+        yield from compiled.notes
     for model in plan.models:
         yield from model.notes
         transform = model.preprocessing

@@ -93,14 +93,24 @@ def recorded_outputs(
             # raised here, it would come out of the network, which may wrap or swallow it
             seen.outcomes[reading.name] = error
 
-    handles: list[RemovableHandle] = []
+    there: list[Reading] = []
     for reading in readings:
         if reading.place.is_heads and not has_heads(module.get_submodule(reading.place.module)):
             seen.outcomes[reading.name] = _no_heads(module, reading)
         else:
-            handles.append(_hook(module, reading, record))
-    try:
+            there.append(reading)
+    with hooked(module, there, record):
         yield seen
+
+
+@contextmanager
+def hooked(
+    module: nn.Module, readings: Sequence[Reading], record: Callable[[Reading, object], None]
+) -> Generator[None]:
+    """Forward passes within the block call `record` with each reading and its value, as soon as there is one."""
+    handles = [_hook(module, reading, record) for reading in readings]
+    try:
+        yield
     finally:
         for handle in handles:
             handle.remove()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from neuronlake.ingest.devices import reduced
+from neuronlake.ingest.encoders.protocol import Encoder
 from neuronlake.ingest.labelers.similarity import top_image_indices
 from neuronlake.ingest.layers.passes import read_layers
 from neuronlake.ingest.layers.pooling import Activations
+from neuronlake.ingest.layers.readings import Reading
 from neuronlake.ingest.machines.chunks import (
     TOP_IMAGES,
     Chunk,
@@ -23,6 +25,7 @@ from neuronlake.ingest.machines.feeding.batches import BatchLimit, run_on_batche
 from neuronlake.ingest.machines.feeding.preparing import Prepared
 from neuronlake.ingest.machines.feeding.staging import Staging, fetched
 from neuronlake.ingest.machines.loaded import LoadedNetworks
+from neuronlake.ingest.networks.models import Model
 from neuronlake.ingest.networks.preprocessing import CustomTransform, Preparation
 
 Key = tuple[str, str]
@@ -39,9 +42,10 @@ class _ChunkExtractor:
     What they give stays on the device until the chunk is whole, so that a GPU is never waited for before that.
     """
 
-    def __init__(self, networks: LoadedNetworks, device: torch.device) -> None:
+    def __init__(self, networks: LoadedNetworks, device: torch.device, limit: BatchLimit) -> None:
         self._networks = networks
         self._device = device
+        self._limit = limit
         self._staging = Staging(device)
         self._images: list[PreparedImage] = []
         self._activations: dict[Key, list[Tensor]] = {}
@@ -61,10 +65,10 @@ class _ChunkExtractor:
             inputs = self._staging.inputs(batch, self._networks.preprocessings)
             for model, layers in self._networks.by_model:
                 with reduced(self._device, layers[0].precision):
-                    found = read_layers(model, [layer.reading for layer in layers], inputs[model.preprocessing])
+                    found = self._read(model, [layer.reading for layer in layers], inputs[model.preprocessing])
                 activations |= {(model.name, name): of_layer for name, of_layer in found.items()}
             if encoder := self._networks.encoder:
-                encoded = encoder.encode_images(inputs[encoder.preprocessing]).float()
+                encoded = self._encoded(encoder, inputs[encoder.preprocessing]).float()
                 # an image without a direction is all zeros: it then speaks for every concept alike
                 encoded = encoded.where(encoded.isfinite().all(dim=1, keepdim=True), 0.0)
         for key, of_layer in activations.items():
@@ -77,6 +81,18 @@ class _ChunkExtractor:
         self._images += [
             PreparedImage(image.image_id, image.width, image.height, image.thumbnail, {}) for image in batch
         ]
+
+    def _read(self, model: Model, readings: Sequence[Reading], images: Tensor) -> dict[str, Activations]:
+        """Of one batch, what a network's layers give."""
+        if compiled := self._networks.compiled:
+            return compiled.read_layers(model, readings, images, self._limit.images)
+        return read_layers(model, readings, images)
+
+    def _encoded(self, encoder: Encoder, images: Tensor) -> Tensor:
+        """Of one batch, what the encoder gives."""
+        if compiled := self._networks.compiled:
+            return compiled.encode_images(encoder.name, encoder.encode_images, images, self._limit.images)
+        return encoder.encode_images(images)
 
     def finish(self, failures: list[FailedImage]) -> ExtractedChunk:
         """The whole chunk, put together on the device, or on the CPU where the device has no memory left for that."""
@@ -139,5 +155,5 @@ def extract_chunk(
         limit: how many images make a batch; it comes down where that is too many.
         seen: called with the number of the chunk's images seen.
     """
-    extractor = _ChunkExtractor(networks.wanted_by(chunk), device)
+    extractor = _ChunkExtractor(networks.wanted_by(chunk), device, limit)
     return extractor.finish(run_on_batches(extractor.run, len(chunk.images), stream, device, limit, seen))

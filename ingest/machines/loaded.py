@@ -12,6 +12,7 @@ import torch
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.devices import exact_float32, lacks_memory, release_memory
 from neuronlake.ingest.encoders.protocol import Encoder
+from neuronlake.ingest.layers.compiled import CompiledPasses
 from neuronlake.ingest.layers.planned import PlannedLayer
 from neuronlake.ingest.machines.allocator import keep_freed_memory
 from neuronlake.ingest.machines.chunks import Chunk
@@ -52,11 +53,13 @@ class LoadedNetworks:
         layers: that are read, those of one model after each other.
         encoder: that embeds images; None where nobody asks for embeddings.
         load: gives layers and encoder once more, in another process; it travels there by reference.
+        compiled: what runs them as torch.compile makes them; None where they run as they are.
     """
 
     layers: tuple[PlannedLayer, ...]
     encoder: Encoder | None
     load: Load
+    compiled: CompiledPasses | None = None
 
     @property
     def models(self) -> list[Model]:
@@ -102,6 +105,8 @@ class LoadedNetworks:
             with exact_float32(), channels_last(self.models):
                 yield
         finally:
+            if self.compiled:
+                self.compiled.forget()
             self._move(torch.device("cpu"))
             release_memory(device)
 

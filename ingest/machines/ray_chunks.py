@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from neuronlake.ingest.devices import resolve_device
+from neuronlake.ingest.layers.compiled import CompiledPasses
 from neuronlake.ingest.machines.chunks import Chunk, ExtractedChunk, FailedImage, PreparedImage
 from neuronlake.ingest.machines.cluster import ClusterError, Workers, ray, result
 from neuronlake.ingest.machines.extraction import extract_chunk
@@ -34,7 +35,13 @@ class _Worker:
     """Holds the networks of a run and extracts chunks."""
 
     def __init__(
-        self, load: Load, fingerprints: dict[tuple[str, ...], str], device: str, batch_size: int, threads: int
+        self,
+        load: Load,
+        compiled: CompiledPasses | None,
+        fingerprints: dict[tuple[str, ...], str],
+        device: str,
+        batch_size: int,
+        threads: int,
     ) -> None:
         torch.set_num_threads(threads)
         self._decoders = Decoders(max(2, threads))
@@ -42,7 +49,7 @@ class _Worker:
         # kept from chunk to chunk: what was too much for the device once will be again
         self._limit = BatchLimit(batch_size)
         layers, encoder = load()
-        self._networks = LoadedNetworks(tuple(layers), encoder, load)
+        self._networks = LoadedNetworks(tuple(layers), encoder, load, compiled)
         found = self._networks.fingerprints
         if differing := [" ".join(key) for key, known in fingerprints.items() if found.get(key) != known]:
             raise ClusterError(
@@ -52,13 +59,17 @@ class _Worker:
         self._on_device = ExitStack()
         self._on_device.enter_context(self._networks.on(self._device))
 
-    def extract(self, chunk: Chunk, folder: Path) -> BatchLimit:
-        """Extract a chunk into its folder, unless an earlier attempt has; says what the batches have come down to."""
+    def extract(self, chunk: Chunk, folder: Path) -> tuple[BatchLimit, dict[str, str]]:
+        """Extract a chunk into its folder, unless an earlier attempt has.
+
+        Says what the batches have come down to, and which networks could not be compiled.
+        """
         if not folder.is_dir():
             with closing(self._decoded(chunk)) as stream:
                 extracted = extract_chunk(self._networks, chunk, stream, self._device, self._limit, lambda _count: None)
             write_shard(extracted, folder)
-        return self._limit
+        compiled = self._networks.compiled
+        return self._limit, compiled.refused if compiled else {}
 
     def look(self, chunk: Chunk, prepare: Prepare, look: Look) -> tuple[BatchLimit, Any]:
         """Look at a chunk's maps; says what the batches have come down to, and gives what was found."""
@@ -74,7 +85,7 @@ class _Worker:
 def start_workers(networks: LoadedNetworks, device: str, batch_size: int, workers: Workers) -> list[Any]:
     """Those of the connected cluster, each of which loads the networks for itself."""
     remote = ray.remote(max_restarts=-1, max_task_retries=-1, **workers.needs)(_Worker)
-    given = (networks.load, networks.fingerprints, device, batch_size, workers.threads)
+    given = (networks.load, networks.compiled, networks.fingerprints, device, batch_size, workers.threads)
     return [remote.remote(*given) for _ in range(workers.count)]
 
 
@@ -91,7 +102,7 @@ def extract_with(
     Args:
         workers: of `start_workers`.
         folder: of the warehouse's own, that all machines share; a chunk is deleted there once it is given out.
-        networks: what the workers hold.
+        networks: what the workers hold; is told which of them could not be compiled.
         chunks: to extract.
         limit: comes down to that of the worker with the least memory.
         seen: called with the number of images done.
@@ -105,8 +116,10 @@ def extract_with(
     def start(worker: Any, chunk: Chunk) -> Any:
         return worker.extract.remote(chunk, shard_folder(folder, chunk, fingerprints))
 
-    for chunk, came_down in _as_done(workers, chunks, start, seen):
+    for chunk, (came_down, refused) in _as_done(workers, chunks, start, seen):
         limit.come_down_to(came_down)
+        if networks.compiled:
+            networks.compiled.refused |= refused
         shard = shard_folder(folder, chunk, fingerprints)
         extracted = read_shard(shard)
         _require_own(extracted, chunk, shard)

@@ -50,6 +50,7 @@ INGEST = LABELS | {
     ),
     "precision": ("--precision bfloat16", "bfloat16"),
     "decoder": ("--decoder torchvision", "torchvision"),
+    "compile": ("--compile", True),
     "decoders": ("--decoders 0", 0),
     "batch_size": ("--batch-size 8", 8),
     "weights": ("--weights mine=mine.pt", {"mine": "mine.pt"}),
