@@ -286,10 +286,8 @@ def test_an_encoder_makes_what_it_makes_when_first_called_before_it_is_compiled(
     assert passes.notes == []
 
 
-def test_a_run_compiles_any_number_of_networks_and_keeps_none(
-    passes: CompiledPasses, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dynamo, "recompile_limit", 1)
+@dynamo.patch(recompile_limit=1)
+def test_a_run_compiles_any_number_of_networks_and_keeps_none(passes: CompiledPasses) -> None:
     images = torch.randn(1, 3, 8, 8)
     alive: list[weakref.ref[nn.Module]] = []
     for name in ("first", "second"):
