@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,13 @@ class Variant:
         name: as it is shown.
         precision: in which the forward passes alone are run.
         options: of `cli ingest`.
+        decoder: with which decoding alone is run.
     """
 
     name: str
     precision: str = "float32"
     options: tuple[str, ...] = ()
+    decoder: str = "pillow"
 
 
 VARIANTS = (Variant("float32"), Variant("bfloat16", "bfloat16", ("--precision", "bfloat16")))
@@ -63,8 +66,8 @@ VARIANTS = (Variant("float32"), Variant("bfloat16", "bfloat16", ("--precision", 
 def variant(options: str) -> Variant:
     """From options of `cli ingest` as one text."""
     given = tuple(shlex.split(options))
-    precision = given[given.index("--precision") + 1] if "--precision" in given else "float32"
-    return Variant(options, precision, given)
+    named = dict(pairwise(given))
+    return Variant(options, named.get("--precision", "float32"), given, named.get("--decoder", "pillow"))
 
 
 @dataclass(frozen=True)
@@ -93,15 +96,20 @@ class Measures:
         """Images a second of each stage alone, of all of `cli ingest` and of CLIP-Dissect."""
         few, many = self.sizes.ingested
         folders = self._photographs(few), self._photographs(many)
-        decoding = self.bench.decode(self._photographs(self.sizes.decoded))
-        rows = [_stage(f"decoding alone, {cores()} cores", decoding)]
+        rows: list[Sequence[str]] = []
+        decodings: dict[str, Run] = {}
         forwards: dict[str, Run] = {}
         best = 0.0
         for variant in self.variants:
+            if variant.decoder not in decodings:
+                photographs = self._photographs(self.sizes.decoded)
+                decodings[variant.decoder] = self.bench.decode(photographs, variant.decoder)
+                rows.append(_stage(f"decoding alone, {variant.decoder}, {cores()} cores", decodings[variant.decoder]))
             if variant.precision not in forwards:
                 forwards[variant.precision] = self.bench.forward(self.sizes.forward, variant.precision)
                 rows.append(_stage(f"forward passes alone, {variant.precision}", forwards[variant.precision]))
             forward = forwards[variant.precision]
+            decoding = decodings[variant.decoder]
             limit = min(decoding.said["rate"], forward.said["rate"])
             whole, extraction, larger = self._ingested(folders, variant)
             best = max(best, whole)

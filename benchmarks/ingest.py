@@ -74,9 +74,9 @@ class Bench:
         """(a): so many images."""
         return self._stage("forward", str(self.device), str(images), precision)
 
-    def decode(self, folder: Path) -> Run:
+    def decode(self, folder: Path, decoder: str = "pillow") -> Run:
         """(b): the images in a folder."""
-        return self._stage("decode", str(self.device), str(folder))
+        return self._stage("decode", str(self.device), str(folder), decoder)
 
     def ingest(self, folder: Path, *options: str, warehouse: Path | None = None) -> Run:
         """(c): the command line with options beyond the usual ones, into a new warehouse."""
