@@ -200,8 +200,8 @@ def ingest(
     device: Device = None,
     precision: Precision = None,
     decoder: Decoder = None,
-    compile: Compile = None,  # noqa: A002  as the recipe calls it
     decoders: Decoders = None,
+    compile: Compile = None,  # noqa: A002  as the recipe calls it
     batch_size: BatchSize = None,
     engine: Engine = None,
     address: Address = None,

@@ -170,7 +170,8 @@ Decoders = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="Processes that decode images, 0 for threads; as many as cores beside a GPU, else threads, if not given.",
+        help="Processes that decode images, 0 for threads; as many as cores beside a GPU, else threads, if not given. "
+        "Images that a transform of your own cuts are always decoded on threads.",
         show_default=False,
         rich_help_panel=_MACHINES,
     ),

@@ -132,7 +132,8 @@ def _seconds_of_images(plan: Plan, progress: Progress) -> tuple[float, float]:
         images = tuple(ChunkImage(place, image) for place, image in enumerate(plan.probe.images[:count]))
         chunk = Chunk(0, images, layers, needs_embeddings=plan.encoder is not None)
         began = time.perf_counter()
-        decoders = decoders_for(plan.device, plan.networks, count, plan.recipe.decoders)
+        # on threads, for processes take seconds to start
+        decoders = decoders_for(plan.device, plan.networks, count, processes=0)
         with closing(decoded_ahead(plan.networks, [chunk], plan.device, limit.wanted, decoders)) as stream:
             extract_chunk(
                 plan.networks, chunk, stream, plan.device, limit, lambda done: progress("Trying images", done, count)

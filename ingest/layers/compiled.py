@@ -151,7 +151,12 @@ class CompiledPasses:
     def forget(self) -> None:
         """Drop what was compiled, and with it the hooks."""
         for name in list(self._made):
-            self._made.pop(name).hooks.close()
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        """Drop what was compiled of a network, if it was."""
+        if made := self._made.pop(name, None):
+            made.hooks.close()
 
     def _run(
         self, name: str, wanted: tuple[object, ...], make: _Make, images: Tensor, full: int
@@ -170,7 +175,7 @@ class CompiledPasses:
             # where the network itself is at fault, it will say so when it runs as it is
             if not _lacks_memory(error):
                 self.refused[name] = _reason(error)
-                self._made.pop(name).hooks.close()
+                self._drop(name)
             elif not missing:
                 raise torch.OutOfMemoryError(str(error)) from error
             return None
@@ -178,8 +183,7 @@ class CompiledPasses:
 
     def _compile(self, name: str, wanted: tuple[object, ...], make: _Make) -> None:
         """Have a function compiled when it is first called, in the place of another of the same network."""
-        if name in self._made:
-            self._made.pop(name).hooks.close()
+        self._drop(name)
         hooks = ExitStack()
         function = torch.compile(_apart(make(hooks)), dynamic=False, fullgraph=True, options=_OPTIONS)
         self._made[name] = _Made(wanted, function, hooks)

@@ -123,6 +123,11 @@ def upright_size(content: bytes) -> tuple[int, int] | None:
         return None
 
 
+def has_foreign_formats() -> bool:
+    """Whether the program has taught Pillow to read more than it does by itself."""
+    return any(not factory.__module__.startswith("PIL.") for factory, _accept in Image.OPEN.values())
+
+
 def check_size(image: Image.Image) -> None:
     """Refuse more pixels than Pillow's limit, of which it only warns up to twice as many, and then just once.
 

@@ -19,8 +19,10 @@ from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, FailedImage, Pr
 from neuronlake.ingest.machines.feeding.in_processes import prepare_in_processes
 from neuronlake.ingest.machines.feeding.jpegs import decoded_on, require_decoder
 from neuronlake.ingest.machines.feeding.preparing import Prepare, prepare
+from neuronlake.ingest.machines.feeding.results import result_of
 from neuronlake.ingest.machines.loaded import LoadedNetworks
 from neuronlake.ingest.networks.preprocessing import Preparation
+from neuronlake.ingest.probes.decoding import has_foreign_formats
 from neuronlake.ingest.probes.sources import Turns
 
 # fewer are decoded on threads before processes have started
@@ -52,11 +54,12 @@ def decoders_for(device: torch.device, networks: LoadedNetworks, images: int, pr
 
     Args:
         device: of the networks.
-        networks: a user's own transform stays in this process: another may not find its code.
+        networks: a user's own transform stays in this process: another may not find its code. So does everything where
+            the program has taught Pillow more formats.
         images: how many there are.
         processes: that are asked for, 0 for threads; by device, cores and images where None.
     """
-    can_travel = all(preprocessing.travels for preprocessing in networks.preprocessings)
+    can_travel = all(each.travels for each in networks.preprocessings) and not has_foreign_formats()
     if processes is None:
         processes = cores() if device.type != "cpu" and images >= _FEWEST_IMAGES_FOR_PROCESSES else 0
     if processes and can_travel:
@@ -85,9 +88,9 @@ def prepare_ahead(
                 future.add_done_callback(lambda _, source=source: turns.take_back(source))
                 waiting.append(future)
                 if len(waiting) >= ahead:
-                    yield waiting.popleft().result()
+                    yield result_of(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield result_of(waiting.popleft())
         finally:
             pool_of_threads.shutdown(wait=True, cancel_futures=True)
 

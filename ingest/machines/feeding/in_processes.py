@@ -20,11 +20,12 @@ import loky
 import numpy as np
 import psutil
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, MaskedView, PreparedImage
 from neuronlake.ingest.machines.feeding.preparing import Prepare
+from neuronlake.ingest.machines.feeding.results import result_of
 from neuronlake.ingest.networks.preprocessing import Preparation
 from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.ingest.probes.sources import Source
@@ -101,7 +102,9 @@ def prepare_in_processes(
     """
     waiting: deque[tuple[Future[list[_Sent | FailedImage]], tuple[Preparation, ...]]] = deque()
     most = max(ahead // _AT_ONCE, 2 * processes)
-    pool = loky.ProcessPoolExecutor(processes, initializer=_begin, initargs=(os.getpid(), Image.MAX_IMAGE_PIXELS))
+    pool = loky.ProcessPoolExecutor(
+        processes, initializer=_begin, initargs=(os.getpid(), Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+    )
     try:
         for some, preprocessings in _groups(images):
             with _unheard_interrupts():
@@ -160,17 +163,18 @@ def _received(
     sent: Future[list[_Sent | FailedImage]], preprocessings: tuple[Preparation, ...]
 ) -> Generator[PreparedImage | FailedImage]:
     """What a process has prepared."""
-    for each in sent.result():
+    for each in result_of(sent):
         yield each if isinstance(each, FailedImage) else each.received(preprocessings)
 
 
-def _begin(first: int, most_pixels: int | None) -> None:
+def _begin(first: int, most_pixels: int | None, takes_truncated: bool) -> None:
     """In a process that begins: what the first one has decided for all of its threads."""
     threading.Thread(target=_end_after, args=(first,), daemon=True).start()
     # it goes to all processes of a terminal, and the first one ends the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     Image.MAX_IMAGE_PIXELS = most_pixels
+    ImageFile.LOAD_TRUNCATED_IMAGES = takes_truncated
     warnings.simplefilter("ignore")
 
 

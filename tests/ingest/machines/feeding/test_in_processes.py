@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, PreparedImage
 from neuronlake.ingest.machines.feeding.ahead import Decoders, decoders_for, prepare_ahead
@@ -85,6 +85,28 @@ def test_a_process_that_is_killed_is_told_with_what_to_do_next(tmp_path: Path) -
         list(stream)
 
 
+def test_what_a_program_lets_pillow_read_processes_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = pictures(tmp_path / "pictures", 2)
+    Image.open(folder / "00.png").save(folder / "cut.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:-200])
+    some = wanted(folder, SMALL)
+    (failed,) = [each for each in prepare_in_processes(some, 1, 8, prepare) if isinstance(each, FailedImage)]
+    assert "truncated" in failed.reason
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert all(map(same, prepare_in_processes(some, 1, 8, prepare), prepare_ahead(some, workers=1, ahead=8)))
+    # of a plug-in only this process knows
+    gpu, plain = torch.device("cuda"), _networks(SMALL)
+    assert decoders_for(gpu, plain, 50_000, None).are_processes
+    Image.register_open("FOREIGN", _foreign)
+    assert not decoders_for(gpu, plain, 50_000, None).are_processes
+    Image.OPEN.pop("FOREIGN")
+    Image.ID.remove("FOREIGN")
+
+
+def _foreign(_file: object, _name: object) -> ImageFile.ImageFile:
+    raise SyntaxError
+
+
 def test_rows_of_a_parquet_file_are_read_by_one_process(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "pictures", 5)
     images = [{"bytes": file.read_bytes(), "path": file.name} for file in sorted(folder.iterdir())]
@@ -124,7 +146,8 @@ def _decoding(process: psutil.Process) -> list[psutil.Process]:
 
 
 _KILLED = """
-import sys
+import sys, time
+import polars
 from neuronlake.ingest.machines.chunks import ChunkImage
 from neuronlake.ingest.machines.feeding.in_processes import prepare_in_processes
 from neuronlake.ingest.machines.feeding.preparing import prepare
@@ -133,7 +156,12 @@ from neuronlake.ingest.probes.probe import load_probe
 
 needs = frozenset({Preprocessing(20, 16, (0.5,) * 3, (0.5,) * 3)})
 images = [(ChunkImage(0, image), needs) for image in load_probe(sys.argv[1]).images]
-stream = prepare_in_processes(images * 50, 2, 64, prepare)
+polars.select(polars.lit(1))  # from now on an interrupt ends no wait for a lock
+
+def slow(image, needs):
+    time.sleep(600)
+
+stream = prepare_in_processes(images * 50, 2, 64, slow if sys.argv[2] == "slow" else prepare)
 next(stream)
 print("first", flush=True)
 sys.stdin.read()
@@ -146,7 +174,8 @@ def test_no_process_outlives_the_one_that_started_it_and_no_guard_of_main_is_nee
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(_KILLED)
-    command = [sys.executable, str(script), str(pictures(tmp_path / "pictures", 20))]
+    speed = "slow" if how == signal.SIGINT else "fast"
+    command = [sys.executable, str(script), str(pictures(tmp_path / "pictures", 20)), speed]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as first:
