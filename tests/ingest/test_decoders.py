@@ -126,7 +126,7 @@ def test_a_worker_of_a_cluster_extracts_the_same(recipe: Recipe, tmp_path: Path,
         stored = register(warehouse, planned)
         chunk = pending_chunks(warehouse, planned, stored)[0]
         networks = planned.networks
-        worker = _Worker(networks.load, networks.fingerprints, "cpu", 4, 1)
+        worker = _Worker(networks.load, None, networks.fingerprints, "cpu", 4, 1)
         worker.extract(chunk, tmp_path / "chunk")
         neuronlake.ingest(warehouse, planned.recipe)
         here = activations(warehouse, f"fc:{decoder}").filter(

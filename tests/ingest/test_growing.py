@@ -21,7 +21,7 @@ import neuronlake
 from neuronlake.cli import main
 from neuronlake.ingest import run
 from neuronlake.ingest.estimate import estimate
-from neuronlake.ingest.machines import extraction
+from neuronlake.ingest.machines.feeding import preparing
 from neuronlake.ingest.recipe import Recipe
 from neuronlake.ingest.run import Summary
 from neuronlake.ingest.storing import load_chunk
@@ -209,13 +209,13 @@ def test_a_probe_that_grew_from_400_to_500_images_decodes_100_and_is_as_a_fresh_
     for number in range(100):
         picture(photos, f"{place}-{number:03}", 1000 + number)
     decoded: list[object] = []
-    decode = extraction.decode
+    decode = preparing.decode
 
     def counted(content: bytes) -> Any:
         decoded.append(content)
         return decode(content)
 
-    monkeypatch.setattr(extraction, "decode", counted)
+    monkeypatch.setattr(preparing, "decode", counted)
     summary = grow()
     assert (summary.images, summary.extracted_images, summary.reused_images) == (500, 100, 400)
     assert len(decoded) == 100 + 500  # and all of them in the new warehouse
