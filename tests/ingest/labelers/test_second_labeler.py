@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 
 import neuronlake
 from neuronlake.cli import main
@@ -88,7 +89,8 @@ def test_it_labels_on_a_cluster(tiny_warehouse: Path, tmp_path: Path) -> None:
             assert neuronlake.score(warehouse, method="top_labels", engine=engine).scored_layers == 2
             labels = warehouse.sql("from unit_labels where method = 'top_labels' order by all")
             labels.pl().write_parquet(tmp_path / f"{engine}.parquet")
-    assert pl.read_parquet(tmp_path / "local.parquet").equals(pl.read_parquet(tmp_path / "ray.parquet"))
+    # with another number of threads sums end in other digits
+    assert_frame_equal(*(pl.read_parquet(tmp_path / f"{engine}.parquet") for engine in ("local", "ray")))
 
 
 def test_the_command_line_asks_for_no_concepts_and_evaluate_says_why_it_cannot(
