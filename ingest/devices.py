@@ -86,9 +86,9 @@ def exact_float32() -> Generator[None]:
     products = torch.backends.cuda.matmul
     sums = {name: getattr(products, name) for name in _COARSE_SUMS}
 
-    def put(convolutions: bool, products: str, precisions: Sequence[str]) -> None:
+    def put(convolutions: bool, matrices: str, precisions: Sequence[str]) -> None:
         cudnn.allow_tf32 = convolutions
-        torch.set_float32_matmul_precision(products)
+        torch.set_float32_matmul_precision(matrices)
         for each, precision in zip(operations, precisions, strict=True):
             each.fp32_precision = precision
 

@@ -114,22 +114,26 @@ class _ChunkExtractor:
         embeddings = [torch.cat(self._embeddings)] if self._embeddings else []
         here = iter(fetched([*activations.values(), *rows.values(), *peaks.values(), *embeddings]))
         activations, rows, peaks = ({key: next(here) for key in found} for found in (activations, rows, peaks))
-        preprocessings = {layer.key: layer.model.preprocessing for layer in self._networks.layers}
+        windows = {model.name: self._windows(model.preprocessing) for model in self._networks.models}
         candidates = {
-            key: TopCandidates(of_layer, self._in_image(of_layer, peaks.get(key), preprocessings[key]))
+            key: TopCandidates(of_layer, _in_image(of_layer, peaks.get(key), windows[key[0]]))
             for key, of_layer in rows.items()
         }
         return ExtractedChunk(self._images, failures, activations, candidates, next(here, None))
 
-    def _in_image(self, rows: Tensor, peaks: Tensor | None, preprocessing: Preparation) -> Tensor | None:
-        """Places in what the model sees as places in the whole images, both (units, k, 2)."""
-        if peaks is None or isinstance(preprocessing, CustomTransform):
+    def _windows(self, preprocessing: Preparation) -> Tensor | None:
+        """What a model sees of each image, see `Preprocessing.window`: (images, 4); None where that is not told."""
+        if isinstance(preprocessing, CustomTransform):
             return None
-        corners = [preprocessing.place_in_image(0, 0, image.width, image.height) for image in self._images]
-        opposite = [preprocessing.place_in_image(1, 1, image.width, image.height) for image in self._images]
-        start = torch.tensor(corners)[rows]
-        end = torch.tensor(opposite)[rows]
-        return start + peaks * (end - start)
+        return torch.tensor([preprocessing.window(image.width, image.height) for image in self._images])
+
+
+def _in_image(rows: Tensor, peaks: Tensor | None, windows: Tensor | None) -> Tensor | None:
+    """Places in what the model sees as places in the whole images, both (units, k, 2)."""
+    if peaks is None or windows is None:
+        return None
+    start, end = windows[rows].split(2, dim=2)
+    return start + peaks * (end - start)
 
 
 def _at(peaks: Tensor, rows: Tensor) -> Tensor:

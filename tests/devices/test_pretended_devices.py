@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 import pytest
 import torch
 from pretended_devices import HiddenWaitError, PretendedDevice, WrongDeviceError, pretended
 from torch import Tensor, nn
-
-
-@pytest.fixture(params=["cuda", "mps"])
-def gpu(request: pytest.FixtureRequest) -> Generator[PretendedDevice]:
-    with pretended(request.param) as found:
-        yield found
-
-
-@pytest.fixture
-def device(gpu: PretendedDevice) -> torch.device:
-    return gpu.device
 
 
 def test_values_are_real_and_stay_where_they_are(gpu: PretendedDevice, device: torch.device) -> None:

@@ -8,27 +8,24 @@ the kernels' launches on a GPU. There, processes decode, started by loky.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import loky
 import torch
 
-from neuronlake.ingest.machines.chunks import Chunk, ChunkImage, FailedImage, PreparedImage
+from neuronlake.ingest.machines.chunks import Chunk, FailedImage, PreparedImage
 from neuronlake.ingest.machines.feeding.in_processes import prepare_in_processes
 from neuronlake.ingest.machines.feeding.jpegs import decoded_on, require_decoder
-from neuronlake.ingest.machines.feeding.preparing import Prepare, prepare
+from neuronlake.ingest.machines.feeding.preparing import Prepare, Wanted, prepare
 from neuronlake.ingest.machines.feeding.results import result_of
 from neuronlake.ingest.machines.loaded import LoadedNetworks
-from neuronlake.ingest.networks.preprocessing import Preparation
 from neuronlake.ingest.probes.decoding import has_foreign_formats
 from neuronlake.ingest.probes.sources import Turns
 
 # fewer are decoded on threads before processes have started
 _FEWEST_IMAGES_FOR_PROCESSES = 2_000
-
-Wanted = Iterable[tuple[ChunkImage, frozenset[Preparation]]]
 
 
 def cores() -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from neuronlake.ingest.devices import device_name, lacks_memory
+from neuronlake.ingest.devices import device_name, lacks_memory, release_memory
 from neuronlake.ingest.machines.chunks import FailedImage, PreparedImage
 from neuronlake.ingest.machines.feeding.preparing import Prepared
 from neuronlake.ingest.machines.loaded import DeviceMemoryError
@@ -98,8 +98,7 @@ def _in_parts(
         else:
             limit.halve(len(part), device)
             # only now, when the error is gone and with it what its frames held
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
+            release_memory(device)
 
 
 def _fits(run: Callable[[list[PreparedImage]], None], batch: list[PreparedImage]) -> bool:

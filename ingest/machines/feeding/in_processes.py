@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -24,7 +24,7 @@ from PIL import Image, ImageFile
 
 from neuronlake import NeuronlakeError
 from neuronlake.ingest.machines.chunks import ChunkImage, FailedImage, MaskedView, PreparedImage
-from neuronlake.ingest.machines.feeding.preparing import Prepare
+from neuronlake.ingest.machines.feeding.preparing import Prepare, Wanted
 from neuronlake.ingest.machines.feeding.results import result_of
 from neuronlake.ingest.networks.preprocessing import Preparation
 from neuronlake.ingest.probes.locations import ProbeError
@@ -90,7 +90,7 @@ class _Sent:
 
 
 def prepare_in_processes(
-    images: Iterable[tuple[ChunkImage, frozenset[Preparation]]], processes: int, ahead: int, prepare: Prepare
+    images: Wanted, processes: int, ahead: int, prepare: Prepare
 ) -> Generator[PreparedImage | FailedImage]:
     """Prepare in so many processes, at most `ahead` images or some for each before they are asked for, in order.
 
@@ -137,9 +137,7 @@ def _unheard_interrupts() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _groups(
-    images: Iterable[tuple[ChunkImage, frozenset[Preparation]]],
-) -> Generator[tuple[list[ChunkImage], tuple[Preparation, ...]]]:
+def _groups(images: Wanted) -> Generator[tuple[list[ChunkImage], tuple[Preparation, ...]]]:
     """Images that follow each other and are wanted alike, some at a time."""
     for preprocessings, alike in groupby(images, key=lambda wanted: wanted[1]):
         order = tuple(preprocessings)

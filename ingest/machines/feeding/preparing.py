@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from neuronlake import NeuronlakeError
@@ -17,6 +16,8 @@ from neuronlake.ingest.probes.decoding import THUMBNAIL_DRAFT_SIDE, decode, plai
 from neuronlake.ingest.probes.locations import ProbeError
 from neuronlake.ingest.probes.sources import ProbeImage
 
+# Images, each with what sees it.
+Wanted = Iterable[tuple[ChunkImage, frozenset[Preparation]]]
 Prepared = Iterator[PreparedImage | FailedImage]
 # Decodes one image and cuts out of it what each network sees.
 Prepare = Callable[[ChunkImage, frozenset[Preparation]], PreparedImage | FailedImage]
@@ -92,13 +93,3 @@ def _prepared(
     # all of a run have one decoder
     is_for_gpu = any(each.decoder == "nvjpeg" for each in as_tensor)
     return prepared if is_for_gpu else decoded([prepared], _PROCESSOR)[0]
-
-
-def listed_image(image: ProbeImage) -> Image.Image:
-    """An image of the probe as it was listed.
-
-    Raises:
-        ProbeError: it cannot be read.
-        ChangedImageError: it is no longer what was listed.
-    """
-    return decode(_listed_bytes(image))
